@@ -1,0 +1,34 @@
+"""What a failure looks like on the wire, and the exception that carries one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One thing that went wrong, in words for the person who has to act on it."""
+
+    kind: str
+    """One of `exits.KINDS`; decides the exit code."""
+    message: str
+    """What happened, in one or two plain sentences."""
+    where: str = ""
+    """File and line, module path, file name or option; empty when there is no better place than the message."""
+    remedy: str = ""
+    """What to press or type next; empty when nothing sensible can be said."""
+    details: str = ""
+    """The full traceback or the complete difference; never shown first."""
+
+
+class WorkbenchError(Exception):
+    """Raised anywhere on either side with a `Failure` that already says everything."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def error(kind: str, message: str, where: str = "", remedy: str = "", details: str = "") -> WorkbenchError:
+    """Shorthand: `raise error("weights", "…", where=path, remedy="…")`."""
+    return WorkbenchError(Failure(kind, message, where, remedy, details))

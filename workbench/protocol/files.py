@@ -1,0 +1,116 @@
+"""The one writer of files: whole or not at all.
+
+A file is written beside its final name, flushed to the disk and renamed; a directory is
+staged under a hidden name beside its target and renamed when everything in it is on the
+disk. Whatever interrupts the process, a name that people rely on never holds half a result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from .failures import error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically. Raises `WorkbenchError("write")`."""
+    write_with(path, lambda stream: stream.write(data))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically. Raises `WorkbenchError("write")`."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_with(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Let `fill` write into a temporary file beside `path`, then move it into place.
+
+    Raises `WorkbenchError("write")` for anything the operating system refuses; the old content, if there was any, stays.
+    """
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as stream:
+            fill(stream)
+            stream.flush()
+            os.fchmod(stream.fileno(), 0o666 & ~_umask())
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        temporary = ""
+        _sync_directory(path.parent)
+    except OSError as problem:
+        raise _cannot_write(path, problem) from problem
+    finally:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def staging(target: Path) -> Iterator[Path]:
+    """Yield a private directory beside `target` to build in; it is removed on leaving unless it was published."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".staging", dir=target.parent))
+    except OSError as problem:
+        raise _cannot_write(target, problem) from problem
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def publish(stage: Path, target: Path, replace: bool = False) -> None:
+    """Make the staged directory appear under its final name in one step.
+
+    `replace` allows an existing directory to be exchanged (used for `.failed` results only).
+    Raises `WorkbenchError("exists")` when `target` is there already, `WorkbenchError("write")` on any refusal by the system.
+    """
+    try:
+        if replace and target.is_dir():
+            shutil.rmtree(target)
+        if os.path.lexists(target):
+            raise error("exists", f"{target} is there already.", str(target), "Choose another --out, or move it away.")
+        os.chmod(stage, 0o777 & ~_umask())
+        for folder, _, names in os.walk(stage):
+            for name in names:
+                _sync(Path(folder) / name)
+            _sync_directory(Path(folder))
+        os.rename(stage, target)
+        _sync_directory(target.parent)
+    except OSError as problem:
+        raise _cannot_write(target, problem) from problem
+
+
+def _cannot_write(path: Path, problem: OSError) -> Exception:
+    reason = problem.strerror or str(problem)
+    return error(
+        "write", f"Could not write {path}: {reason}.", str(path), "Free some space, or choose a place you may write to."
+    )
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        return  # some file systems do not sync directories; the rename itself has happened
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

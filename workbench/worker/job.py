@@ -1,0 +1,59 @@
+"""The job a handler works on: how it reports, and how it learns that nobody wants it any more."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from workbench.protocol.messages import Progress
+
+PROGRESS_INTERVAL = 0.1
+"""Seconds between two `Progress` events of one job, unless the phase changes."""
+
+
+class Cancelled(Exception):
+    """Raised inside a job that was cancelled, at a place where stopping is safe."""
+
+
+class Job:
+    """One request being worked on. Handlers run on the worker's main thread; `cancel` comes from the reader thread."""
+
+    def __init__(self, number: int | None, send: Callable[[Any, int | None], None]) -> None:
+        self.number = number
+        self._send = send
+        self._cancelled = threading.Event()
+        self._started = time.monotonic()
+        self._phase = ""
+        self._last = 0.0
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the job began."""
+        return time.monotonic() - self._started
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def raise_if_cancelled(self) -> None:
+        """Raises `Cancelled` when the job was cancelled."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def emit(self, body: Any) -> None:
+        """Send an event of this job now."""
+        self._send(body, self.number)
+
+    def progress(self, phase: str, done: float = 0.0, total: float = 0.0) -> None:
+        """Say what the job does; at most ten times a second unless the phase changes. Also a place to be cancelled."""
+        self.raise_if_cancelled()
+        now = time.monotonic()
+        if phase == self._phase and now - self._last < PROGRESS_INTERVAL:
+            return
+        self._phase, self._last = phase, now
+        self.emit(Progress(phase, done, total, now - self._started))
