@@ -31,7 +31,7 @@ def write_text(path: Path, text: str) -> None:
 def write_with(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Let `fill` write into a temporary file beside `path`, then move it into place.
 
-    Raises `WorkbenchError("write")` for anything the operating system refuses; the old content, if there was any, stays.
+    Raises `WorkbenchError("write")` for anything the operating system refuses; the old content stays.
     """
     temporary = ""
     try:
@@ -70,7 +70,7 @@ def publish(stage: Path, target: Path, replace: bool = False) -> None:
     """Make the staged directory appear under its final name in one step.
 
     `replace` allows an existing directory to be exchanged (used for `.failed` results only).
-    Raises `WorkbenchError("exists")` when `target` is there already, `WorkbenchError("write")` on any refusal by the system.
+    Raises `WorkbenchError("exists")` when `target` is there already, `WorkbenchError("write")` on any refusal.
     """
     try:
         if replace and target.is_dir():

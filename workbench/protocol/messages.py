@@ -33,7 +33,7 @@ class Load:
     keep_runs: bool = False
     """Keep the runs recorded so far (a reload of edited source compares against them)."""
     keep_state: bool = False
-    """Take parameters and buffers from the model on the bench, where names and shapes agree (reload of edited source)."""
+    """Take parameters and buffers from the model on the bench, where names and shapes agree."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Cancel:
-    """End a job: ask, and interrupt it when asking does not help. Result: None at once; the job ends with its own `Done`."""
+    """End a job: ask, then interrupt it. Result: None at once; the job ends with its own `Done`."""
 
     target: int
 
@@ -299,7 +299,7 @@ class WorkerDied:
     role: str
     pid: int
     cause: str
-    """In words: "the model's code called os._exit(3)", "killed by the kernel: out of memory", "segmentation fault in native code"."""
+    """In words: "it called os._exit(3)", "killed by the kernel: out of memory", "segmentation fault in native code"."""
     code: int
     """Exit status; negative: signal."""
     rung: str
@@ -336,7 +336,7 @@ class ModesNow:
 
     modes: Modes
     note: str = ""
-    """What the change cost, if anything: "float16 and back: values were rounded; 'u' does not bring them back, 'z' does"."""
+    """What the change cost, if anything: "float16 and back: values were rounded; restore brings them back"."""
 
 
 @dataclass(frozen=True)

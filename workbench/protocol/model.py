@@ -77,7 +77,7 @@ class ModeChange:
 
 @dataclass(frozen=True)
 class ModuleColumns:
-    """The module tree in preorder, as columns, so that 100,000 modules stay cheap. All tuples have one entry a module but `types`."""
+    """The module tree in preorder, as columns, so that 100,000 modules stay cheap. One entry a module, but in `types`."""
 
     names: tuple[str, ...]
     """Last part of the path; the root's is ""."""
@@ -155,7 +155,7 @@ class Candidate:
 
     name: str
     kind: str
-    """"class" (inherits from something called Module), "factory" (function), "instance" (assignment), or "other class"."""
+    """"class" (its base looks like an nn.Module), "factory" (function), "instance" (assignment) or "other class"."""
     line: int
     arguments: tuple[str, ...]
     """Constructor or function arguments as written: "width: int = 16"."""
