@@ -77,7 +77,7 @@ class ModeChange:
 
 @dataclass(frozen=True)
 class ModuleColumns:
-    """The module tree in preorder, as columns, so that 100,000 modules stay cheap. One entry a module, but in `types`."""
+    """The module tree in preorder, as columns; one entry a module in all but `types`."""
 
     names: tuple[str, ...]
     """Last part of the path; the root's is ""."""
