@@ -328,6 +328,8 @@ class Loaded:
 
     info: ModelInfo
     modes: Modes
+    keep_runs: bool = False
+    """The runs recorded before it still count."""
 
 
 @dataclass(frozen=True)

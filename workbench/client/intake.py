@@ -1,0 +1,62 @@
+"""How each event changes the state: the one place where what the engine says becomes what the face knows."""
+
+from __future__ import annotations
+
+from workbench.protocol.artifacts import ExportResult
+from workbench.protocol.codec import Envelope
+from workbench.protocol.memory import Leak, MemoryMark, MemorySample
+from workbench.protocol.messages import Loaded, LogLines, ModesNow, Progress, WorkerDied, WorkerReady
+from workbench.protocol.runs import RunRow
+
+from .state import ROWS_KEPT, State
+
+
+def take(state: State, envelope: Envelope) -> None:
+    """Put one event, or one result record, into `state`."""
+    match envelope.body:
+        case WorkerReady(role="bench"):
+            state.engine, state.ready, state.died = "ready", envelope.body, None
+        case WorkerDied(role="bench"):
+            _died(state, envelope.body)
+        case Loaded():
+            _loaded(state, envelope.body)
+        case ModesNow():
+            state.modes = envelope.body.modes
+        case RunRow():
+            _row(state, envelope.body)
+        case Leak():
+            state.leak = envelope.body
+        case MemorySample(role="bench"):
+            state.sample = envelope.body
+            state.samples.append(envelope.body)
+        case MemoryMark():
+            state.marks.append(envelope.body)
+        case LogLines():
+            state.log.extend((envelope.body.role, line) for line in envelope.body.lines)
+            if envelope.body.dropped:
+                state.log.append((envelope.body.role, f"… {envelope.body.dropped} lines left out"))
+        case Progress() if envelope.job in state.jobs:
+            state.jobs[envelope.job].progress = envelope.body
+        case ExportResult():
+            state.exports[envelope.body.kind] = envelope.body
+        case _:
+            return
+
+
+def _died(state: State, died: WorkerDied) -> None:
+    state.engine, state.ready, state.died = "dead", None, died
+
+
+def _loaded(state: State, loaded: Loaded) -> None:
+    if not loaded.keep_runs:
+        state.rows.clear()
+        state.reference, state.leak = 0, None
+    state.info, state.modes = loaded.info, loaded.modes
+
+
+def _row(state: State, row: RunRow) -> None:
+    state.rows[row.run] = row
+    if row.reference:
+        state.reference = row.run
+    while len(state.rows) > ROWS_KEPT:
+        del state.rows[min(state.rows)]

@@ -1,0 +1,64 @@
+"""What the session knows at this moment. Written by the session alone; faces read it."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass, field
+
+from workbench.protocol.artifacts import ExportResult, VerifyResult
+from workbench.protocol.memory import Leak, MemoryMark, MemorySample
+from workbench.protocol.messages import Progress, WorkerDied, WorkerReady
+from workbench.protocol.model import ModelInfo, Modes, Recipe
+from workbench.protocol.runs import RunRow
+
+ROWS_KEPT = 5000
+SAMPLES_KEPT = 6000
+LOG_KEPT = 2000
+UNDO_KEPT = 200
+
+
+@dataclass
+class OpenJob:
+    """A request that has not ended."""
+
+    number: int
+    name: str
+    """Type of the request: "Fire", "Export" …"""
+    started: float
+    """Clock of the event loop, seconds."""
+    progress: Progress | None = None
+
+
+@dataclass
+class State:
+    """Everything a face may want to draw."""
+
+    engine: str = "starting"
+    """"starting", "ready" or "dead"."""
+    ready: WorkerReady | None = None
+    died: WorkerDied | None = None
+    recipe: Recipe | None = None
+    info: ModelInfo | None = None
+    modes: Modes | None = None
+    rows: dict[int, RunRow] = field(default_factory=dict)
+    reference: int = 0
+    leak: Leak | None = None
+    sample: MemorySample | None = None
+    samples: collections.deque[MemorySample] = field(default_factory=lambda: collections.deque(maxlen=SAMPLES_KEPT))
+    marks: collections.deque[MemoryMark] = field(default_factory=lambda: collections.deque(maxlen=SAMPLES_KEPT))
+    log: collections.deque[tuple[str, str]] = field(default_factory=lambda: collections.deque(maxlen=LOG_KEPT))
+    """(role, line)."""
+    jobs: dict[int, OpenJob] = field(default_factory=dict)
+    undo: collections.deque[Modes] = field(default_factory=lambda: collections.deque(maxlen=UNDO_KEPT))
+    """Modes to go back to, the newest last."""
+    yardstick: str = "tolerance"
+    """Kind of the yardstick the rows are judged with."""
+    exports: dict[str, ExportResult] = field(default_factory=dict)
+    """Last export of each kind."""
+    verified: dict[str, VerifyResult] = field(default_factory=dict)
+    """Last verification of each path."""
+
+    @property
+    def last_run(self) -> RunRow | None:
+        """The newest row."""
+        return self.rows[max(self.rows)] if self.rows else None
