@@ -59,7 +59,7 @@ class Session(Conversation):
     async def started(self) -> WorkerReady:
         """Wait for the bench worker that `launch` asked for; start one when none was asked for."""
         if START_JOB in self._futures:
-            return await asyncio.shield(self._futures[START_JOB])  # type: ignore[no-any-return]
+            return await asyncio.shield(self._futures[START_JOB])
         return self.state.ready or await self.start()
 
     async def start(self, python: str = "") -> WorkerReady:
