@@ -1,0 +1,133 @@
+"""The options that several commands share, and what they mean: a recipe, modes, limits."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from workbench.protocol.failures import error
+from workbench.protocol.model import ModeChange, Recipe
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The common options, parsed."""
+
+    recipe: Recipe
+    change: ModeChange
+    """For the whole model."""
+    modules: tuple[ModeChange, ...]
+    """Then, in this order, for single modules."""
+    tolerance: float
+    python: str
+    timeout: float
+    as_json: bool
+
+
+def model_options(command: Command) -> Command:
+    """Every common option of the command line's contract, for a command that opens a model."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--kwargs", metavar="JSON", default="", help="Keyword arguments for the class or factory."),
+    click.option("--weights", metavar="FILE", default="", help="A state_dict: .pt, .pth or .safetensors."),
+    click.option(
+        "--input",
+        "inputs",
+        metavar="SPEC",
+        multiple=True,
+        help="One argument of forward: 'x=float32[4,10]', 'ids=int64[2,16]{0..100}', 'x=float32[batch:1..64,10]'.",
+    ),
+    click.option("--inputs", "inputs_file", metavar="FILE", default="", help="Named tensors: .safetensors or .pt."),
+    click.option(
+        "--mode",
+        "modes",
+        metavar="MODE",
+        multiple=True,
+        help="train or eval for the whole model, 'body.drop=train' for one module.",
+    ),
+    click.option("--grad", type=click.Choice(["grad", "no_grad", "inference_mode"]), default=None, help="Grad mode."),
+    click.option("--seed", type=int, default=0, help="Seeds construction and inputs.", show_default=True),
+    click.option("--rng", type=click.Choice(["free", "fixed"]), default=None, help="Seed before every run?"),
+    click.option("--dtype", metavar="DTYPE", default=None, help="Cast floating parameters and inputs: float16 …"),
+    click.option("--device", metavar="DEVICE", default=None, help="cpu, cuda, cuda:1, mps …"),
+    click.option("--threads", type=click.IntRange(1, 4096), default=None, help="Intra-op threads."),
+    click.option("--tolerance", type=float, default=None, help="Largest |Δ| allowed, relative to the output's RMS."),
+    click.option("--python", metavar="PATH", default="", help="Interpreter for the workers."),
+    click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0), default=None, help="For each step."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+)
+
+
+def parse_model(target: str, **given: Any) -> ModelOptions:
+    """Make sense of what click collected. Raises `WorkbenchError("usage")`."""
+    tolerance = given["tolerance"]
+    if tolerance is not None and not 0 < tolerance < float("inf"):
+        raise error("usage", f"--tolerance wants a number above 0, not {tolerance:g}.", "--tolerance")
+    whole, modules = _modes(given["modes"])
+    recipe = Recipe(
+        target=target,
+        kwargs=_kwargs(given["kwargs"]),
+        weights=given["weights"],
+        inputs=tuple(given["inputs"]),
+        inputs_file=given["inputs_file"],
+        seed=given["seed"],
+        directory=os.getcwd(),
+    )
+    change = ModeChange(
+        training=whole,
+        grad=given["grad"],
+        rng=given["rng"],
+        seed=given["seed"],
+        dtype=given["dtype"],
+        device=given["device"],
+        threads=given["threads"],
+    )
+    return ModelOptions(
+        recipe, change, modules, tolerance or 0.0, given["python"], given["timeout"] or 0.0, given["as_json"]
+    )
+
+
+def _kwargs(text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as problem:
+        remedy = """Quote it for the shell: --kwargs '{"width": 16}'"""
+        raise error("usage", f"--kwargs is not JSON: {problem}.", "--kwargs", remedy) from problem
+    if not isinstance(found, dict):
+        raise error("usage", "--kwargs wants a JSON object of names and values.", "--kwargs", """'{"width": 16}'""")
+    return found
+
+
+def _modes(texts: tuple[str, ...]) -> tuple[bool | None, tuple[ModeChange, ...]]:
+    whole: bool | None = None
+    modules = []
+    for text in texts:
+        module, given, word = text.rpartition("=")
+        if word not in ("train", "eval"):
+            raise error(
+                "usage", f"--mode {text}: a mode is train or eval.", "--mode", "--mode eval, or --mode body.drop=train"
+            )
+        if given:
+            modules.append(ModeChange(module=module, module_training=word == "train"))
+        else:
+            whole = word == "train"
+    return whole, tuple(modules)
+
+
+def existing(path: str) -> str:
+    """An absolute form of a path that the engine can use whatever its directory."""
+    return str(Path(path).absolute())

@@ -1,0 +1,77 @@
+"""Things that take several requests and are the same for every face."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from workbench.protocol.artifacts import CheckRow, Fingerprint
+from workbench.protocol.exits import Exit, exit_for, worst
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.messages import Check
+from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, RunRow, Yardstick
+
+from .session import Session
+from .trust import TrustStore, allowed, refusal
+
+PLAIN_DIFFERENCE = 1e4
+"""A difference this many times the noise by torch.testing's tolerance needs no finer yardstick."""
+
+CHECK_BUDGET = 60.0
+"""Seconds that a check tries to stay within when no limit was given."""
+
+_CODES = {"pass": Exit.OK, "skip": Exit.OK, "fail": Exit.VERDICT_NO, "error": Exit.LOAD}
+
+
+async def run_checks(
+    session: Session, ids: Iterable[str], timeout: float, show: Callable[[CheckRow], None]
+) -> tuple[tuple[CheckRow, ...], Exit]:
+    """Answer each check with at most `timeout` seconds for one (0: no limit); the rows, and the code to leave with.
+
+    One that runs out of time, or takes the worker down with it, has status "error"; the rest go on in a fresh worker.
+    """
+    rows, codes = [], []
+    for name in ids:
+        began = time.monotonic()
+        try:
+            row: CheckRow = await session.request(Check(name, timeout or CHECK_BUDGET), timeout)
+            codes.append(_CODES[row.status])
+        except WorkbenchError as problem:
+            failure = problem.failure
+            if failure.kind in ("cancelled", "internal"):
+                raise
+            seconds = time.monotonic() - began
+            row = CheckRow(name, "error", failure.message, failure.where, failure.remedy, seconds)
+            codes.append(exit_for(failure.kind))
+            if session.state.engine == "dead":
+                await session.recover()
+        show(row)
+        rows.append(row)
+    return tuple(rows), worst(codes)
+
+
+async def authorize(
+    session: Session, path: str, store: TrustStore, digests: Sequence[str] = (), allow_code: bool = False
+) -> Fingerprint:
+    """The fingerprint of what may be loaded. Raises `WorkbenchError("trust")` when it runs code and nobody said yes."""
+    fingerprint = await session.fingerprint(path)
+    if not allowed(fingerprint, store, digests, allow_code):
+        raise refusal(fingerprint)
+    return fingerprint
+
+
+def noise_would_help(session: Session, row: RunRow) -> bool:
+    """Whether eager's own measured error could change this row's mark."""
+    return (
+        session.state.yardstick == "tolerance"
+        and row.mark not in ("", IDENTICAL, INCOMPARABLE)
+        and 0 < row.max_abs < float("inf")
+        and row.noise_multiple < PLAIN_DIFFERENCE
+    )
+
+
+def given_yardstick(tolerance: float) -> Yardstick:
+    """The yardstick of --tolerance: largest |Δ| relative to the reference's RMS. Raises `WorkbenchError("usage")`."""
+    if not 0 < tolerance < float("inf"):
+        raise error("usage", f"--tolerance wants a number above 0, not {tolerance:g}.", "--tolerance")
+    return Yardstick("given", tolerance=tolerance, reason="--tolerance")

@@ -1,0 +1,48 @@
+"""Reports of `workbench check` for other programs and for people: JUnit XML and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from workbench.protocol.artifacts import CheckRow
+
+from .objects import check_verdict
+
+_WORDS = {"pass": "pass", "fail": "**FAIL**", "skip": "skipped", "error": "**error**"}
+
+
+def junit(target: str, rows: Sequence[CheckRow]) -> str:
+    """One test case a check, as JUnit XML."""
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"workbench check {target}",
+        tests=str(len(rows)),
+        failures=str(sum(row.status == "fail" for row in rows)),
+        errors=str(sum(row.status == "error" for row in rows)),
+        skipped=str(sum(row.status == "skip" for row in rows)),
+        time=f"{sum(row.seconds for row in rows):.3f}",
+    )
+    for row in rows:
+        case = ElementTree.SubElement(suite, "testcase", classname=target, name=row.id, time=f"{row.seconds:.3f}")
+        if row.status != "pass":
+            tag = {"fail": "failure", "error": "error", "skip": "skipped"}[row.status]
+            child = ElementTree.SubElement(case, tag, message=row.cause or row.evidence)
+            child.text = "\n".join(part for part in (row.evidence, row.cause, row.remedy) if part)
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def markdown(target: str, rows: Sequence[CheckRow]) -> str:
+    """A table, one row a check."""
+    lines = [f"# workbench check {_cell(target)}", "", f"Verdict: **{check_verdict(rows)}**", ""]
+    lines += ["| check | status | evidence | cause | remedy |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {row.id} | {_WORDS[row.status]} | {_cell(row.evidence)} | {_cell(row.cause)} | {_cell(row.remedy)} |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

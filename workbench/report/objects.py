@@ -1,0 +1,108 @@
+"""Records as the JSON objects that the command line prints. Their shape is a contract, versioned by `SCHEMA`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from workbench.protocol.artifacts import CheckRow, ExportResult, Finding, Inspection, Proof, VerifyResult
+from workbench.protocol.codec import plain
+from workbench.protocol.failures import Failure
+from workbench.protocol.memory import Leak
+from workbench.protocol.messages import Loaded
+from workbench.protocol.runs import Diff, Divergence, RunRow
+
+SCHEMA = 1
+
+
+def failure_object(failure: Failure) -> dict[str, Any]:
+    """What is printed for the exit codes 2 to 70 and 130."""
+    error = {"kind": failure.kind, "message": failure.message, "where": failure.where, "remedy": failure.remedy}
+    return {"schema": SCHEMA, "verdict": "error", "error": error}
+
+
+def model_object(loaded: Loaded) -> dict[str, Any]:
+    """The model and its modes, without the module tree."""
+    info: dict[str, Any] = plain(loaded.info)
+    info["modules"] = len(loaded.info.modules.names)
+    return {"model": info, "modes": plain(loaded.modes)}
+
+
+def run_object(
+    loaded: Loaded,
+    rows: Iterable[RunRow],
+    diff: Diff | None,
+    divergence: Divergence | None,
+    leak: Leak | None,
+) -> dict[str, Any]:
+    """`workbench run`: it says what happened and judges nothing, so its verdict is "pass" when the model ran."""
+    return {
+        "schema": SCHEMA,
+        "verdict": "pass",
+        **model_object(loaded),
+        "runs": [plain(row) for row in rows],
+        "diff": plain(diff),
+        "divergence": plain(divergence),
+        "memory": plain(leak),
+    }
+
+
+def check_verdict(rows: Iterable[CheckRow]) -> str:
+    """ "error" when any check could not be answered, else "fail" when any failed, else "pass"; as the exit codes go."""
+    found = {row.status for row in rows}
+    return "error" if "error" in found else "fail" if "fail" in found else "pass"
+
+
+def check_object(loaded: Loaded, rows: Iterable[CheckRow], findings: Iterable[Finding]) -> dict[str, Any]:
+    """`workbench check`."""
+    rows = tuple(rows)
+    return {
+        "schema": SCHEMA,
+        "verdict": check_verdict(rows),
+        **model_object(loaded),
+        "checks": [plain(row) for row in rows],
+        "findings": [plain(finding) for finding in findings],
+    }
+
+
+def proof_object(proof: Proof) -> dict[str, Any]:
+    """The part that `export` and `verify` share."""
+    record: dict[str, Any] = plain(proof)
+    return {"verdict": record.pop("verdict"), "checks": record.pop("checks"), "findings": record.pop("findings")} | {
+        "proof": record
+    }
+
+
+def export_object(result: ExportResult) -> dict[str, Any]:
+    """`workbench export`."""
+    made: dict[str, Any] = plain(result.made)
+    made.pop("manifest")
+    shared = proof_object(result.proof)
+    shared["findings"] = made.pop("findings") + shared["findings"]
+    return {
+        "schema": SCHEMA,
+        **shared,
+        "kind": result.kind,
+        "path": result.path,
+        "published": result.published,
+        "manifest_sha256": result.manifest_sha256,
+        "made": made,
+        "seconds": result.seconds,
+    }
+
+
+def verify_object(result: VerifyResult) -> dict[str, Any]:
+    """`workbench verify`."""
+    return {
+        "schema": SCHEMA,
+        **proof_object(result.proof),
+        "kind": result.kind,
+        "path": result.path,
+        "seconds": result.seconds,
+    }
+
+
+def inspect_object(inspection: Inspection) -> dict[str, Any]:
+    """`workbench inspect`."""
+    record: Mapping[str, Any] = plain(inspection)
+    return {"schema": SCHEMA, "verdict": "pass", **record}
