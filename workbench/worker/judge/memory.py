@@ -1,0 +1,198 @@
+"""What memory holds: the graph's saved tensors, this process's own pages, what the system has left.
+
+Only looks, and gives freed pages back when asked; it never decides what is a leak (`leak.py` does)
+and never runs the model.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+
+from workbench.protocol.runs import CudaUse
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+NODE_LIMIT = 10_000
+"""Nodes of a graph that are looked at. A chain whose nodes were seen from Python is freed by recursion in
+torch 2.13, and one of 50,000 overflowed the stack of 8 MiB."""
+_raw_names: dict[type, tuple[str, ...]] = {}
+
+
+def saved_bytes(outputs: Iterable[torch.Tensor], without: Iterable[torch.Tensor] = ()) -> int:
+    """Bytes that the graph behind `outputs` keeps for backward; see `saved_of_graph`."""
+    return saved_of_graph(outputs, without)[0]
+
+
+def saved_of_graph(outputs: Iterable[torch.Tensor], without: Iterable[torch.Tensor] = ()) -> tuple[int, bool]:
+    """Bytes that the graph behind `outputs` keeps for backward, and whether the whole graph was seen.
+
+    Walks every `grad_fn` and counts the storage of each saved tensor once. `without` (the model's parameters)
+    is not counted, for it is there anyway. Where hooks packed a saved tensor (activation checkpointing,
+    save_on_cpu) what they packed is counted; it is never unpacked, for that could run the model again.
+    Beyond `NODE_LIMIT` nodes the number is a lower bound.
+    """
+    known = {_storage_key(tensor) for tensor in without if _has_storage(tensor)}
+    total = 0
+    seen: set[Any] = set()
+    waiting = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
+    while waiting and len(seen) < NODE_LIMIT:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        for tensor in _saved_tensors(node):
+            if not _has_storage(tensor):
+                total += tensor.numel() * tensor.element_size()
+                continue
+            key = _storage_key(tensor)
+            if key not in known:
+                known.add(key)
+                total += tensor.untyped_storage().nbytes()
+        waiting.extend(following for following, _ in node.next_functions if following is not None)
+    return total, not waiting
+
+
+def _saved_tensors(node: Any) -> Iterator[torch.Tensor]:
+    kind = type(node)
+    names = _raw_names.get(kind)
+    if names is None:
+        names = _raw_names[kind] = tuple(name for name in dir(kind) if name.startswith("_raw_saved_"))
+    for name in names:
+        try:
+            raw = getattr(node, name)
+        except RuntimeError:
+            continue  # freed: a backward inside forward has released it, so nothing is held
+        for saved in raw if isinstance(raw, (tuple, list)) else (raw,):
+            yield from _held(saved)
+
+
+def _held(saved: Any) -> Iterator[torch.Tensor]:
+    """Tensors behind one SavedTensor, as they lie there: `data` neither unpacks nor checks versions."""
+    value = getattr(saved, "data", None)
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        yield from (item for item in value if isinstance(item, torch.Tensor))
+
+
+def _has_storage(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and tensor.device.type != "meta"
+
+
+def _storage_key(tensor: torch.Tensor) -> tuple[str, int]:
+    return str(tensor.device), tensor.untyped_storage().data_ptr()
+
+
+def rss() -> int:
+    """Resident bytes of this process; on systems without /proc its peak, the only number there is."""
+    pages = _statm()
+    return pages[1] * _PAGE if pages else _peak()
+
+
+def anonymous() -> int:
+    """Resident bytes that no file backs, so that mapped weights do not look like growth; `rss` where unknown."""
+    pages = _statm()
+    return (pages[1] - pages[2]) * _PAGE if pages else _peak()
+
+
+def _statm() -> tuple[int, ...]:
+    try:
+        with open("/proc/self/statm", "rb", buffering=0) as stream:
+            return tuple(map(int, stream.read(200).split()))
+    except OSError:
+        return ()
+
+
+def _peak() -> int:
+    import resource  # not on every system
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available() -> tuple[int, int]:
+    """Bytes that may still be taken, and the whole: of the machine or of the control group, whichever is tighter.
+
+    (0, 0) where the system does not say.
+    """
+    machine = _meminfo()
+    for limit_file, used_file, stat_file in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
+        (
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+            "/sys/fs/cgroup/memory/memory.stat",
+        ),
+    ):
+        limit, used = _number(limit_file), _number(used_file)
+        if limit > 0 and used >= 0 and (machine == (0, 0) or limit < machine[1]):
+            # pages that only cache files are given up before anything is killed
+            left = max(0, limit - used + _inactive_file(stat_file))
+            return (min(left, machine[0]) if machine[1] else left), limit
+    return machine
+
+
+def _meminfo() -> tuple[int, int]:
+    try:
+        with open("/proc/meminfo", "rb") as stream:
+            fields = dict(line.split(b":", 1) for line in stream.read().splitlines())
+        return int(fields[b"MemAvailable"].split()[0]) * 1024, int(fields[b"MemTotal"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return 0, 0
+
+
+def _number(path: str) -> int:
+    try:
+        with open(path, "rb") as stream:
+            return int(stream.read())
+    except (OSError, ValueError):  # no such group, or the word "max"
+        return -1
+
+
+def _inactive_file(path: str) -> int:
+    try:
+        with open(path, "rb") as stream:
+            for line in stream:
+                if line.startswith((b"inactive_file ", b"total_inactive_file ")):
+                    return int(line.split()[1])
+    except (OSError, ValueError):
+        return 0
+    return 0
+
+
+def give_back() -> None:
+    """Collect garbage and return freed pages to the system, so that memory that is free also looks free."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    trim = getattr(_c_library(), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
+
+
+def _c_library() -> Any:
+    try:
+        return ctypes.CDLL(None)
+    except OSError:
+        return None
+
+
+def cuda_use(device: str) -> CudaUse | None:
+    """The CUDA allocator's bytes for `device` ("cuda", "cuda:1"), peak since the last `reset_cuda_peak`; None elsewhere."""
+    if not device.startswith("cuda"):
+        return None
+    return CudaUse(
+        torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device), torch.cuda.max_memory_allocated(device)
+    )
+
+
+def reset_cuda_peak(device: str) -> None:
+    """Start counting the peak anew; does nothing for other devices."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
