@@ -1,0 +1,110 @@
+"""Numbers as short words: bytes, counts, times, differences. Pure; every function says how wide it gets."""
+
+from __future__ import annotations
+
+import math
+
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_COUNT_UNITS = ("", " k", " M", " G", " T")
+
+
+def size(count: float) -> str:
+    """Bytes with 1024-based units: "0", "320 B", "49.5 MB", "812 MB"; at most 7 cells (8 with a sign)."""
+    if not math.isfinite(count):
+        return "?"
+    sign, value, unit = ("-" if count < 0 else ""), abs(count), 0
+    while value >= 999.5 and unit < len(_BYTE_UNITS) - 1:
+        value /= 1024
+        unit += 1
+    if round(value, 1) == 0:
+        return "0"
+    digits = 1 if unit and round(value, 1) < 100 else 0
+    return f"{sign}{value:.{digits}f} {_BYTE_UNITS[unit]}"
+
+
+def growth(count: float) -> str:
+    """Bytes gained a run, always with a sign: "+49.5 MB", "-4.0 kB", "±0"; at most 8 cells."""
+    text = size(count)
+    if text in ("0", "?"):
+        return "±0" if text == "0" else text
+    return text if count < 0 else "+" + text
+
+
+def count(number: float) -> str:
+    """How many, 1000-based: "12", "9.4 k", "148 k", "11.7 M"; at most 6 cells."""
+    value, unit = abs(number), 0
+    while value >= 999.5 and unit < len(_COUNT_UNITS) - 1:
+        value /= 1000
+        unit += 1
+    digits = 1 if unit and round(value, 1) < 100 else 0
+    return f"{'-' if number < 0 else ''}{value:.{digits}f}{_COUNT_UNITS[unit]}"
+
+
+def milliseconds(seconds: float) -> str:
+    """A time as a bare number of ms with three figures: "0.0212", "12.3", "1234"; at most 6 cells below 1000 s."""
+    value = seconds * 1e3
+    if not math.isfinite(value):
+        return "?"
+    if value >= 99.95:
+        return f"{value:.0f}"
+    if value >= 9.995:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.995 else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """A measured time: "20 µs", "12.3 ms", "3.4 s", "2 min 05 s"."""
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 0.9995e-3:
+        return f"{seconds * 1e6:.{1 if seconds < 9.95e-6 else 0}f} µs"
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.{1 if seconds < 0.09995 else 0}f} ms"
+    if seconds < 119.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def clock(seconds: float) -> str:
+    """Elapsed time: "00:41", "1:02:03"."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+def measure(value: float) -> str:
+    """A difference with two or three figures: "0", "0.491", "1.2e-07", "NaN"; at most 8 cells."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    if value == 0:
+        return "0"
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
+
+
+def multiple(value: float) -> str:
+    """A factor: "0.3×", "12×", "4e+05×"."""
+    if not math.isfinite(value):
+        return "∞×" if value > 0 else "?"
+    if value < 9.95:
+        return f"{value:.1f}×"
+    return f"{value:.0f}×" if value < 99_999 else f"{value:.0e}×"
+
+
+def share(part: int, whole: int) -> str:
+    """Part of a whole: "10/10" while that is short, then a percentage that is never rounded to 0 or to 100."""
+    if whole < 10_000:
+        return f"{part}/{whole}"
+    percent = 100 * part / whole
+    if part == 0 or part == whole:
+        return f"{percent:.0f} %"
+    if percent < 0.1:
+        return "<0.1 %"
+    return ">99.9 %" if percent > 99.9 else f"{percent:.1f} %"
+
+
+def shape(dtype: str, dimensions: tuple[int, ...]) -> str:
+    """ "float32[4,10]"."""
+    return f"{dtype}[{','.join(map(str, dimensions))}]"
