@@ -6,6 +6,7 @@ otherwise decide what runs here.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def defaults(target: str, command: str) -> dict[str, Any]:
     for name in _PATHS:
         if isinstance(found.get(name), str):
             found[name] = str(beside.parent / found[name])
-    return {_parameter(name): value for name, value in {**own, **found}.items()}
+    return {_parameter(name): _value(name, value) for name, value in {**own, **found}.items()}
 
 
 def _read(path: Path, command: str) -> dict[str, Any]:
@@ -60,3 +61,10 @@ def _read(path: Path, command: str) -> dict[str, Any]:
 def _parameter(name: str) -> str:
     special = {"input": "inputs", "inputs": "inputs_file", "mode": "modes", "json": "as_json"}
     return special.get(name, name.replace("-", "_"))
+
+
+def _value(name: str, value: Any) -> Any:
+    """As click expects it: JSON text for kwargs, lists for what may be repeated."""
+    if name == "kwargs" and isinstance(value, dict):
+        return json.dumps(value)
+    return [value] if name in ("input", "mode", "trust") and isinstance(value, str) else value

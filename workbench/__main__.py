@@ -1,0 +1,3 @@
+from workbench.cli.entry import main
+
+main()

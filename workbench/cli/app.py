@@ -1,0 +1,92 @@
+"""`workbench [MODEL]` and `workbench demo`: from the arguments into the terminal app.
+
+The engine is started before Textual is imported, so that torch loads while the screen is drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from workbench.client.launch import launch
+from workbench.protocol.failures import error
+from workbench.protocol.model import ModeChange, Recipe
+
+from .config import defaults
+from .options import model_options, parse_model
+
+
+def open_app(arguments: list[str], splashed: bool) -> int:
+    """Open the app. Raises `WorkbenchError("terminal")` where there is no terminal to open it in."""
+    command = demo if arguments[:1] == ["demo"] else app
+    rest = arguments[1:] if command is demo else arguments
+    target = next((word for word in rest if ":" in word and not word.startswith("-")), "")
+    found = defaults(target, "app") if command is app else {}
+    known = {parameter.name for parameter in command.params}
+    outcome: Any = command.main(
+        rest,
+        prog_name="workbench demo" if command is demo else "workbench",
+        standalone_mode=False,
+        default_map={name: value for name, value in found.items() if name in known},
+    )
+    return outcome if isinstance(outcome, int) else 0
+
+
+@click.command()
+@click.argument("model", required=False, default="")
+@model_options
+@click.option("--theme", default="", help="Name of a Textual theme: textual-light, textual-ansi …")
+@click.option("--slow-link", is_flag=True, help="Paint twice a second at most, for a slow line.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw without Unicode.")
+def app(model: str, theme: str, slow_link: bool, ascii_only: bool, **given: Any) -> int:
+    """Open MODEL, or the open screen, in the terminal app."""
+    if given["as_json"]:
+        raise error("usage", "The app prints no JSON; run, check, export, verify and inspect do.", "--json")
+    options = parse_model(model, **given)
+    _need_terminal()
+    process = launch(bench=True, python=options.python)
+    from workbench.tui.app import run
+    from workbench.tui.options import AppOptions
+
+    return run(
+        process,
+        options.recipe if model else None,
+        options.change,
+        AppOptions(theme=theme, slow_link=slow_link, unicode=_unicode(ascii_only), modules=options.modules),
+    )
+
+
+@click.command()
+@click.option("--autoplay", is_flag=True, help="Let it press the keys itself, and leave when the story ends.")
+@click.option("--theme", default="", help="Name of a Textual theme.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw without Unicode.")
+def demo(autoplay: bool, theme: str, ascii_only: bool) -> int:
+    """The story of a model on its way to production, on models that ship with the workbench."""
+    _need_terminal()
+    process = launch(bench=True)
+    from workbench.tui.app import run
+    from workbench.tui.options import AppOptions
+
+    recipe: Recipe | None = None
+    return run(
+        process,
+        recipe,
+        ModeChange(),
+        AppOptions(demo=True, autoplay=autoplay, theme=theme, unicode=_unicode(ascii_only)),
+    )
+
+
+def _need_terminal() -> None:
+    remedy = "Run it in a terminal; `workbench run`, `check`, `export` and `verify` need none."
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise error("terminal", "The app needs a terminal, and this is none.", "", remedy)
+    if os.environ.get("TERM", "dumb") == "dumb":
+        raise error("terminal", "This terminal cannot place text (TERM is dumb).", "TERM", remedy)
+
+
+def _unicode(ascii_only: bool) -> bool:
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    return not ascii_only and encoding.startswith("utf")

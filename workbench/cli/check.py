@@ -1,0 +1,86 @@
+"""`workbench check`: is it ready to serve?"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from workbench.client.flows import run_checks
+from workbench.client.session import Session
+from workbench.protocol.artifacts import CHECK_IDS, CheckRow
+from workbench.protocol.failures import error
+from workbench.protocol.files import write_text
+from workbench.report.checks import junit, markdown
+from workbench.report.objects import check_object
+
+from .engine import converse
+from .options import ModelOptions, model_options, parse_model
+from .run import open_model
+from .tables import check_line, console, show_model
+from .talk import ProgressLine, print_json
+
+CHECK_SECONDS = 60.0
+"""Default of --timeout here."""
+
+
+@click.command()
+@click.argument("model")
+@model_options
+@click.option("--only", metavar="ID,…", default="", help="Only these checks.")
+@click.option("--skip", metavar="ID,…", default="", help="Not these checks.")
+@click.option("--junit", "junit_file", metavar="FILE", default="", help="Also write JUnit XML.")
+@click.option("--markdown", "markdown_file", metavar="FILE", default="", help="Also write Markdown.")
+def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str, **given: Any) -> int:
+    """Answer whether MODEL is ready to serve, one line for each check.
+
+    The model is put in eval under no_grad first, unless --mode and --grad say otherwise.
+    """
+    given_timeout = given["timeout"] is not None
+    options = _for_serving(parse_model(model, **given))
+    if not given_timeout:
+        options = dataclasses.replace(options, timeout=CHECK_SECONDS)
+    ids = _select(only, skip)
+
+    async def work(session: Session, line: ProgressLine) -> int:
+        out = console()
+        loaded = await open_model(session, options)
+        if not options.as_json:
+            line.clear()
+            show_model(out, loaded)
+
+        def show(row: CheckRow) -> None:
+            if not options.as_json:
+                line.clear()
+                check_line(out, row)
+
+        rows, code = await run_checks(session, ids, options.timeout, show)
+        if options.as_json:
+            print_json(check_object(loaded, rows, ()))
+        for file, text in ((junit_file, junit(model, rows)), (markdown_file, markdown(model, rows))):
+            if file:
+                write_text(Path(file), text)
+        return code
+
+    return converse(work, bench=True, python=options.python, quiet=options.as_json)
+
+
+def _for_serving(options: ModelOptions) -> ModelOptions:
+    change = options.change
+    training = False if change.training is None else change.training
+    return dataclasses.replace(
+        options, change=dataclasses.replace(change, training=training, grad=change.grad or "no_grad")
+    )
+
+
+def _select(only: str, skip: str) -> tuple[str, ...]:
+    wanted, unwanted = ({part.strip() for part in text.split(",") if part.strip()} for text in (only, skip))
+    unknown = (wanted | unwanted) - set(CHECK_IDS)
+    if unknown:
+        raise error("usage", f"No such check: {', '.join(sorted(unknown))}.", "--only/--skip", ", ".join(CHECK_IDS))
+    chosen = tuple(name for name in CHECK_IDS if (not wanted or name in wanted) and name not in unwanted)
+    if not chosen:
+        raise error("usage", "Nothing is left to check.", "--only/--skip", ", ".join(CHECK_IDS))
+    return chosen

@@ -1,0 +1,35 @@
+"""Where the `workbench` command begins. Imports next to nothing, so that the splash and the engine come first."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+COMMANDS = ("run", "check", "export", "verify", "inspect", "demo")
+SPLASH = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[{row};{column}H\x1b[1mworkbench\x1b[0m  opening …"
+UNSPLASH = "\x1b[?25h\x1b[?1049l"
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    arguments = sys.argv[1:]
+    splashed = _opens_app(arguments) and _splash()
+    from .main import command_line
+
+    sys.exit(command_line(arguments, splashed))
+
+
+def _opens_app(arguments: list[str]) -> bool:
+    """Whether these arguments lead to the app rather than to text; `main` has the last word."""
+    if any(word in ("--help", "--version") for word in arguments):
+        return False
+    return not arguments or arguments[0] == "demo" or arguments[0] not in COMMANDS
+
+
+def _splash() -> bool:
+    """A first frame by hand, long before Textual is imported."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
+        return False
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    os.write(sys.stdout.fileno(), SPLASH.format(row=max(1, rows // 2), column=max(1, columns // 2 - 10)).encode())
+    return True

@@ -1,0 +1,97 @@
+"""`workbench export`: an artifact in a bundle, proven in a clean process before it is published."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from workbench.client.session import Session
+from workbench.client.trust import TrustStore
+from workbench.protocol.artifacts import KINDS, ExportResult, Fingerprint
+from workbench.protocol.exits import Exit
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.messages import Export
+from workbench.report.objects import export_object
+
+from .engine import converse
+from .options import ModelOptions, existing, model_options, parse_model
+from .tables import console, show_made, show_proof
+from .talk import ProgressLine, print_json, say
+
+
+@click.command()
+@click.argument("model")
+@model_options
+@click.option("--to", "kind", type=click.Choice(KINDS), required=True, help="Kind of artifact.")
+@click.option("--out", metavar="DIR", required=True, help="The bundle; must not exist yet.")
+@click.option("--force", is_flag=True, help="Allow --mode train.")
+def export(model: str, kind: str, out: str, force: bool, **given: Any) -> int:
+    """Export MODEL as a bundle that proves itself.
+
+    A model that fails its proof is published as DIR.failed only, and the exit code is 1.
+    """
+    options = parse_model(model, **given)
+    if options.modules:
+        raise error("usage", "An export is of the whole model in one mode; --mode PATH=… is not for it.", "--mode")
+    if options.change.grad not in (None, "no_grad"):
+        raise error("usage", "Exports work under no_grad; --grad is not for them.", "--grad")
+    if os.path.lexists(out):
+        raise error("exists", f"{out} is there already.", "--out", "Choose another --out, or move it away.")
+    request = _request(options, kind, out, force)
+
+    async def work(session: Session, line: ProgressLine) -> int:
+        result = await session.export(request)
+        line.clear()
+        _print(result, options.as_json)
+        _remember(result)
+        return exit_of(result.proof.verdict)
+
+    return converse(work, bench=False, quiet=options.as_json)
+
+
+def _request(options: ModelOptions, kind: str, out: str, force: bool) -> Export:
+    change = options.change
+    return Export(
+        recipe=options.recipe,
+        kind=kind,
+        out=existing(out),
+        training=bool(change.training),
+        force=force,
+        device=change.device or "cpu",
+        dtype=change.dtype or "",
+        threads=change.threads or 0,
+        python=options.python,
+        tolerance=options.tolerance,
+        timeout=options.timeout,
+    )
+
+
+def _print(result: ExportResult, as_json: bool) -> None:
+    if as_json:
+        print_json(export_object(result))
+        return
+    out = console()
+    show_made(out, result.made)
+    show_proof(out, result.proof, result.made.findings)
+    words = "published" if result.published else "not published; kept for looking at"
+    out.print(f"{words}: {result.path}")
+    if result.published:
+        out.print(f"prove it again: workbench verify {result.path}   or, with torch alone: python verify.py inside it")
+
+
+def _remember(result: ExportResult) -> None:
+    """Bundles written here are trusted here; a store that cannot be written must not spoil a finished export."""
+    if not result.published:
+        return
+    try:
+        TrustStore().remember(Fingerprint(result.path, "bundle", result.manifest_sha256, ""), "written here")
+    except WorkbenchError as problem:
+        say(f"note: {problem.failure.message} `workbench verify {Path(result.path).name}` will ask for --trust.")
+
+
+def exit_of(verdict: str) -> Exit:
+    """The code of a proof's verdict: what could not be proven would not load or run."""
+    return {"pass": Exit.OK, "fail": Exit.VERDICT_NO, "error": Exit.LOAD}[verdict]

@@ -1,0 +1,108 @@
+"""The command line: which command, its options, and the one place where a failure becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from workbench import __version__
+from workbench.protocol.exits import Exit
+from workbench.protocol.failures import Failure, WorkbenchError
+
+from .entry import COMMANDS, UNSPLASH
+from .talk import fail
+
+HELP = """\
+usage: workbench [MODEL] [options]               the terminal app; without MODEL the open screen
+       workbench run MODEL [options]             fire it, print what changed and what it cost
+       workbench check MODEL [options]           is it ready to serve?
+       workbench export MODEL --to KIND --out DIR   a bundle, proven before it is published
+       workbench verify BUNDLE [options]         prove a bundle again, here or under --python
+       workbench verify FILE --against MODEL     prove an artifact that somebody else made
+       workbench inspect FILE                    what a file holds, without running any of its code
+       workbench demo [--autoplay]               the story of a model on its way to production
+
+MODEL is path/file.py:Name or package.module:Name: an nn.Module class, a factory, or an instance.
+Each command has its own --help. `workbench MODEL --help` shows the options of the app.
+
+exit codes: 0 all held · 1 a verdict is "no" · 2 wrong usage · 3 would not load or run · 4 the engine died,
+            or out of time · 5 not trusted · 6 could not write · 70 our own error · 130 interrupted
+"""
+
+
+def command_line(arguments: list[str], splashed: bool) -> int:
+    """Run one command. Returns the exit code; never raises but for what the interpreter itself raises."""
+    as_json = "--json" in arguments
+    traceback = "--traceback" in arguments
+    rest = [word for word in arguments if word != "--traceback"]
+    try:
+        return int(_dispatch(rest, splashed))
+    except WorkbenchError as problem:
+        return _refuse(problem.failure, splashed, as_json, traceback)
+    except click.UsageError as problem:
+        where = problem.ctx.command_path if problem.ctx else ""
+        remedy = f"{where} --help" if where else "workbench --help"
+        return _refuse(Failure("usage", problem.format_message(), "", remedy), splashed, as_json, traceback)
+    except (KeyboardInterrupt, click.Abort):
+        return _refuse(Failure("cancelled", "Interrupted."), splashed, as_json, traceback)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        return Exit.WRITE
+    except Exception as problem:  # noqa: BLE001 (the last boundary: an error of our own has a code of its own)
+        return _refuse(_own_error(problem), splashed, as_json, traceback)
+
+
+def _dispatch(arguments: list[str], splashed: bool) -> int:
+    if arguments[:1] == ["--help"] or arguments[:1] == ["-h"]:
+        sys.stdout.write(HELP)
+        return Exit.OK
+    if arguments[:1] == ["--version"]:
+        sys.stdout.write(f"workbench {__version__}\n")
+        return Exit.OK
+    if arguments and arguments[0] in COMMANDS and arguments[0] != "demo":
+        return _headless(arguments[0], arguments[1:])
+    from .app import open_app
+
+    return open_app(arguments, splashed)
+
+
+def _headless(name: str, arguments: list[str]) -> int:
+    from importlib import import_module
+
+    from .config import defaults
+
+    command: click.Command = getattr(import_module(f"workbench.cli.{name}"), name)
+    target = next((word for word in arguments if ":" in word and not word.startswith("-")), "")
+    outcome = command.main(
+        arguments,
+        prog_name=f"workbench {name}",
+        standalone_mode=False,
+        default_map=_known(command, defaults(target, name)),
+    )
+    return outcome if isinstance(outcome, int) else Exit.OK
+
+
+def _known(command: click.Command, found: dict[str, object]) -> dict[str, object]:
+    """Defaults that this command has a parameter for; a file serves all commands at once."""
+    names = {parameter.name for parameter in command.params}
+    return {name: value for name, value in found.items() if name in names}
+
+
+def _refuse(failure: Failure, splashed: bool, as_json: bool, traceback: bool) -> int:
+    if splashed:
+        sys.stdout.write(UNSPLASH)
+        sys.stdout.flush()
+    return fail(failure, as_json, traceback)
+
+
+def _own_error(problem: Exception) -> Failure:
+    import traceback
+
+    return Failure(
+        "internal",
+        f"An error of the workbench's own: {type(problem).__name__}: {problem}",
+        remedy="Please report it, with what --traceback shows.",
+        details="".join(traceback.format_exception(problem)),
+    )

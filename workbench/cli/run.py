@@ -1,0 +1,87 @@
+"""`workbench run`: fire a model, print what changed and what it cost. Never a verdict, so never exit code 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from workbench.client.flows import given_yardstick, noise_would_help
+from workbench.client.session import Session
+from workbench.protocol.exits import Exit
+from workbench.protocol.messages import Loaded
+from workbench.protocol.model import ModeChange
+from workbench.protocol.runs import BEYOND, IDENTICAL, Diff, Divergence
+from workbench.report.objects import run_object
+
+from .engine import converse
+from .options import ModelOptions, model_options, parse_model
+from .tables import console, show_diff, show_divergence, show_leak, show_model, show_runs
+from .talk import ProgressLine, print_json
+
+
+@click.command()
+@click.argument("model")
+@model_options
+@click.option("--repeat", type=click.IntRange(1), default=10, show_default=True, help="How many forwards.")
+@click.option("--keep-outputs", is_flag=True, help="Keep every output alive, as a loop does that sums losses.")
+def run(model: str, repeat: int, keep_outputs: bool, **given: Any) -> int:
+    """Fire MODEL and print what changed from run to run and what it cost.
+
+    The first forward is the reference that the others are compared with.
+    """
+    options = parse_model(model, **given)
+
+    async def work(session: Session, line: ProgressLine) -> int:
+        loaded = await open_model(session, options, keep_outputs)
+        await _fire(session, options, repeat)
+        diff = await session.diff(2) if repeat > 1 else None
+        divergence = None
+        if diff is not None and diff.mark == BEYOND:
+            divergence = await session.divergence(2)
+        line.clear()
+        _print(session, options, loaded, diff, divergence)
+        return Exit.OK
+
+    return converse(work, bench=True, python=options.python, quiet=options.as_json)
+
+
+async def open_model(session: Session, options: ModelOptions, keep_outputs: bool = False) -> Loaded:
+    """Put the model of the options on the bench, in the modes they ask for."""
+    await session.started()
+    loaded = await session.open(options.recipe, options.change, options.timeout)
+    for change in options.modules:
+        await session.change(change)
+    if keep_outputs:
+        await session.change(ModeChange(keep_outputs=True))
+    if options.tolerance:
+        await session.use(given_yardstick(options.tolerance))
+    return Loaded(loaded.info, session.state.modes or loaded.modes)
+
+
+async def _fire(session: Session, options: ModelOptions, repeat: int) -> None:
+    await session.fire(1, timeout=options.timeout)
+    if repeat == 1:
+        return
+    row = await session.fire(repeat - 1, timeout=options.timeout)
+    if noise_would_help(session, row):
+        await session.measure_noise()
+
+
+def _print(
+    session: Session, options: ModelOptions, loaded: Loaded, diff: Diff | None, divergence: Divergence | None
+) -> None:
+    rows = [session.state.rows[number] for number in sorted(session.state.rows)]
+    if options.as_json:
+        print_json(run_object(loaded, rows, diff, divergence, session.state.leak))
+        return
+    out = console()
+    show_model(out, loaded)
+    show_runs(out, rows)
+    if diff is not None and diff.mark != IDENTICAL:
+        out.print()
+        show_diff(out, diff)
+    if divergence is not None:
+        show_divergence(out, divergence)
+    if session.state.leak is not None:
+        show_leak(out, session.state.leak)

@@ -1,0 +1,195 @@
+"""Records as tables for people, drawn by rich on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Made, Proof
+from workbench.protocol.memory import Leak
+from workbench.protocol.messages import Loaded
+from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, RunRow
+from workbench.report.numbers import count, duration, multiple, share, size, value
+
+_STYLES = {IDENTICAL: "green", NOISE: "cyan", BEYOND: "bold red"}
+_STATUS = {
+    "pass": ("= pass", "green"),
+    "fail": ("✗ FAIL", "bold red"),
+    "skip": ("- skip", "dim"),
+    "error": ("! error", "bold yellow"),
+}
+
+TENSORS_SHOWN = 200
+"""Rows of `inspect`'s table; the rest is counted, and all of it is in the JSON."""
+
+
+def console() -> Console:
+    """A console on stdout that interprets nothing in what it prints."""
+    return Console(markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def show_model(out: Console, loaded: Loaded) -> None:
+    """One line on the model, one on its modes, and what was worth a warning."""
+    info, modes = loaded.info, loaded.modes
+    weights = info.weights or "as constructed"
+    out.print(f"{info.name}  {info.target} · {info.trust} · weights {weights}  {count(info.parameters)} parameters")
+    dtypes = "+".join(info.dtypes) or "no tensors"
+    threads = modes.threads or "auto"
+    out.print(f"{modes.training_word}  {modes.grad}  rng {modes.rng}  {modes.device}  {dtypes}  threads {threads}")
+    for given in info.inputs:
+        out.print(f"input {given.spec}  ({given.origin})", style="dim")
+    for warning in info.warnings:
+        out.print(f"note: {warning}", style="yellow")
+    out.print()
+
+
+def show_runs(out: Console, rows: Iterable[RunRow]) -> None:
+    """One line a row: what it cost and what it answered."""
+    table = _table("#", "mode", "grad", "median", "p99", "per s", "against", "cause", "saved", "RSS", "growth/run")
+    for row in rows:
+        times = f" ×{row.count}" if row.count > 1 else ""
+        table.add_row(
+            f"{row.run}{times}",
+            row.training,
+            row.grad,
+            duration(row.latency.median),
+            duration(row.latency.p99) if row.count > 1 else "",
+            f"{row.latency.per_second:.4g}" if row.count > 1 else "",
+            Text(_against(row), _STYLES.get(row.mark, "")),
+            row.cause,
+            size(row.saved_bytes) if row.saved_bytes else "0",
+            size(row.rss),
+            size(row.growth) if row.count > 1 else "",
+        )
+    out.print(table)
+
+
+def _against(row: RunRow) -> str:
+    if row.reference:
+        return "reference" + (f" · {row.differing} of {row.compared} differ" if row.differing else "")
+    if not row.mark:
+        return ""
+    words = f"{SIGNS[row.mark]} {row.mark}"
+    if row.mark != IDENTICAL:
+        words += f" max|Δ| {value(row.max_abs)} · {share(row.mismatched, row.elements)}"
+    if row.count > 1:
+        words += f" · {row.differing} of {row.compared} runs differ"
+    return words
+
+
+def show_diff(out: Console, diff: Diff) -> None:
+    """Every leaf of two runs, with everything that is always shown."""
+    out.print(f"run {diff.run} against run {diff.against}: {SIGNS[diff.mark]} {diff.mark}, by {diff.yardstick}")
+    if diff.yardstick_reason:
+        out.print(f"  {diff.yardstick_reason}", style="dim")
+    if diff.structure:
+        out.print(f"  structure: {diff.structure}", style="red")
+    table = _table("leaf", "mark", "noise", "max|Δ|", "max rel", "ULP", "allclose", "cosine", "SNR", "worst")
+    for leaf in diff.leaves:
+        worst = f"{list(leaf.worst_index)} {leaf.worst_a} → {leaf.worst_b}" if leaf.mismatched else ""
+        table.add_row(
+            f"{leaf.path}  {leaf.dtype}{list(leaf.shape)}",
+            Text(f"{SIGNS[leaf.mark]} {leaf.reason or leaf.mark}", _STYLES.get(leaf.mark, "")),
+            multiple(leaf.noise_multiple),
+            value(leaf.max_abs),
+            value(leaf.max_rel),
+            str(leaf.max_ulp),
+            "yes" if leaf.allclose else "no",
+            f"{leaf.cosine:.6f}",
+            f"{value(leaf.snr_db)} dB",
+            worst,
+        )
+    out.print(table)
+
+
+def show_divergence(out: Console, found: Divergence) -> None:
+    """Where two runs part."""
+    out.print(f"cause: {found.words}" + (f"  ({found.where})" if found.where else ""))
+    if found.remedy:
+        out.print(f"  try: {found.remedy}")
+
+
+def show_leak(out: Console, leak: Leak) -> None:
+    """What memory did over the runs."""
+    out.print(f"memory: {leak.words}", style="bold red" if leak.climbing else "")
+    if leak.climbing and leak.remedy:
+        out.print(f"  try: {leak.remedy}")
+
+
+def check_line(out: Console, row: CheckRow) -> None:
+    """One check, as soon as it is answered."""
+    word, style = _STATUS[row.status]
+    line = Text(f"{word:8}", style)
+    line.append(f"{row.id:15}", "bold")
+    line.append(row.evidence)
+    out.print(line)
+    for label, text in (("cause", row.cause), ("try", row.remedy)):
+        if text and row.status != "pass":
+            out.print(f"{'':8}{label}: {text}")
+
+
+def show_made(out: Console, made: Made) -> None:
+    """What an export made."""
+    out.print(f"{made.file}  {size(made.bytes)}  in {duration(made.seconds)}")
+    for dimension in made.dynamic:
+        out.print(f"dynamic: {dimension}")
+    for dimension in made.static:
+        out.print(f"static:  {dimension}", style="yellow")
+    if made.speed:
+        speed = made.speed
+        out.print(
+            f"speed:   {speed.ratio:.2f}× eager ({speed.low:.2f} to {speed.high:.2f} over {speed.rounds} rounds; "
+            f"eager against itself {speed.control:.2f}×, {speed.control_low:.2f} to {speed.control_high:.2f}; "
+            f"batch {speed.batch}, {speed.threads} threads)"
+        )
+
+
+def show_proof(out: Console, proof: Proof, findings: Iterable[Finding] = ()) -> None:
+    """Every check of a proof, the worst leaf by leaf, and the verdict."""
+    for row in proof.checks:
+        check_line(out, row)
+    for finding in (*findings, *proof.findings):
+        out.print(f"{'note':8}{finding.id:15}{finding.words}", style="dim")
+    for leaf in proof.worst:
+        out.print(
+            f"{'':8}worst of {leaf.path}: {SIGNS.get(leaf.mark, '?')} max|Δ| {value(leaf.max_abs)}, "
+            f"{multiple(leaf.noise_multiple)} the noise, cosine {leaf.cosine:.6f}, {leaf.max_ulp} ULP"
+        )
+    sign = SIGNS.get(proof.mark, "?")
+    words = {"pass": f"{sign} proven", "fail": "✗ refused", "error": "! could not be proven"}[proof.verdict]
+    style = {"pass": "bold green", "fail": "bold red", "error": "bold yellow"}[proof.verdict]
+    out.print(
+        f"{words}: {proof.cases} cases by {proof.yardstick}, torch {proof.torch}, {duration(proof.seconds)}",
+        style=style,
+    )
+
+
+def show_inspection(out: Console, found: Inspection) -> None:
+    """What a file holds."""
+    out.print(f"{found.path}  {found.kind} · {found.trust}  {size(found.bytes)}")
+    if found.sha256:
+        out.print(f"sha256:{found.sha256}", style="dim")
+    for line in found.words:
+        out.print(line)
+    if found.unsafe_globals:
+        out.print(f"would import: {', '.join(found.unsafe_globals)}", style="bold red")
+    for name, text in found.metadata.items():
+        out.print(f"{name}: {text}", style="dim")
+    if found.tensor_count:
+        table = _table("tensor", "dtype", "shape", "bytes")
+        for tensor in found.tensors[:TENSORS_SHOWN]:
+            table.add_row(tensor.name, tensor.dtype, str(list(tensor.shape)), size(tensor.bytes))
+        out.print(table)
+        if found.tensor_count > TENSORS_SHOWN:
+            out.print(f"… and {found.tensor_count - TENSORS_SHOWN} more")
+        out.print(f"{found.tensor_count} tensors, {size(found.tensor_bytes)}")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

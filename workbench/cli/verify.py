@@ -1,0 +1,59 @@
+"""`workbench verify`: prove a bundle again, or an artifact that somebody else made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from workbench.client.flows import authorize
+from workbench.client.session import Session
+from workbench.client.trust import TrustStore
+from workbench.protocol.failures import error
+from workbench.protocol.messages import Verify
+from workbench.report.objects import verify_object
+
+from .engine import converse
+from .export import exit_of
+from .options import existing, model_options, parse_model
+from .tables import console, show_proof
+from .talk import ProgressLine, print_json
+
+
+@click.command()
+@click.argument("path", metavar="BUNDLE|FILE")
+@click.option("--against", metavar="MODEL", default="", help="The eager model that FILE must agree with.")
+@model_options
+@click.option("--trust", "digests", metavar="sha256:…", multiple=True, help="Trust exactly these bytes.")
+@click.option("--allow-code", is_flag=True, help="Trust whatever is there (for CI).")
+def verify(path: str, against: str, digests: tuple[str, ...], allow_code: bool, **given: Any) -> int:
+    """Prove BUNDLE again, here or under --python; or prove FILE against an eager MODEL."""
+    options = parse_model(against, **given)
+    if not against and (options.recipe.weights or options.recipe.inputs or options.recipe.kwargs):
+        raise error("usage", "--weights, --input and --kwargs go with --against.", "--against", "--against MODEL")
+    change = options.change
+    if options.modules or change.training or change.grad not in (None, "no_grad"):
+        raise error("usage", "Artifacts are proven against eager in eval under no_grad.", "--mode/--grad")
+
+    async def work(session: Session, line: ProgressLine) -> int:
+        fingerprint = await authorize(session, existing(path), TrustStore(), digests, allow_code)
+        request = Verify(
+            path=existing(path),
+            sha256=fingerprint.sha256,
+            recipe=options.recipe if against else None,
+            device=change.device or "cpu",
+            dtype=change.dtype or "",
+            threads=change.threads or 0,
+            python=options.python,
+            tolerance=options.tolerance,
+            timeout=options.timeout,
+        )
+        result = await session.verify(request)
+        line.clear()
+        if options.as_json:
+            print_json(verify_object(result))
+        else:
+            show_proof(console(), result.proof)
+        return exit_of(result.proof.verdict)
+
+    return converse(work, bench=False, quiet=options.as_json)
