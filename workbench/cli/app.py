@@ -13,7 +13,7 @@ import click
 
 from workbench.client.launch import launch
 from workbench.protocol.failures import error
-from workbench.protocol.model import ModeChange, Recipe
+from workbench.protocol.model import ModeChange
 
 from .config import defaults
 from .options import model_options, parse_model
@@ -38,10 +38,10 @@ def open_app(arguments: list[str], splashed: bool) -> int:
 @click.command()
 @click.argument("model", required=False, default="")
 @model_options
-@click.option("--theme", default="", help="Name of a Textual theme: textual-light, textual-ansi …")
+@click.option("--theme", type=click.Choice(["dark", "light", "ansi"]), default=None, help="Colours.")
 @click.option("--slow-link", is_flag=True, help="Paint twice a second at most, for a slow line.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw without Unicode.")
-def app(model: str, theme: str, slow_link: bool, ascii_only: bool, **given: Any) -> int:
+def app(model: str, theme: str | None, slow_link: bool, ascii_only: bool, **given: Any) -> int:
     """Open MODEL, or the open screen, in the terminal app."""
     if given["as_json"]:
         raise error("usage", "The app prints no JSON; run, check, export, verify and inspect do.", "--json")
@@ -49,33 +49,38 @@ def app(model: str, theme: str, slow_link: bool, ascii_only: bool, **given: Any)
     _need_terminal()
     process = launch(bench=True, python=options.python)
     from workbench.tui.app import run
-    from workbench.tui.options import AppOptions
+    from workbench.tui.options import AppOptions, speaks_unicode
 
     return run(
         process,
         options.recipe if model else None,
         options.change,
-        AppOptions(theme=theme, slow_link=slow_link, unicode=_unicode(ascii_only), modules=options.modules),
+        AppOptions(
+            theme=theme or "",
+            slow_link=slow_link,
+            unicode=not ascii_only and speaks_unicode(),
+            modules=options.modules,
+            tolerance=options.tolerance,
+        ),
     )
 
 
 @click.command()
 @click.option("--autoplay", is_flag=True, help="Let it press the keys itself, and leave when the story ends.")
-@click.option("--theme", default="", help="Name of a Textual theme.")
+@click.option("--theme", type=click.Choice(["dark", "light", "ansi"]), default=None, help="Colours.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw without Unicode.")
-def demo(autoplay: bool, theme: str, ascii_only: bool) -> int:
+def demo(autoplay: bool, theme: str | None, ascii_only: bool) -> int:
     """The story of a model on its way to production, on models that ship with the workbench."""
     _need_terminal()
     process = launch(bench=True)
     from workbench.tui.app import run
-    from workbench.tui.options import AppOptions
+    from workbench.tui.options import AppOptions, speaks_unicode
 
-    recipe: Recipe | None = None
     return run(
         process,
-        recipe,
+        None,
         ModeChange(),
-        AppOptions(demo=True, autoplay=autoplay, theme=theme, unicode=_unicode(ascii_only)),
+        AppOptions(demo=True, autoplay=autoplay, theme=theme or "", unicode=not ascii_only and speaks_unicode()),
     )
 
 
@@ -85,8 +90,3 @@ def _need_terminal() -> None:
         raise error("terminal", "The app needs a terminal, and this is none.", "", remedy)
     if os.environ.get("TERM", "dumb") == "dumb":
         raise error("terminal", "This terminal cannot place text (TERM is dumb).", "TERM", remedy)
-
-
-def _unicode(ascii_only: bool) -> bool:
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    return not ascii_only and encoding.startswith("utf")
