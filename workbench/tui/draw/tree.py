@@ -6,11 +6,12 @@ No object a node: 100,000 modules are a few arrays. Nodes are numbered in preord
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 
 
 def links(depths: Sequence[int]) -> tuple[array[int], array[int]]:
-    """For every node its parent (-1: none) and the number after its last descendant: `range(i, ends[i])` is its subtree."""
+    """For every node its parent (-1: none), and the node after its last descendant."""
     parents, ends = array("q", bytes(8 * len(depths))), array("q", bytes(8 * len(depths)))
     above: list[int] = []
     for node, depth in enumerate(depths):
@@ -84,10 +85,7 @@ class TreeIndex:
         if opened:
             self.rows[row + 1 : row + 1] = self._visible(node + 1, self.ends[node])
         else:
-            last, end = row + 1, self.ends[node]
-            while last < len(self.rows) and self.rows[last] < end:
-                last += 1
-            del self.rows[row + 1 : last]
+            del self.rows[row + 1 : bisect_left(self.rows, self.ends[node], row + 1)]
         return True
 
     def reveal(self, node: int) -> int:
@@ -99,7 +97,7 @@ class TreeIndex:
             above = self.parents[above]
         if changed:
             self._refill()
-        return self.rows.index(node)
+        return bisect_left(self.rows, node)
 
     def _refill(self) -> None:
         self.rows = self._visible(0, len(self.depths))

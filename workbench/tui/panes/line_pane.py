@@ -90,6 +90,7 @@ class LinePane(Widget, can_focus=True):
         self._cursor = 0
         self._shown: list[_Shown] = []
         self._shown_width = -1
+        self._redraw_asked = False
         self._palette: dict[tuple[str, bool], Style] = {}
         self.set_class(not unicode, "-ascii")
 
@@ -136,22 +137,25 @@ class LinePane(Widget, can_focus=True):
         return self._cursor
 
     def redraw(self) -> None:
+        """Have the visible lines looked at again soon; many calls before that are one."""
+        if self.is_mounted and not self._redraw_asked:
+            self._redraw_asked = True
+            self.call_later(self.redraw_now)
+
+    def redraw_now(self) -> None:
         """Look at every visible line again, and repaint the cells that changed."""
+        self._redraw_asked = False
         width, height = self.size
-        if not self.is_mounted or width < MARGIN + 1 or height < 1:
-            return
         if width != self._shown_width or len(self._shown) != height:
+            self._shown_width = -1
             self.refresh()
-            self._shown = self._lines(width, height)
-            self._shown_width = width
             return
         lines = self._lines(width, height)
         regions = []
         for y, (old, new) in enumerate(zip(self._shown, lines, strict=True)):
-            if old == new:
-                continue
-            start, end = changed_cells(old[0], new[0]) if old[1] == new[1] else (0, width)
-            regions.append(Region(start, y, end - start, 1))
+            if old != new:
+                start, end = changed_cells(old[0], new[0]) if old[1] == new[1] else (0, width)
+                regions.append(Region(start, y, end - start, 1))
         self._shown = lines
         if regions:
             self.refresh(*regions)
@@ -183,10 +187,10 @@ class LinePane(Widget, can_focus=True):
     def _lines(self, width: int, height: int) -> list[_Shown]:
         """Every visible line, exactly `width` cells wide."""
         inner = max(1, width - MARGIN)
-        head, foot = list(self.head_lines(inner)), list(self.foot_lines(inner, height))
-        room = max(0, height - len(head) - len(foot))
         total = self.body_length(inner)
         self._cursor = max(0, min(self._cursor, total - 1))
+        head, foot = list(self.head_lines(inner)), list(self.foot_lines(inner, height))
+        room = max(0, height - len(head) - len(foot))
         self._top = max(0, min(self._top, total - room))
         bar = _scroll_mark(self._top, room, total)
         lines = [(self._framed(line, inner, " "), False) for line in head[:height]]

@@ -31,7 +31,9 @@ class ModelPane(LinePane):
     """The tree of a model on the bench."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "toggle_open", "Open or close", show=False, id="model.open", tooltip="Open or close the module"),
+        Binding(
+            "enter", "toggle_open", "Open or close", show=False, id="model.open", tooltip="Open or close the module"
+        ),
         Binding("right", "expand", "Open", show=False, tooltip="Open the module, or go to its first child"),
         Binding("left", "collapse", "Close", show=False, tooltip="Close the module, or go to its parent"),
         Binding("t", "toggle_module", "train/eval of module", id="model.toggle", tooltip="Toggle this module's mode"),

@@ -1,0 +1,47 @@
+"""Records as a session would get them, for the tests of panes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.protocol.model import InputInfo, ModelInfo, ModuleColumns
+from workbench.protocol.runs import RunRow, Spread
+
+TREE = (
+    ("", 0, "Cnn", 11_700_000, ""),
+    ("stem", 1, "Conv2d", 9_408, "3, 64, kernel_size=(7, 7)"),
+    ("body", 1, "Sequential", 148_000, ""),
+    ("0", 2, "Block", 74_000, ""),
+    ("conv", 3, "Conv2d", 36_864, "64, 64"),
+    ("drop", 3, "Dropout", 0, "p=0.1"),
+    ("1", 2, "Block", 74_000, ""),
+    ("drop", 1, "Dropout", 0, "p=0.5"),
+    ("head", 1, "Linear", 5_130, "512, 10"),
+)
+
+
+def columns(rows: Any = TREE) -> ModuleColumns:
+    types = list(dict.fromkeys(row[2] for row in rows))
+    names, depths, kinds, parameters, details = zip(*rows, strict=True)
+    return ModuleColumns(names, depths, tuple(types.index(kind) for kind in kinds), tuple(types), parameters, details)
+
+
+def model_info(modules: ModuleColumns | None = None) -> ModelInfo:
+    return ModelInfo(
+        "Cnn", "models/cnn.py:Cnn", "models/cnn.py", "ab" * 32, "cnn.safetensors", "3f9a" * 16, "CODE (Python)",
+        11_700_000, 46_800_000, 9_000, {"float32": 11_700_000}, modules or columns(),
+        (InputInfo("x", "x=float32[4,3,32,32]", "given"),), 4, 0.31,
+    )  # fmt: skip
+
+
+def run_row(run: int, ms: float = 12.3, count: int = 1, **changes: Any) -> RunRow:
+    """A row; by default the first is the reference and the others are identical to it."""
+    seconds = ms / 1000
+    values: dict[str, Any] = {
+        "running": False, "training": "train", "grad": "grad", "rng": "free", "dtype": "float32", "device": "cpu",
+        "latency": Spread(count, seconds, seconds * 1.1, seconds * 1.3, seconds * 0.9, seconds * 0.05, 1 / seconds),
+        "reference": run == 1, "against": 0 if run == 1 else 1, "mark": "" if run == 1 else "identical",
+        "max_abs": 0.0, "noise_multiple": 0.0, "mismatched": 0, "elements": 10, "differing": 0, "compared": count,
+        "cause": "", "saved_bytes": 44 << 20, "output_bytes": 40, "rss": 812 << 20, "growth": 0.0,
+    }  # fmt: skip
+    return RunRow(run, count, **{**values, **changes})

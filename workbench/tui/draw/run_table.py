@@ -1,0 +1,205 @@
+"""The table of runs as lines: which columns there is room for, and what a row says in each. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rich.cells import cell_len
+
+from workbench.protocol.model import Modes
+from workbench.protocol.runs import INCOMPARABLE, SIGNS, RunRow
+from workbench.tui.draw import numbers
+from workbench.tui.draw.spans import MARK_STYLES, Line, Span, fit
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column and when it gives way."""
+
+    key: str
+    title: str
+    width: int
+    """Cells, without those that separate it from the next."""
+    rank: int
+    """Columns with a higher rank are dropped first; 0: never."""
+    right: bool = True
+    grows: int = 0
+    """Further cells it can use when there is room."""
+
+
+COLUMNS = (
+    Column("run", "#", 5, 0),
+    Column("times", "", 4, 3, right=False),
+    Column("training", "mode", 5, 0, right=False),
+    Column("grad", "grad", 9, 0, right=False),
+    Column("ms", "ms", 6, 0),
+    Column("p99", "p99", 6, 8),
+    Column("rate", "runs/s", 7, 9),
+    Column("against", "against", 15, 0, right=False, grows=20),
+    Column("cause", "cause", 12, 2, right=False, grows=40),
+    Column("saved", "saved", 7, 4),
+    Column("rss", "RSS", 7, 5),
+    Column("growth", "growth", 8, 6),
+    Column("dtype", "dtype", 8, 7, right=False),
+)
+"""In the order they are shown; the ranks say what is looked for last."""
+
+DOUBTFUL_SPREAD = 0.1
+"""Interquartile range over median above which a latency is shown with a warning."""
+
+_GRAD = {"inference_mode": "inference"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns that are shown at one width."""
+
+    columns: tuple[Column, ...]
+    gap: str
+
+
+def layout_for(width: int) -> Layout:
+    """The columns that fit in `width` cells, those that can grow made wider with what is left."""
+    shown = list(COLUMNS)
+
+    def total(gap: int = 1) -> int:
+        return sum(column.width for column in shown) + gap * (len(shown) - 1)
+
+    while total() > width and any(column.rank for column in shown):
+        shown.remove(max(shown, key=lambda column: column.rank))
+    gap = 2 if total(2) <= width else 1
+    left = max(0, width - total(gap))
+    fitted = []
+    for column in shown:
+        more = min(column.grows, left if column.key == "cause" else (left + 1) // 2)
+        left -= more
+        fitted.append(replace(column, width=column.width + more))
+    return Layout(tuple(fitted), " " * gap)
+
+
+def title_line(layout: Layout, reference: int) -> Line:
+    """The titles; `reference` is the run others are compared with, 0 for none yet."""
+    titles = {"against": f"against #{reference}" if reference else "against"}
+    cells = [fit(titles.get(column.key, column.title), column.width, column.right) for column in layout.columns]
+    return ((layout.gap.join(cells), "dim"),)
+
+
+def row_line(row: RunRow, layout: Layout) -> Line:
+    """One run in its columns."""
+    spans: list[Span] = []
+    for position, column in enumerate(layout.columns):
+        text, style = _cell(row, column)
+        spans.append(((layout.gap if position else "") + fit(text, column.width, column.right), style))
+    return tuple(spans)
+
+
+def _cell(row: RunRow, column: Column) -> Span:
+    match column.key:
+        case "run":
+            return f"{'◌' if row.running else '★' if row.reference else ''}{row.run}", "strong" if row.reference else ""
+        case "times":
+            return _times(row.count), "dim"
+        case "training":
+            return row.training, "warn" if row.training == "mix" else ""
+        case "grad":
+            return _GRAD.get(row.grad, row.grad), ""
+        case "ms":
+            return numbers.milliseconds(row.latency.median) if row.count else "", ""
+        case "p99":
+            return (numbers.milliseconds(row.latency.p99) if row.count > 1 else ""), "dim"
+        case "rate":
+            return (numbers.count(row.latency.per_second) if row.count > 1 else ""), "dim"
+        case "against":
+            return against_text(row, column.width), MARK_STYLES.get(row.mark, "dim")
+        case "cause":
+            return _cause(row)
+        case "saved":
+            return numbers.size(row.saved_bytes), ""
+        case "rss":
+            return numbers.size(row.rss), ""
+        case "growth":
+            return numbers.growth(row.growth), ""
+        case _:
+            return row.dtype, "dim"
+
+
+def against_text(row: RunRow, width: int) -> str:
+    """Sign and numbers: "✗ 0.49 · 10/10 · 4e+05× noise"; what does not fit is left out from the right."""
+    if row.reference:
+        return "reference"
+    if not row.mark:
+        return "…" if row.running else "-"
+    sign = SIGNS.get(row.mark, "?")
+    if row.mark == INCOMPARABLE:
+        return f"{sign} incomparable"
+    if row.mark == "identical":
+        return f"{sign} identical"
+    text = f"{sign} {numbers.measure(row.max_abs)}"
+    for part in (numbers.share(row.mismatched, row.elements), f"{numbers.multiple(row.noise_multiple)} noise"):
+        longer = f"{text} · {part}"
+        if cell_len(longer) > width:
+            break
+        text = longer
+    return text
+
+
+def _cause(row: RunRow) -> Span:
+    """What is known about the difference, and otherwise what else is worth knowing about the row."""
+    if row.cause:
+        return row.cause, "warn"
+    if row.differing > 0 and row.compared > 1:
+        return f"{row.differing} of {row.compared} runs differ", ""
+    return row.note, "dim"
+
+
+def _times(count: int) -> str:
+    """ "×100", "×12k"; "" for a single run; at most 5 cells."""
+    if count <= 1:
+        return ""
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if count >= size:
+            return f"×{count // size}{unit}"
+    return f"×{count}"
+
+
+def detail_line(row: RunRow) -> Line:
+    """Everything that is known of one run, the most telling first; it may be cut at the right."""
+    spans: list[Span] = [(f"#{row.run}{_times(row.count)}", "strong")]
+    latency = row.latency
+    if row.count > 1:
+        doubt = latency.iqr / latency.median if latency.median else 0.0
+        spans.append((f"  median {numbers.duration(latency.median)}", ""))
+        spans.append((f"  p90 {numbers.milliseconds(latency.p90)}  p99 {numbers.milliseconds(latency.p99)} ms", ""))
+        spans.append((f"  {numbers.count(latency.per_second)} runs/s", ""))
+        wide = doubt > DOUBTFUL_SPREAD
+        spans.append((f"  spread {doubt:.0%}{' (too wide to conclude)' if wide else ''}", "warn" if wide else ""))
+    if row.differing and row.compared > 1:
+        spans.append((f"  {row.differing} of {row.compared} differ", "warn"))
+    if row.mark and row.mark not in ("identical", INCOMPARABLE):
+        spans.append((f"  {SIGNS[row.mark]} {numbers.multiple(row.noise_multiple)} noise", MARK_STYLES[row.mark]))
+    if row.cause:
+        spans.append((f"  {row.cause}", "warn"))
+    if row.cuda is not None:
+        spans.append((f"  CUDA {numbers.size(row.cuda.allocated)}, peak {numbers.size(row.cuda.peak)}", ""))
+    if row.note:
+        spans.append((f"  {row.note}", "dim"))
+    return tuple(spans)
+
+
+def modes_line(modes: Modes, batch: int, width: int) -> Line:
+    """The switch board in one line; the least telling switches give way when it is narrow."""
+    rng = f"rng fixed {modes.seed}" if modes.rng == "fixed" else "rng free"
+    parts: list[tuple[Span, int]] = [
+        ((modes.training_word, "warn" if modes.flips else "strong"), 0),
+        ((modes.grad, "strong"), 0),
+        ((rng, ""), 1),
+        ((f"batch {batch}" if batch else "", ""), 4),
+        ((modes.dtype or "dtype as loaded", "" if modes.dtype else "dim"), 5 if modes.dtype else 7),
+        ((modes.device, ""), 3),
+        ((f"threads {modes.threads}" if modes.threads else "threads auto", "" if modes.threads else "dim"), 6),
+        (("KEEPS OUTPUTS" if modes.keep_outputs else "outputs dropped", "warn" if modes.keep_outputs else "dim"), 2),
+    ]
+    parts = [part for part in parts if part[0][0]]
+    while len(parts) > 2 and sum(cell_len(part[0][0]) + 3 for part in parts) - 3 > width:
+        parts.remove(max(parts, key=lambda part: part[1]))
+    return tuple(span for part, _ in parts for span in (part, ("   ", "")))[:-1]
