@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -38,7 +39,9 @@ def command_line(arguments: list[str], splashed: bool) -> int:
     traceback = "--traceback" in arguments
     rest = [word for word in arguments if word != "--traceback"]
     try:
-        return int(_dispatch(rest, splashed))
+        code = int(_dispatch(rest, splashed))
+        sys.stdout.flush()
+        return code
     except WorkbenchError as problem:
         return _refuse(problem.failure, splashed, as_json, traceback)
     except click.UsageError as problem:
@@ -47,9 +50,10 @@ def command_line(arguments: list[str], splashed: bool) -> int:
         return _refuse(Failure("usage", problem.format_message(), "", remedy), splashed, as_json, traceback)
     except (KeyboardInterrupt, click.Abort):
         return _refuse(Failure("cancelled", "Interrupted."), splashed, as_json, traceback)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
-        return Exit.WRITE
+    except OSError as problem:
+        if problem.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            return _refuse(_own_error(problem), splashed, as_json, traceback)
+        return _cannot_print(problem)
     except Exception as problem:  # noqa: BLE001 (the last boundary: an error of our own has a code of its own)
         return _refuse(_own_error(problem), splashed, as_json, traceback)
 
@@ -95,6 +99,14 @@ def _refuse(failure: Failure, splashed: bool, as_json: bool, traceback: bool) ->
         sys.stdout.write(UNSPLASH)
         sys.stdout.flush()
     return fail(failure, as_json, traceback)
+
+
+def _cannot_print(problem: OSError) -> int:
+    """The result could not be written to stdout: the disk behind it is full, or its reader is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at its end
+    if problem.errno != errno.EPIPE:  # a reader that closed early, such as `head`, knows
+        fail(Failure("write", f"The result could not be printed: {problem.strerror}."), False, False)
+    return Exit.WRITE
 
 
 def _own_error(problem: Exception) -> Failure:
