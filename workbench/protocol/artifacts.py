@@ -1,11 +1,11 @@
-"""Records about artifacts: checks, exports, proofs, inspections."""
+"""Records about artifacts: checks, exports, proofs, inspections. Stdlib only: a bundle's verify.py carries this file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from .runs import LeafDiff
+from workbench.protocol.runs import LeafDiff
 
 KINDS = ("weights", "trace", "export")
 """Artifact kinds that `export --to` takes."""

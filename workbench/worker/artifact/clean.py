@@ -39,7 +39,9 @@ class SourceBlocker(MetaPathFinder):
         top = fullname.partition(".")[0]
         if top in self.packages or (fullname in self.stems and not _clean_standard(fullname)):
             self.asked.append(fullname)
-            raise ModuleNotFoundError(f"{fullname} is the model's own source, which a clean proof blocks", name=fullname)
+            raise ModuleNotFoundError(
+                f"{fullname} is the model's own source, which a clean proof blocks", name=fullname
+            )
 
     def __enter__(self) -> SourceBlocker:
         sys.meta_path.insert(0, self)

@@ -1,0 +1,180 @@
+"""Opens an artifact of any kind, so that a proof can call it, read its parameters and its graph.
+
+Every way in which a file can refuse to load ends as one `ValueError` in plain words. Decides nothing about right or
+wrong. Carried into a bundle's verify.py: torch, the standard library and carried modules only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.worker.tensorfile import load as load_tensors
+
+
+@dataclass
+class Opened:
+    """A loaded artifact."""
+
+    call: Callable[..., Any] | None
+    """Takes forward's arguments; None for weights without an architecture."""
+    program: Any = None
+    """What holds the graph: a ScriptModule or an ExportedProgram; None for weights."""
+    tensors: dict[str, torch.Tensor] | None = None
+    """The state_dict of weights; None for programs, whose tensors `named_tensors` reads."""
+    words: str = ""
+    """How it was loaded."""
+    no_call: str = ""
+    """Why there is nothing to call, when there is not."""
+
+
+def open_program(path: Path, kind: str, device: str) -> Opened:
+    """Load TorchScript ("trace") or a torch.export archive ("export"). Raises ValueError for whatever goes wrong.
+
+    TorchScript loads onto `device` directly; an exported program is moved there. Loading may run code of the file:
+    whoever calls this has been trusted with it.
+    """
+    try:
+        if kind == "trace":
+            module = torch.jit.load(str(path), map_location=device)
+            return Opened(module, module, words="torch.jit.load")
+        program = torch.export.load(str(path))
+        if torch.device(device).type != "cpu":
+            from torch.export.passes import move_to_device_pass
+
+            program = move_to_device_pass(program, device)
+        return Opened(program.module(), program, words="torch.export.load")
+    except Exception as problem:
+        raise ValueError(_loading_words(path.name, problem)) from problem
+
+
+def open_artifact(
+    stage: Path, manifest: dict[str, Any], device: str, architecture: str = "", kwargs: dict[str, Any] | None = None
+) -> Opened:
+    """Open the artifact that `manifest` names. Raises ValueError for whatever goes wrong.
+
+    architecture: for weights only; `file.py:Name` (a relative file lies in `stage`) or `package.module:Name`, built
+    with `kwargs` (None: the manifest's). Empty: there is nothing to call.
+    """
+    path, kind = stage / manifest["artifact"]["file"], manifest["kind"]
+    if kind != "weights":
+        return open_program(path, kind, device)
+    tensors = _loading_weights(path, manifest)
+    if not architecture:
+        return Opened(None, tensors=tensors, words=f"{len(tensors)} tensors", no_call="no architecture to fill")
+    model = build_architecture(stage, architecture, manifest.get("kwargs") or {} if kwargs is None else kwargs)
+    fill_architecture(model, tensors, manifest, device)
+    return Opened(model, tensors=dict(model.state_dict()), words=f"{len(tensors)} tensors into {architecture}")
+
+
+def _loading_weights(path: Path, manifest: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The complete state_dict: the file's tensors, and the tied names that the file holds once. Raises ValueError."""
+    try:
+        tensors = load_tensors(path)
+    except OSError as problem:
+        raise ValueError(f"{path.name} cannot be read: {problem.strerror or problem}") from problem
+    for name, first in (manifest.get("ties") or {}).items():
+        if first not in tensors:
+            raise ValueError(f"{path.name}: {name} is tied to {first}, which is not in the file")
+        tensors[name] = tensors[first]
+    expected = manifest["parameters"]
+    wrong = [f"{name} is missing" for name in expected if name not in tensors]
+    wrong += [f"{name} is not the model's" for name in tensors if name not in expected]
+    for name, tensor in tensors.items():
+        entry = expected.get(name)
+        found = str(tensor.dtype).removeprefix("torch."), list(tensor.shape)
+        if entry is not None and found != (entry["dtype"], entry["shape"]):
+            wrong.append(f"{name} is {found[0]}{found[1]}, the model's is {entry['dtype']}{entry['shape']}")
+    if wrong:
+        raise ValueError(
+            f"{path.name}: {'; '.join(wrong[:6])}{f'; and {len(wrong) - 6} more' if len(wrong) > 6 else ''}"
+        )
+    return tensors
+
+
+def build_architecture(stage: Path, target: str, kwargs: dict[str, Any]) -> torch.nn.Module:
+    """Make the module that `target` names: a class, a factory or an instance, in a file or an importable module.
+
+    Raises ValueError in plain words for whatever its source raises.
+    """
+    place, _, name = target.rpartition(":")
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a bundle must not gain a __pycache__
+    try:
+        found: Any = _loading_source(stage / place) if place.endswith(".py") else importlib.import_module(place)
+        for part in name.split("."):
+            found = getattr(found, part)
+        model = found if isinstance(found, torch.nn.Module) else found(**kwargs)
+    except Exception as problem:
+        raise ValueError(f"{target} could not be built: {_loading_first_line(problem)}") from problem
+    finally:
+        sys.dont_write_bytecode = written
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"{target} made a {type(model).__name__}, no nn.Module")
+    return model
+
+
+def _loading_source(path: Path) -> Any:
+    module_name = "workbench_architecture"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path.name} is no Python file")
+    namespace = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = namespace  # dataclasses and torch look a class's module up there
+    spec.loader.exec_module(namespace)
+    return namespace
+
+
+def fill_architecture(
+    model: torch.nn.Module, tensors: dict[str, torch.Tensor], manifest: dict[str, Any], device: str = "cpu"
+) -> None:
+    """Put weights into `model`, strictly, and give it the modes that the golden data was made in.
+
+    Raises ValueError with the difference. The values are copied, so that at most two copies of the weights exist.
+    """
+    modes = manifest.get("modes") or {}
+    try:
+        if modes.get("dtype"):
+            model.to(getattr(torch, modes["dtype"]))
+        model.to(device)
+        model.load_state_dict(tensors, strict=True)
+    except (RuntimeError, AttributeError) as problem:
+        raise ValueError(f"the weights do not fit: {_loading_first_line(problem, 6)}") from problem
+    flips = set(modes.get("flips") or ())
+    flags = {"": bool(modes.get("training"))}
+    for path, part in model.named_modules():
+        parent = flags[path.rpartition(".")[0]] if path else flags[""]
+        part.training = flags[path] = parent != (path in flips)
+
+
+def named_tensors(opened: Opened) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and buffers that can be read from the artifact, by name."""
+    if opened.tensors is not None:
+        yield from opened.tensors.items()
+    elif isinstance(opened.program, torch.jit.ScriptModule):
+        yield from opened.program.state_dict().items()
+    elif opened.program is not None:
+        yield from opened.program.state_dict.items()
+        for name, value in opened.program.constants.items():
+            if isinstance(value, torch.Tensor) and name not in opened.program.state_dict:
+                yield name, value
+
+
+def _loading_first_line(problem: BaseException, lines: int = 1) -> str:
+    text = str(problem).strip() or type(problem).__name__
+    return f"{type(problem).__name__}: " + " ".join(" ".join(text.splitlines()[:lines]).split())[:600]
+
+
+def _loading_words(name: str, problem: BaseException) -> str:
+    text = str(problem)
+    if "central directory" in text or "PytorchStreamReader" in text or "BadZipFile" in type(problem).__name__:
+        return f"{name} is truncated or no archive of torch ({_loading_first_line(problem)})"
+    if "is not registered" in text and "pytree" in text:
+        return f"{name} returns a class of the model's own source, which is not here ({_loading_first_line(problem)})"
+    return f"{name} did not load: {_loading_first_line(problem)}"

@@ -1,0 +1,267 @@
+"""The proof of an artifact: does it answer as eager did, on inputs that it was not exported with?
+
+Works on a directory that holds the artifact, `golden.safetensors` and `manifest.json`. Nothing is loaded unless every
+digest holds. It never needs the model's source (for weights it builds the architecture that it is told to), and it
+never writes. Carried into a bundle's verify.py: torch, the standard library and carried modules only.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.protocol.artifacts import PROOF_IDS, CheckRow, Finding, Proof
+from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, Yardstick
+from workbench.worker.artifact.clean import SourceBlocker, file_differences
+from workbench.worker.artifact.graph_ops import train_operators
+from workbench.worker.artifact.loading import Opened, named_tensors, open_artifact
+from workbench.worker.artifact.parameters import match_parameters
+from workbench.worker.artifact.prove_cases import (
+    CaseResult,
+    Golden,
+    LeafVerdict,
+    judge_leaves,
+    repeat_case,
+    run_case,
+    yardstick_of,
+)
+from workbench.worker.artifact.prove_guards import guards
+from workbench.worker.artifact.prove_rows import nonfinite_row, repeat_row, sizes_row, structure_row, values_row
+from workbench.worker.judge.verdict import worst_mark
+from workbench.worker.tensorfile import load as load_tensors
+
+ProveProgress = Callable[[str, int, int], None]
+"""Called with the phase, how many are done, and how many there are."""
+
+MANIFEST_SCHEMA = 1
+
+
+def read_manifest(stage: Path) -> dict[str, Any]:
+    """The manifest of a bundle or a staged artifact. Raises ValueError in plain words for anything else."""
+    try:
+        manifest = json.loads((stage / "manifest.json").read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ValueError(f"manifest.json cannot be read: {problem.strerror or problem}") from problem
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"manifest.json is no JSON: {problem}") from problem
+    dicts, lists = ("artifact", "output", "yardstick", "parameters"), ("inputs", "cases")
+    wanted = {"kind": str, **dict.fromkeys(dicts, dict), **dict.fromkeys(lists, list)}
+    if not isinstance(manifest, dict) or manifest.get("schema") != MANIFEST_SCHEMA:
+        raise ValueError(f"manifest.json is no manifest of schema {MANIFEST_SCHEMA}")
+    wrong = [name for name, kind in wanted.items() if not isinstance(manifest.get(name), kind)]
+    if wrong:
+        raise ValueError(f"manifest.json lacks {', '.join(wrong)}")
+    return manifest
+
+
+def prove(
+    stage: Path,
+    blocked: tuple[str, ...] | None = None,
+    device: str = "cpu",
+    threads: int = 0,
+    architecture: str = "",
+    kwargs: dict[str, Any] | None = None,
+    progress: ProveProgress = lambda phase, done, total: None,
+) -> Proof:
+    """Prove the artifact in `stage`; whatever is wrong with it ends in the returned record.
+
+    blocked: files and top-level packages that must not be importable (None: those of the manifest).
+    architecture: for weights, `file.py:Name` or `package.module:Name` to build with `kwargs` (None: the manifest's);
+    empty: only hashes, keys and shapes are proven.
+    """
+    work = _Proof(stage, device, architecture, kwargs, progress)
+    if threads > 0:
+        torch.set_num_threads(threads)
+    try:
+        work.integrity()
+        names = work.manifest.get("blocked") or () if blocked is None else blocked
+        with SourceBlocker(names) as blocker:
+            work.load()
+            work.run()
+            work.clean(blocker)
+        work.judge()
+    except _ProveStop:
+        pass
+    return work.record()
+
+
+class _ProveStop(Exception):
+    """What failed makes every later check meaningless."""
+
+
+@dataclass
+class _Proof:
+    """One proof in progress; a method for each step, a row for each check."""
+
+    stage: Path
+    device: str
+    architecture: str
+    kwargs: dict[str, Any] | None
+    progress: ProveProgress
+    manifest: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, CheckRow] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    results: list[CaseResult] = field(default_factory=list)
+    leaves: list[LeafVerdict] = field(default_factory=list)
+    opened: Opened = field(default_factory=lambda: Opened(None))
+    golden: Golden = field(default_factory=lambda: Golden({}, {}))
+    yardstick: Yardstick = field(default_factory=lambda: Yardstick("tolerance"))
+    load_seconds: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    def row(
+        self, check: str, status: str, evidence: str, cause: str = "", remedy: str = "", since: float = 0.0
+    ) -> None:
+        seconds = time.perf_counter() - since if since else 0.0
+        self.rows[check] = CheckRow(check, status, evidence, cause, remedy, seconds)
+
+    def put(self, row: CheckRow) -> None:
+        self.rows[row.id] = row
+
+    def integrity(self) -> None:
+        since = time.perf_counter()
+        self.progress("checking digests", 0, 0)
+        try:
+            self.manifest = read_manifest(self.stage)
+            files = self.manifest.get("files")
+            expected = files if isinstance(files, dict) else self.manifest.get("made") or {}
+            wrong = file_differences(self.stage, expected, exact=isinstance(files, dict))
+            if self.manifest["artifact"].get("file") not in expected:
+                wrong.append("the artifact itself has no digest")
+        except ValueError as problem:
+            wrong = [str(problem)]
+        if wrong:
+            remedy = "Get the bundle again from where it was made; nothing of it was loaded."
+            self.row("integrity", "fail", "; ".join(wrong[:6]), "changed after it was made", remedy, since)
+            raise _ProveStop
+        self.row("integrity", "pass", f"{len(expected)} files have the sha256 that the manifest says", since=since)
+        self.yardstick = yardstick_of(self.manifest)
+
+    def load(self) -> None:
+        since = time.perf_counter()
+        self.progress("loading the artifact", 0, 0)
+        try:
+            self.opened = open_artifact(self.stage, self.manifest, self.device, self.architecture, self.kwargs)
+            if self.manifest["cases"]:
+                self.golden = Golden(load_tensors(self.stage / "golden.safetensors"), self.manifest)
+        except (ValueError, OSError) as problem:
+            versions = _prove_environment(self.manifest)
+            self.row("load", "error", str(problem), versions, "Look at the details of the load above.", since)
+            raise _ProveStop from problem
+        self.load_seconds = time.perf_counter() - since
+        self.row("load", "pass", self.opened.words, since=since)
+
+    def clean(self, blocker: SourceBlocker) -> None:
+        leaks = blocker.leaks()
+        names = sorted({*blocker.files, *blocker.packages})
+        if leaks:
+            self.row("clean", "fail", f"in sys.modules: {', '.join(leaks[:5])}", "the model's source was imported")
+        elif blocker.asked:
+            words = f"asked for {', '.join(dict.fromkeys(blocker.asked))}, which was refused"
+            self.row("clean", "pass", f"{words}; not in sys.modules")
+        elif names:
+            self.row("clean", "pass", f"{', '.join(names)} could not be imported, and nothing asked for it")
+        else:
+            self.row("clean", "skip", "no source of the model to block")
+
+    def run(self) -> None:
+        if self.opened.call is None:
+            return
+        total = self.golden.count
+        for index in range(total):
+            self.progress(f"proving case {index + 1} of {total}", index, total)
+            self.results.append(run_case(self.opened, self.golden, index, self.device))
+
+    def judge(self) -> None:
+        """Rows from what was measured; the graph and the parameters are read here."""
+        kind, results, golden = self.manifest["kind"], self.results, self.golden
+        if self.opened.call is None:
+            remedy = "python verify.py --architecture file.py:Name proves values too."
+            for check in ("structure", "nonfinite", "values", "sizes", "repeat"):
+                self.row(check, "skip", f"{self.opened.no_call}: keys, shapes and bits are proven", remedy=remedy)
+        else:
+            self.leaves = judge_leaves(results, self.yardstick)
+            self.put(structure_row(results, golden))
+            self.put(nonfinite_row(results))
+            self.put(values_row(results, self.leaves, self.yardstick, golden))
+            self.put(sizes_row(results, self.leaves, self.yardstick, golden))
+            self.progress("calling twice with the same inputs", 0, 0)
+            self.put(repeat_row(*repeat_case(self.opened, golden, 0, self.device), self.yardstick))
+        self.progress("comparing parameters", 0, 0)
+        prefix = self.manifest.get("prefix") or ""
+        status, evidence = match_parameters(named_tensors(self.opened), self.manifest["parameters"], prefix)
+        cause = "the artifact was not made from these weights" if status == "fail" else ""
+        self.row("weights_match", status, evidence, cause)
+        if kind == "weights":
+            self.row("train_ops", "skip", "weights hold no graph")
+        else:
+            self.train_ops(prefix)
+            self.progress("trying inputs outside the contract", 0, 0)
+            found = guards(self.opened, golden, self.device)
+            self.findings.extend([found] if found else [])
+        environment = _prove_environment(self.manifest)
+        if environment:
+            self.findings.append(Finding("environment", environment))
+
+    def train_ops(self, prefix: str) -> None:
+        alive = train_operators(self.opened.program, prefix)
+        if alive:
+            more = f"; and {len(alive) - 5} more" if len(alive) > 5 else ""
+            remedy = "Export in eval mode: model.eval() before, or leave --mode train away."
+            self.row("train_ops", "fail", f"{'; '.join(alive[:5])}{more}", "it was exported in train mode", remedy)
+        else:
+            self.row("train_ops", "pass", "no dropout or batch statistics of train mode in the graph")
+
+    def record(self) -> Proof:
+        """The verdict: what was not reached is skipped, one "fail" makes it fail, an "error" without one an error."""
+        missing = "not reached: an earlier check stopped the proof"
+        rows = tuple(self.rows.get(check) or CheckRow(check, "skip", missing) for check in PROOF_IDS)
+        statuses = {row.status for row in rows}
+        verdict = "fail" if "fail" in statuses else "error" if "error" in statuses else "pass"
+        marks = [leaf.mark for leaf in self.leaves]
+        if self.opened.call is None and verdict == "pass":
+            marks = [IDENTICAL]  # weights alone: every bit of every tensor
+        return Proof(
+            verdict=verdict,
+            mark=_prove_mark(marks, self.rows),
+            checks=rows,
+            findings=tuple(self.findings),
+            worst=tuple(leaf.worst for leaf in self.leaves),
+            cases=sum(1 for one in self.results if not one.raised),
+            noise_multiple=max((leaf.multiple for leaf in self.leaves), default=0.0),
+            yardstick=self.yardstick.kind,
+            yardstick_reason=self.yardstick.reason,
+            seconds=time.perf_counter() - self.started,
+            load_seconds=self.load_seconds,
+            python=platform.python_version(),
+            torch=str(torch.__version__),
+            clean=self.rows.get("clean", CheckRow("clean", "skip", "")).status == "pass",
+        )
+
+
+def _prove_mark(marks: list[str], rows: dict[str, CheckRow]) -> str:
+    """The worst mark of any leaf; beyond when a check on the answers failed for another reason."""
+    if any(rows[check].status == "fail" for check in ("structure", "nonfinite", "sizes", "repeat") if check in rows):
+        marks = [*marks, BEYOND]
+    return worst_mark(marks) if marks else INCOMPARABLE
+
+
+def _prove_environment(manifest: dict[str, Any]) -> str:
+    """How this machine differs from the one the bundle was made on; empty when it does not."""
+    versions = manifest.get("versions") or {}
+    here = {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "instruction set": torch.backends.cpu.get_cpu_capability(),
+    }
+    made = {**versions, "platform": manifest.get("platform"), "instruction set": manifest.get("instruction_set")}
+    differing = [name for name in here if made.get(name) and made[name] != here[name]]
+    return "; ".join(f"{name} {here[name]} here, {made[name]} where it was made" for name in differing)

@@ -1,0 +1,139 @@
+"""From the measurements of a proof to its rows: structure, nonfinite, values, sizes, repeat.
+
+Pure: records in, rows out. Carried into a bundle's verify.py: torch, the standard library and carried modules only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, SIGNS, LeafDiff, Yardstick
+from workbench.worker.artifact.prove_cases import CaseResult, Golden, LeafVerdict
+from workbench.worker.judge.verdict import judge
+
+_ROWS_BAD = (BEYOND, INCOMPARABLE)
+
+
+def structure_row(results: list[CaseResult], golden: Golden) -> CheckRow:
+    """The same tree, shapes and dtypes as eager's answer, in every case that answered."""
+    wrong = [one for one in results if one.structure]
+    answered = [one for one in results if not one.raised]
+    if wrong:
+        evidence = f"case {wrong[0].index}: {wrong[0].structure}"
+        return CheckRow("structure", "fail", evidence, f"{len(wrong)} of {len(answered)} cases differ from eager")
+    if not answered:
+        return CheckRow("structure", "fail", _rows_raised(results), "no case could be run")
+    leaves = len(golden.manifest["output"]["paths"])
+    words = f"{leaves} tensor{'s' if leaves != 1 else ''}, shapes and dtypes as eager's in {len(answered)} cases"
+    return CheckRow("structure", "pass", words)
+
+
+def nonfinite_row(results: list[CaseResult]) -> CheckRow:
+    """NaN and infinity stand where eager has them, and nowhere else."""
+    wrong = [one for one in results if one.nonfinite]
+    if wrong:
+        evidence = f"case {wrong[0].index}: {wrong[0].nonfinite}"
+        return CheckRow("nonfinite", "fail", evidence, f"{len(wrong)} cases have them at other places than eager")
+    compared = [one for one in results if not one.raised and not one.structure]
+    if not compared:
+        return CheckRow("nonfinite", "skip", "no case could be compared")
+    found = sum(diff.nan_a + diff.inf_a for one in compared for diff in one.leaves)
+    words = f"{found} NaN or infinite, at the same places as eager's" if found else "no NaN, no infinity"
+    return CheckRow("nonfinite", "pass", words)
+
+
+def values_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick, golden: Golden) -> CheckRow:
+    """Every output leaf within the yardstick, pooled over the cases."""
+    reason = golden.manifest.get("not_comparable") or ""
+    if reason:
+        remedy = "Make the model repeatable (eval, or a seed of its own), then export again."
+        return CheckRow("values", "fail", f"not comparable: {reason}", "eager itself does not repeat", remedy)
+    if not leaves:
+        return CheckRow("values", "fail", _rows_raised(results) or "no case could be compared", "nothing was compared")
+    compared = sum(1 for one in results if not one.raised and not one.structure)
+    bad = [leaf for leaf in leaves if leaf.mark in _ROWS_BAD]
+    worst = max(bad or leaves, key=lambda leaf: leaf.multiple)
+    words = f"{SIGNS[worst.mark]} {worst.path} {_rows_words(worst, yardstick)} over {compared} cases"
+    if not bad:
+        return CheckRow("values", "pass", words)
+    case = golden.manifest["cases"][worst.case]
+    where = f"batch {case.get('batch')}, scale {case.get('scale')}, {case.get('kind')}, seed {case.get('seed')}"
+    cause = f"furthest in case {worst.case} ({where}): {_rows_element(worst.worst)}"
+    return CheckRow("values", "fail", words, cause, _rows_remedy(golden.manifest))
+
+
+def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick, golden: Golden) -> CheckRow:
+    """Every batch size of the contract answered, and within the yardstick by itself."""
+    batch = golden.manifest.get("batch") or {}
+    groups: dict[int, list[CaseResult]] = {}
+    for one in results:
+        groups.setdefault(one.batch, []).append(one)
+    wrong = []
+    for size, cases in sorted(groups.items()):
+        raised = next((one for one in cases if one.raised), None)
+        shaped = next((one for one in cases if one.structure), None)
+        if raised is not None:
+            wrong.append(f"batch {size}: {raised.raised}")
+        elif shaped is not None:
+            wrong.append(f"batch {size}: {shaped.structure}")
+        elif _rows_alone_bad(cases, leaves, yardstick):
+            wrong.append(f"batch {size}: values differ")
+    sizes = ", ".join(str(size) for size in sorted(groups))
+    if wrong:
+        cause = "a size of the contract that the artifact does not serve as eager does"
+        return CheckRow("sizes", "fail", "; ".join(wrong[:4]), cause, _rows_remedy(golden.manifest))
+    if not batch.get("free"):
+        why = batch.get("reason") or "the contract has one batch size"
+        return CheckRow("sizes", "pass", f"batch {sizes} only: {why}")
+    return CheckRow("sizes", "pass", f"batch {sizes}")
+
+
+def repeat_row(words: str, diffs: tuple[LeafDiff, ...], yardstick: Yardstick) -> CheckRow:
+    """The same inputs twice, the same answer: the same bits, or within the noise (kernels may sum in another order)."""
+    if words:
+        return CheckRow("repeat", "fail", words, "two calls with the same inputs part")
+    judged = [judge(diff, yardstick) for diff in diffs]
+    bad = [diff for diff in judged if diff.mark in _ROWS_BAD]
+    if bad:
+        evidence = f"✗ {bad[0].path}: max|Δ| {bad[0].max_abs:.3g}, {bad[0].mismatched} of {bad[0].elements} differ"
+        remedy = "Export in eval mode; a random operator is alive in the graph."
+        return CheckRow("repeat", "fail", evidence, "two calls with the same inputs part", remedy)
+    same = all(diff.mark == IDENTICAL for diff in judged)
+    return CheckRow("repeat", "pass", "= identical bits twice" if same else "≈ twice within the noise")
+
+
+def _rows_alone_bad(cases: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick) -> bool:
+    """Whether the cases of one size are beyond, on a leaf that is beyond over all sizes (one size pools too few)."""
+    beyond = {leaf.path for leaf in leaves if leaf.mark in _ROWS_BAD}
+    marks = [judge(diff, yardstick).mark for one in cases for diff in one.leaves if diff.path in beyond]
+    return any(mark in _ROWS_BAD for mark in marks)
+
+
+def _rows_words(leaf: LeafVerdict, yardstick: Yardstick) -> str:
+    if leaf.mark == IDENTICAL:
+        return "identical bits"
+    if leaf.worst.reason:
+        return leaf.worst.reason
+    limit = "limit 3" if leaf.yardstick == "float64" else "limit 1"
+    of = {"float64": "eager's own noise", "given": "the given tolerance"}.get(leaf.yardstick, "the tolerance")
+    if leaf.yardstick == "exact":
+        return f"{leaf.worst.mismatched} of {leaf.worst.elements} differ, where none may"
+    return f"{leaf.multiple:.3g}× {of} ({limit}), max|Δ| {leaf.worst.max_abs:.3g}"
+
+
+def _rows_element(diff: LeafDiff) -> str:
+    place = f"[{', '.join(str(one) for one in diff.worst_index)}]" if diff.worst_index else ""
+    return f"{diff.path}{place} {diff.worst_a} became {diff.worst_b}" if diff.worst_a else diff.reason
+
+
+def _rows_raised(results: list[CaseResult]) -> str:
+    return next((f"case {one.index}: {one.raised}" for one in results if one.raised), "")
+
+
+def _rows_remedy(manifest: dict[str, Any]) -> str:
+    if manifest["kind"] == "trace":
+        return "A trace keeps one path through the code: use torch.where, or export with --to export."
+    if manifest["kind"] == "export":
+        return "Declare what may vary (--input 'x=float32[batch:1..64,10]'), or look at what was specialised."
+    return ""

@@ -1,0 +1,89 @@
+"""The command line of a bundle's verify.py. Last of the carried modules; inside the workbench nobody calls it.
+
+Carried into a bundle's verify.py: torch, the standard library and carried modules only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from workbench.protocol.artifacts import Proof
+from workbench.protocol.runs import SIGNS
+from workbench.worker.artifact.clean import file_sha256
+from workbench.worker.artifact.prove import prove
+
+VERIFY_EXITS = {"pass": 0, "fail": 1, "error": 3}
+"""The exit codes of `workbench verify` for the same verdicts."""
+
+
+def main() -> int:
+    """Prove the bundle in which this script lies; print the report; return the exit code."""
+    parser = argparse.ArgumentParser(description="Prove this bundle with Python and torch alone.")
+    parser.add_argument(
+        "--architecture", default="", metavar="file.py:Name", help="for weights: what to fill with them"
+    )
+    parser.add_argument("--kwargs", default="", metavar="JSON", help="for --architecture; default: the manifest's")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args()
+    try:
+        kwargs = json.loads(given.kwargs) if given.kwargs else None
+    except ValueError as problem:
+        parser.error(f"--kwargs is no JSON: {problem}")
+    architecture = given.architecture
+    place, separator, name = architecture.rpartition(":")
+    if place.endswith(".py") and Path(place).exists():
+        architecture = f"{Path(place).resolve()}{separator}{name}"
+    stage = Path(__file__).resolve().parent
+    blocked = () if architecture else None
+    proof = prove(stage, blocked, given.device, given.threads, architecture, kwargs)
+    lines = [_verify_json(proof)] if given.json else _verify_lines(stage, proof)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return VERIFY_EXITS[proof.verdict]
+
+
+def _verify_lines(stage: Path, proof: Proof) -> list[str]:
+    lines = []
+    for row in proof.checks:
+        cause = f" ({row.cause})" if row.cause else ""
+        lines.append(f"{row.status:<6}{row.id:<15}{row.evidence}{cause}")
+    lines += [f"{'note':<6}{finding.id:<15}{finding.words}" for finding in proof.findings]
+    words = {"pass": "proven", "fail": "refused", "error": "could not be proven"}[proof.verdict]
+    lines.append(f"{SIGNS[proof.mark]} {words}: {proof.cases} cases, torch {proof.torch}, python {proof.python}")
+    try:
+        lines.append(f"manifest sha256:{file_sha256(stage / 'manifest.json')[0]}")
+    except ValueError:
+        lines.append("there is no manifest.json")
+    return [_verify_printable(line) for line in lines]
+
+
+def _verify_printable(line: str) -> str:
+    """Nothing of a file's may steer a terminal."""
+    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in line)
+
+
+def _verify_json(proof: Proof) -> str:
+    record = _verify_plain(dataclasses.asdict(proof))
+    record = {"schema": 1, **record, "modules": sorted({name.partition(".")[0] for name in sys.modules})}
+    return json.dumps(record, allow_nan=False)
+
+
+def _verify_plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, dict):
+        return {key: _verify_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_verify_plain(item) for item in value]
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
