@@ -108,6 +108,8 @@ class LeafDiff:
     heat_rows: int = 0
     """Rows of the matrix that `heat` shows blocks of."""
     heat_columns: int = 0
+    peak: float = 0.0
+    """Largest |a| of the reference, over finite elements."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,227 @@
+"""Owns the measurement of a difference: two outputs in, one `LeafDiff` a leaf out.
+
+Carried into a bundle's verify.py: standard library and torch only. It measures and never judges: marks are
+final only where values cannot change them (same bits, another shape, another dtype, NaN at other places,
+nothing to compare); every other difference is `BEYOND` with an empty reason until verdict.py judges it.
+
+Policies
+- Structure, dtype and shape come before values. Values are promoted to float64 before they are subtracted;
+  integers are subtracted exactly, also beyond 2**53.
+- NaN at the same place on both sides is the same, whatever its payload. The same infinity is the same.
+  Where one side is NaN or infinite and the other is not the same, |Δ| is infinite, and the leaf is beyond.
+- −0.0 against 0.0: the bits differ, so the element counts as mismatched and the leaf is not identical; |Δ| and
+  ULP are 0, so it is within any noise.
+- |Δ| of complex numbers is the modulus; ULP is the larger of both components.
+- One pass over chunks; expanded and permuted tensors are never made contiguous as a whole.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, LeafDiff
+from workbench.worker.judge.chunks import (
+    chunk_blocks,
+    chunk_cell,
+    chunk_device,
+    chunk_dot,
+    chunk_matrix,
+    chunk_number,
+    chunk_plus,
+    chunk_reader,
+    chunk_real,
+    chunk_rescaled,
+    chunk_root,
+    chunk_top,
+)
+from workbench.worker.judge.leaves import Flat, structure_difference
+from workbench.worker.judge.totals import Totals
+
+
+def compare(a: Flat, b: Flat) -> tuple[str, tuple[LeafDiff, ...]]:
+    """Measure `b` against the reference `a`: what differs in the trees (empty: nothing), and every leaf by path."""
+    leaves_a, leaves_b = dict(a.leaves), dict(b.leaves)
+    diffs = []
+    for path in [*leaves_a, *(path for path in leaves_b if path not in leaves_a)]:
+        if path not in leaves_b:
+            diffs.append(LeafDiff(path, BEYOND, "missing in the other output", noise_multiple=math.inf))
+        elif path not in leaves_a:
+            diffs.append(LeafDiff(path, BEYOND, "not in the reference", noise_multiple=math.inf))
+        else:
+            diffs.append(compare_leaf(path, leaves_a[path], leaves_b[path]))
+    for path, reason in dict((*a.opaque, *b.opaque)).items():
+        diffs.append(LeafDiff(path, INCOMPARABLE, reason))
+    return structure_difference(a.structure, b.structure), tuple(diffs)
+
+
+def compare_leaf(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
+    """Measure tensor `b` against the reference `a`: any strided dtype, shape, layout and device. Never raises."""
+    try:
+        with torch.no_grad():
+            return _compare_tensors(path, a.detach(), b.detach())
+    except (RuntimeError, NotImplementedError, TypeError) as problem:
+        # a tensor subclass, or a dtype that lacks a kernel, may refuse any operation; refusing is no pass
+        return LeafDiff(path, INCOMPARABLE, f"torch cannot compare these: {str(problem).splitlines()[0][:200]}")
+
+
+def relative_error(value: torch.Tensor, exact: torch.Tensor, eager: torch.Tensor) -> tuple[float, float]:
+    """Error of one case's leaf against its float64 twin `exact`, relative to the RMS of `exact`: (RMS, largest).
+
+    All three have one shape. Places where `eager` or `exact` is not finite are left out (`compare` asks for NaN and
+    infinity at the same places); a `value` that is not finite elsewhere has an infinite error. An `exact` that
+    is zero everywhere has no scale: the error is 0 when `value` is zero too, else infinite.
+    """
+    errors, scale, largest, kept = (0.0, 0), (0.0, 0), 0.0, 0
+    with torch.no_grad():
+        rows, columns = chunk_matrix(tuple(exact.shape))
+        device = chunk_device(value, exact)
+        sides = [chunk_reader(t.detach(), columns, device) for t in (value, exact, eager)]
+        for block in chunk_blocks(rows, columns, *chunk_cell(rows, columns)):
+            v, e, r = (chunk_real(side(*block)) for side in sides)
+            keep = torch.isfinite(e) & torch.isfinite(r)
+            delta = torch.where(keep, v - e, 0.0).abs()
+            largest = max(largest, chunk_top(torch.nan_to_num(delta, nan=math.inf, posinf=math.inf)))
+            if largest == math.inf:
+                return math.inf, math.inf
+            kept += int(keep.sum())
+            delta, up = chunk_rescaled(delta)
+            errors = chunk_plus(errors, (chunk_dot(delta, delta), 2 * up))
+            e, up = chunk_rescaled(torch.where(keep, e, 0.0))
+            scale = chunk_plus(scale, (chunk_dot(e, e), 2 * up))
+    rms = chunk_root(scale, kept)
+    if largest == 0.0:
+        return 0.0, 0.0
+    return (chunk_root(errors, kept) / rms, largest / rms) if rms > 0.0 else (math.inf, math.inf)
+
+
+def _compare_tensors(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
+    dtype = str(a.dtype).removeprefix("torch.")
+    shape = tuple(a.shape)
+    obstacle = _compare_obstacle(a) or _compare_obstacle(b)
+    if obstacle:
+        return LeafDiff(path, INCOMPARABLE, obstacle, dtype, shape, a.numel())
+    if a.dtype != b.dtype:
+        reason = f"dtype {dtype} against {str(b.dtype).removeprefix('torch.')}"
+        return LeafDiff(path, BEYOND, reason, dtype, shape, a.numel(), noise_multiple=math.inf)
+    if a.shape != b.shape:
+        reason = f"shape {list(shape)} against {list(b.shape)}"
+        return LeafDiff(path, BEYOND, reason, dtype, shape, a.numel(), noise_multiple=math.inf)
+    if a.numel() == 0:
+        return LeafDiff(path, IDENTICAL, "", dtype, shape, decades=(0,) * 21)
+    rows, columns = chunk_matrix(shape)
+    device = chunk_device(a, b)
+    read_a, read_b = chunk_reader(a, columns, device), chunk_reader(b, columns, device)
+    totals = Totals(a, rows, columns, device)
+    for block in chunk_blocks(rows, columns, *chunk_cell(rows, columns)):
+        totals.add(read_a(*block), read_b(*block), block)
+    return _compare_record(totals, LeafDiff(path, BEYOND, "", dtype, shape, a.numel()), a, b)
+
+
+def _compare_obstacle(tensor: torch.Tensor) -> str:
+    if tensor.is_nested:
+        return "a nested tensor: its values have no common shape"
+    if tensor.layout is not torch.strided:
+        return f"a tensor of layout {str(tensor.layout).removeprefix('torch.')}: call .to_dense() to compare it"
+    if tensor.is_quantized:
+        return "a quantised tensor: call .dequantize() to compare it"
+    if tensor.is_meta:
+        return "on the meta device: it has no values"
+    return ""
+
+
+def _compare_record(totals: Totals, diff: LeafDiff, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
+    """The finished measurement of one leaf."""
+    count, same = diff.elements, totals.mismatched == 0
+    rmse, scale = chunk_root(totals.squares, count), chunk_root(totals.scale, totals.kept)
+    decades = totals.decades.tolist()
+    decades[0] -= totals.zeros
+    index: tuple[int, ...] = ()
+    texts = ("", "")
+    if not same and totals.worst is not None:
+        index = _compare_index(totals.worst, diff.shape)
+        texts = (_compare_text(a[index]), _compare_text(b[index]))
+    return replace(
+        diff,
+        mark=IDENTICAL if same else BEYOND,
+        reason=_compare_reason(totals, rmse, scale),
+        mismatched=totals.mismatched,
+        max_abs=totals.max_abs,
+        mean_abs=chunk_number((totals.distance[0] / count, totals.distance[1])),
+        max_rel=totals.max_rel,
+        rmse=rmse,
+        scale=scale,
+        noise_rms=_compare_ratio(rmse, scale),
+        noise_largest=_compare_ratio(totals.max_abs, scale),
+        noise_multiple=math.inf if totals.clashes else 0.0,
+        max_ulp=totals.max_ulp,
+        allclose=totals.close and not (totals.clashes or totals.nan_a or totals.nan_b),
+        cosine=1.0 if same else _compare_cosine(totals),
+        snr_db=math.inf if rmse == 0.0 else (20 * math.log10(scale / rmse) if scale / rmse > 0.0 else -math.inf),
+        top1=totals.agree / totals.rows if totals.classes else -1.0,
+        worst_index=index,
+        worst_a=texts[0],
+        worst_b=texts[1],
+        nan_a=totals.nan_a,
+        nan_b=totals.nan_b,
+        inf_a=totals.inf_a,
+        inf_b=totals.inf_b,
+        decades=(totals.zeros, *decades),
+        heat=() if same else tuple(map(tuple, totals.heat.tolist())),
+        heat_rows=totals.rows,
+        heat_columns=totals.columns,
+        peak=totals.peak,
+    )
+
+
+def _compare_reason(totals: Totals, rmse: float, scale: float) -> str:
+    """Why the leaf is beyond whatever the yardstick; empty when that is the yardstick's question."""
+    if not totals.clashes:
+        lost = totals.floating and scale == 0.0 and rmse > 0.0
+        return "the reference is zero everywhere: no error is small beside it" if lost else ""
+    places = f"{totals.clashes} place{'s' if totals.clashes > 1 else ''}"
+    found = f"{totals.nan_a} NaN and {totals.inf_a} infinite in the reference, {totals.nan_b} and {totals.inf_b} here"
+    return f"NaN or infinity at {places} where the other side has another value ({found})"
+
+
+def _compare_ratio(part: float, scale: float) -> float:
+    if part == 0.0:
+        return 0.0
+    return part / scale if scale > 0.0 else math.inf
+
+
+def _compare_cosine(totals: Totals) -> float:
+    """Over elements finite on both sides; 1 when both are zero there, 0 when one is."""
+    one, other = totals.norm_a, totals.norm_b
+    if one[0] == 0.0 or other[0] == 0.0:
+        return 1.0 if one[0] == other[0] else 0.0
+    length = math.sqrt(one[0]) * math.sqrt(other[0])
+    cosine = chunk_number((totals.inner[0] / length, totals.inner[1] - (one[1] + other[1]) // 2))
+    return max(-1.0, min(1.0, cosine))
+
+
+def _compare_index(place: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, ...]:
+    row, column = place
+    index = [column] if shape else []
+    for size in reversed(shape[:-1]):
+        row, rest = divmod(row, size)
+        index.append(rest)
+    return tuple(reversed(index))
+
+
+def _compare_text(value: torch.Tensor) -> str:
+    """One element at the full precision of its dtype: the shortest digits that read back as the same number."""
+    if value.is_complex():
+        parts = torch.view_as_real(value.resolve_conj())
+        imaginary = _compare_text(parts[1])
+        return f"{_compare_text(parts[0])}{'' if imaginary[0] in '+-' else '+'}{imaginary}j"
+    number = value.item()
+    if not value.is_floating_point() or not math.isfinite(number):
+        return str(number)
+    for digits in range(1, 17):
+        text = f"{number:.{digits}g}"
+        if torch.tensor(float(text), dtype=torch.float64).to(value.dtype).item() == number:
+            return text
+    return repr(number)

@@ -1,0 +1,156 @@
+"""Owns the verdict: when a measured difference is within the noise, and every constant that decides it.
+
+Carried into a bundle's verify.py: standard library and torch only. Pure: records in, records out; it never
+touches a tensor. The rule for floating leaves: an error is within the noise when its RMS is at most
+3 times eager's own plus 8 eps, AND its largest element at most 10 times eager's own largest plus 32 eps, all
+relative to the RMS of the output. Both are needed: the first alone hides one bad element, the second alone
+alarms on scalars.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch
+
+from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE, LeafDiff, LeafNoise, Yardstick
+
+RMS_FACTOR, RMS_EPS = 3.0, 8.0
+LARGEST_FACTOR, LARGEST_EPS = 10.0, 32.0
+"""The design's verdict rule 2, calibrated on healthy models: eager against the same mathematics through other
+kernels. The factors stand for the spread of rounding between kernels, the multiples of eps for outputs that eager
+happens to get nearly exact."""
+
+LIMIT = RMS_FACTOR
+"""The `noise_multiple` up to which a difference is noise under a float64 yardstick; under the others it is 1."""
+
+TOLERANCES = {
+    "float16": 1e-3 + 1e-5,
+    "bfloat16": 1.6e-2 + 1e-5,
+    "float32": 1.3e-6 + 1e-5,
+    "float64": 1e-7 + 1e-7,
+    "complex32": 1e-3 + 1e-5,
+    "complex64": 1.3e-6 + 1e-5,
+    "complex128": 1e-7 + 1e-7,
+}
+"""rtol + atol of torch.testing.assert_close by dtype (torch/testing/_comparison.py, `_DTYPE_PRECISIONS`). Both are
+taken relative to the output's own scale, for an absolute tolerance is wrong for outputs of 1e-5 and of 1e12 alike."""
+
+_VERDICT_ORDER = (IDENTICAL, NOISE, INCOMPARABLE, BEYOND)
+
+CaseError = tuple[float, float]
+"""Error of one case's leaf, relative to the RMS of its float64 output: (RMS, largest)."""
+
+
+def tolerance_for(dtype: str) -> float:
+    """The tolerance for a dtype without "torch.", relative to the output's scale; eps where torch.testing has none."""
+    if dtype in TOLERANCES:
+        return TOLERANCES[dtype]
+    return verdict_eps(dtype)
+
+
+def verdict_eps(dtype: str) -> float:
+    """Machine epsilon of a floating or complex dtype without "torch."; 0 for integers and booleans."""
+    kind = getattr(torch, dtype, None)
+    if not isinstance(kind, torch.dtype) or not (kind.is_floating_point or kind.is_complex):
+        return 0.0
+    return float(torch.finfo(kind).eps)
+
+
+def judge(diff: LeafDiff, yardstick: Yardstick) -> LeafDiff:
+    """Set mark and noise_multiple of a measured difference; may be asked again with another yardstick.
+
+    What values cannot mend stays as compare marked it: another shape or dtype, NaN at other places, nothing to compare.
+    Integer and boolean leaves are exact. A leaf that a float64 yardstick does not know is judged by tolerance.
+    """
+    if diff.mark == INCOMPARABLE or (diff.mark == BEYOND and diff.reason):
+        return diff
+    if diff.mismatched == 0:
+        return replace(diff, mark=IDENTICAL, noise_multiple=0.0, reason="")
+    eps = verdict_eps(diff.dtype)
+    reason = ""
+    if eps == 0.0:
+        return replace(diff, mark=BEYOND, noise_multiple=math.inf)
+    if yardstick.kind == "given":
+        limit, multiple = 1.0, _verdict_quotient(diff.noise_largest, yardstick.tolerance)
+    elif yardstick.kind == "float64" and diff.path in yardstick.leaves:
+        noise = yardstick.leaves[diff.path]
+        limit, multiple = LIMIT, noise_multiple(diff.noise_rms, diff.noise_largest, noise)
+    else:
+        limit, multiple = 1.0, _verdict_by_tolerance(diff)
+        if yardstick.kind == "float64":
+            reason = "no float64 noise for this leaf: judged by torch.testing's tolerance"
+    if multiple <= limit:
+        return replace(diff, mark=NOISE, noise_multiple=multiple, reason=reason)
+    return replace(diff, mark=BEYOND, noise_multiple=multiple, reason="")
+
+
+def noise_multiple(rms: float, largest: float, noise: LeafNoise) -> float:
+    """The larger of both criteria on the scale where 3 is the limit; errors relative to the RMS of the output."""
+    by_rms = _verdict_quotient(rms, RMS_FACTOR * noise.rms + RMS_EPS * noise.eps)
+    by_largest = _verdict_quotient(largest, LARGEST_FACTOR * noise.largest + LARGEST_EPS * noise.eps)
+    return LIMIT * max(by_rms, by_largest)
+
+
+def pool(errors: Iterable[CaseError], eps: float) -> LeafNoise:
+    """One leaf's errors over many cases: RMS of the RMSs, largest of the largest. Cases that are not finite
+    (their float64 output has no scale) are left out; `cases` counts the rest."""
+    kept = [(rms, largest) for rms, largest in errors if math.isfinite(rms) and math.isfinite(largest)]
+    if not kept:
+        return LeafNoise(0.0, 0.0, eps, 0)
+    top = max(rms for rms, _ in kept) or 1.0  # squares of tiny errors must not vanish
+    mean = math.fsum((rms / top) ** 2 for rms, _ in kept) / len(kept)
+    return LeafNoise(top * math.sqrt(mean), max(largest for _, largest in kept), eps, len(kept))
+
+
+def pooled(eager: Sequence[CaseError], artifact: Sequence[CaseError], eps: float) -> tuple[str, float]:
+    """Mark and noise multiple (limit 3) of an artifact's leaf over all cases, against eager's own errors, case by case.
+
+    `NOISE` or `BEYOND`; the caller knows whether the bits agree. Cases in which eager itself has no finite error are
+    left out on both sides; when none is left there is nothing to compare with: `INCOMPARABLE`.
+    """
+    pairs = [pair for pair in zip(eager, artifact) if math.isfinite(pair[0][0]) and math.isfinite(pair[0][1])]  # noqa: B905
+    if len(eager) != len(artifact) or not pairs:
+        return INCOMPARABLE, 0.0
+    if any(not (math.isfinite(rms) and math.isfinite(largest)) for _, (rms, largest) in pairs):
+        return BEYOND, math.inf
+    ours = pool([error for _, error in pairs], eps)
+    multiple = noise_multiple(ours.rms, ours.largest, pool([error for error, _ in pairs], eps))
+    return (NOISE if multiple <= LIMIT else BEYOND), multiple
+
+
+def judge_all(structure: str, leaves: Sequence[LeafDiff], yardstick: Yardstick) -> tuple[str, tuple[LeafDiff, ...]]:
+    """Judge every leaf; the mark of the whole is the worst, or `BEYOND` when the trees differ, or `INCOMPARABLE`
+    when there is no leaf at all. `structure` is what compare said about the trees."""
+    judged = tuple(judge(leaf, yardstick) for leaf in leaves)
+    if structure:
+        return BEYOND, judged
+    return worst_mark(leaf.mark for leaf in judged), judged
+
+
+def worst_mark(marks: Iterable[str]) -> str:
+    """`BEYOND`, then `INCOMPARABLE`, `NOISE`, `IDENTICAL`; `INCOMPARABLE` when there are none: nothing is no pass."""
+    found = [mark if mark in _VERDICT_ORDER else INCOMPARABLE for mark in marks]
+    return max(found, key=_VERDICT_ORDER.index) if found else INCOMPARABLE
+
+
+def _verdict_by_tolerance(diff: LeafDiff) -> float:
+    """RMS error relative to the RMS of the reference, largest relative to its largest element: 1 is the limit.
+
+    The largest error is put beside the largest element because torch.testing's rtol grows with the element: half a unit
+    in the last place of one outlying logit is no fault.
+    """
+    tolerance = tolerance_for(diff.dtype)
+    by_rms = _verdict_quotient(diff.noise_rms, tolerance)
+    by_largest = _verdict_quotient(diff.max_abs, tolerance * max(diff.peak, diff.scale))
+    return max(by_rms, by_largest)
+
+
+def _verdict_quotient(value: float, limit: float) -> float:
+    if value == 0.0:
+        return 0.0
+    if math.isnan(value) or math.isnan(limit) or limit <= 0.0:
+        return math.inf
+    return value / limit if math.isfinite(value) else math.inf
