@@ -1,0 +1,3 @@
+"""A worker that cannot start."""
+
+raise ModuleNotFoundError("No module named 'torch'")

@@ -1,0 +1,5 @@
+"""A program that never says hello."""
+
+import time
+
+time.sleep(60)

@@ -1,0 +1,107 @@
+"""Why a worker died, in words. Pure: it looks at what is left behind and touches nothing."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+
+_WORDS = {
+    "SIGSEGV": "segmentation fault in native code",
+    "SIGABRT": "native code aborted",
+    "SIGBUS": "bus error: a file that was mapped into memory became shorter or could not be read",
+    "SIGFPE": "arithmetic error in native code (SIGFPE)",
+    "SIGILL": "illegal instruction: native code was built for another processor",
+    "SIGSYS": "a system call was refused (SIGSYS)",
+    "SIGTRAP": "native code stopped at a trap (SIGTRAP)",
+    "SIGXCPU": "killed by the kernel: its limit of processor time was reached",
+    "SIGXFSZ": "killed by the kernel: it wrote a file beyond the size limit",
+    "SIGPIPE": "it wrote into a pipe that nobody reads any more (SIGPIPE)",
+}
+
+_RUNGS = {
+    "asked": "ended by the workbench: it went when asked",
+    "interrupt": "ended by the workbench: interrupted",
+    "terminate": "ended by the workbench: terminated, for it did not go when asked",
+    "kill": "ended by the workbench: killed, for it did not answer",
+}
+
+_FRAME = re.compile(r'^\s+File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$')
+_LIBRARY = re.compile(r"/(site-packages|dist-packages|lib/python\d[^/]*)/|^<frozen")
+_ERROR = re.compile(r"^(?P<text>(?:[A-Za-z_][\w.]*)(?:Error|Exception|Interrupt|Exit|Warning)\b.*)$")
+_ABORT = re.compile(
+    r"^\s*(?:what\(\):|terminate called|.*[Aa]ssertion .* failed|free\(|malloc|corrupted|double free"
+    r"|Fatal Python error: (?!Aborted))"
+)
+
+
+def cause(code: int, rung: str = "", tail: Sequence[str] = (), out_of_memory: bool | None = None) -> str:
+    """The reason in one sentence without a full stop.
+
+    `code` is the exit status, negative for a signal; `rung` how far we went to end it, empty when we did not;
+    `tail` its last lines on standard error; `out_of_memory` whether the kernel counted a kill for want of memory
+    while it lived (None: the kernel does not say).
+    """
+    if rung:
+        return _RUNGS.get(rung, "ended by the workbench")
+    if code < 0:
+        return _signalled(-code, tail, out_of_memory)
+    if code == 0:
+        return "it ended by itself (exit code 0)"
+    if last := last_error(tail):
+        return f"it stopped with an error: {last}"
+    return f"it called os._exit({code})"
+
+
+def _signalled(number: int, tail: Sequence[str], out_of_memory: bool | None) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    if name == "SIGKILL":
+        if out_of_memory:
+            return "killed by the kernel: out of memory"
+        doubt = "; the kernel does that too when memory runs out" if out_of_memory is None else ""
+        return f"killed from outside (SIGKILL{doubt})"
+    words = _WORDS.get(name)
+    if words is None:
+        return f"killed from outside ({name})"
+    if name == "SIGABRT" and (reason := _abort_reason(tail)):
+        words += f": {reason}"
+    place = crash_place(tail)
+    return f"{words}, {place}" if place else words
+
+
+def crash_place(tail: Sequence[str]) -> str:
+    """Where Python stood when the process crashed: "at net.py:12 in forward", from faulthandler's report; or ""."""
+    frames: list[re.Match[str]] = []
+    inside = False
+    for line in tail:
+        if line.startswith("Current thread"):
+            frames, inside = [], True
+        elif inside and (frame := _FRAME.match(line)):
+            frames.append(frame)
+        elif inside and not line.startswith("  "):
+            inside = False
+    if not frames:
+        return ""
+    own = next((frame for frame in frames if not _LIBRARY.search(frame["file"])), frames[0])
+    return f"at {own['file']}:{own['line']} in {own['function']}"
+
+
+def last_error(tail: Sequence[str]) -> str:
+    """The line that names the exception of the last Python traceback; empty when there is none."""
+    for index in range(len(tail) - 1, -1, -1):
+        if tail[index].startswith("Traceback (most recent call last)"):
+            for line in tail[index + 1 :]:
+                if found := _ERROR.match(line):
+                    return found["text"]
+            return ""
+    return ""
+
+
+def _abort_reason(tail: Sequence[str]) -> str:
+    for line in reversed(tail):
+        if _ABORT.match(line):
+            return line.strip().removeprefix("Fatal Python error: ")
+    return ""

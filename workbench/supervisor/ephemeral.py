@@ -1,0 +1,163 @@
+"""One job in a worker of its own: started for it, watched over with a clock, ended after it.
+
+Owns what every flow needs: progress under the face's job number, the time limit, cancelling, and work in a thread
+that stops when nobody wants it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, ClassVar
+
+from workbench.protocol.codec import CodecError, Envelope
+from workbench.protocol.failures import Failure, WorkbenchError, error
+from workbench.protocol.messages import Beat, Done, Progress
+from workbench.protocol.results import result_of
+
+from .bench import CommandMaker, Send
+from .worker_process import Patience, WorkerProcess
+
+_DISPOSABLE = Patience(ask=0.3, interrupt=0.2, terminate=0.3)
+"""Nothing of value is left in a worker whose job has ended or was given up."""
+
+
+class Flow:
+    """A request that the supervisor answers with workers of its own, one after the other."""
+
+    open: ClassVar[set[Flow]] = set()
+    """Flows that have a worker now."""
+
+    def __init__(self, command: CommandMaker, send: Send, job: int | None) -> None:
+        self._command, self._send, self._job = command, send, job
+        self._began = time.monotonic()
+        self._worker: WorkerProcess | None = None
+        self.role = ""
+        """Role of the worker it has now."""
+
+    @property
+    def seconds(self) -> float:
+        """Since the request came."""
+        return time.monotonic() - self._began
+
+    def progress(self, phase: str, done: float = 0.0, total: float = 0.0) -> None:
+        """Say what the flow does now."""
+        self._send(Progress(phase, done, total, self.seconds), self._job)
+
+    async def kill(self) -> None:
+        """End the worker it has now; the flow then fails."""
+        if self._worker is not None:
+            await self._worker.end()
+
+    async def run(
+        self, role: str, request: Any, *, python: str = "", isolated: bool = False, cwd: str | None = None,
+        timeout: float = 0.0,
+    ) -> Any:  # fmt: skip
+        """The result record of `request`, asked of a fresh worker.
+
+        `timeout` counts seconds from the moment the worker has imported torch; 0: none. Raises the worker's own
+        failure as `WorkbenchError`, `WorkbenchError("engine")` when it dies, `WorkbenchError("timeout")`.
+        """
+        ended: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+
+        def heard(worker: WorkerProcess, envelope: Envelope, line: bytes) -> None:
+            body = envelope.body
+            if isinstance(body, Done) and envelope.job == self._job:
+                if not ended.done():
+                    ended.set_result(body)
+            elif isinstance(body, Progress):
+                self.progress(body.phase, body.done, body.total)
+            elif isinstance(body, Beat):
+                return
+
+        worker = WorkerProcess(
+            role, self._command(role, python, isolated), heard, lambda lines: self._send(lines, None, role), cwd
+        )
+        async with self._holding(worker):
+            self.progress(f"starting a worker for {_PURPOSES.get(role, role)}")
+            await worker.spawn()
+            worker.busy_with = type(request).__name__
+            worker.send(request, self._job)
+            await self._wait(worker, ended, timeout)
+            worker.busy_with = ""
+        return _result(ended.result())
+
+    @contextlib.asynccontextmanager
+    async def _holding(self, worker: WorkerProcess) -> AsyncIterator[None]:
+        self._worker, self.role = worker, worker.role
+        Flow.open.add(self)
+        try:
+            yield
+        finally:
+            Flow.open.discard(self)
+            await finish(worker.end(_DISPOSABLE))
+            self._worker, self.role = None, ""
+
+    async def _wait(self, worker: WorkerProcess, ended: asyncio.Future[Done], timeout: float) -> None:
+        ends: set[asyncio.Future[Any]] = {ended, worker.gone}
+        await asyncio.wait({worker.ready, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, timeout=timeout or None, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            return
+        if not worker.gone.done():
+            word = _PURPOSES.get(worker.role, worker.role)
+            raise error("timeout", f"The time limit of {timeout:g} s ran out during {word}.", "--timeout")
+        died = worker.gone.result()
+        details = "\n".join(died.tail)
+        raise error(
+            "engine", f"The worker for {_PURPOSES.get(died.role, died.role)} died: {died.cause}.", "", "", details
+        )
+
+
+_PURPOSES = {
+    "export": "the export",
+    "proof": "the clean proof",
+    "yardstick": "the float64 yardstick",
+    "golden": "the golden data",
+    "inspect": "looking into the file",
+}
+
+
+def _result(end: Done) -> Any:
+    if end.failure is not None:
+        raise WorkbenchError(end.failure)
+    try:
+        return result_of(end, foreign=False)
+    except CodecError as problem:
+        raise error("engine", f"The worker sent a result nobody can read: {problem}") from problem
+
+
+async def finish(work: Any) -> Any:
+    """Await `work` to its end even when the task is cancelled meanwhile; the cancel is felt afterwards."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return task.result()
+
+
+async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function(*arguments, stop)` in a thread; on cancel `stop` is set, and the thread has ended before we go on."""
+    stop = threading.Event()
+    task = asyncio.ensure_future(asyncio.to_thread(function, *arguments, stop))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait({task})
+        raise
+
+
+def stopped(failure: str = "Cancelled.") -> WorkbenchError:
+    """What a thread raises when it was told to stop."""
+    return WorkbenchError(Failure("cancelled", failure))
