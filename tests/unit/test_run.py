@@ -1,0 +1,298 @@
+"""Firing, rows, the reference, the yardstick and kept outputs, on a bench of plain parts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.memory import Leak
+from workbench.protocol.messages import Fire, GetDiff, SetReference, SetYardstick
+from workbench.protocol.model import Modes
+from workbench.protocol.runs import RunRow, Yardstick
+from workbench.worker.bench.modes import flags
+from workbench.worker.job import Cancelled, Job
+from workbench.worker.judge.run import Runs
+
+
+@dataclass
+class Bench:
+    """What `Runs` uses of the real bench."""
+
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    modes: Modes = field(default_factory=Modes)
+    drawn: int = 0
+
+    def new_inputs(self) -> None:
+        self.drawn += 1
+        self.args = tuple(torch.randn_like(value) for value in self.args)
+
+    def switch(self, **change: Any) -> None:
+        training = change.pop("training", None)
+        if training is not None:
+            self.model.train(training)
+        now, flips = flags(self.model)
+        self.modes = replace(self.modes, training=now, flips=flips, **change)
+
+
+class Sent:
+    """A job, and what it emitted."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.job = Job(1, lambda body, number: self.events.append(body))
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class Drop(nn.Module):
+    def __init__(self, rate: float = 0.5) -> None:
+        super().__init__()
+        self.fc1, self.drop, self.fc2 = nn.Linear(10, 32), nn.Dropout(rate), nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.drop(self.fc1(x).relu()))
+
+
+def bench_with(model: nn.Module | None = None, *args: Any, **modes: Any) -> tuple[Bench, Runs]:
+    torch.manual_seed(0)
+    bench = Bench(model or Drop(), args or (torch.randn(4, 10),))
+    bench.switch(**modes)
+    return bench, Runs(bench)  # type: ignore[arg-type]
+
+
+def fire(runs: Runs, count: int = 1, **more: Any) -> RunRow:
+    return runs.fire(Fire(count, **more), Sent().job)
+
+
+def test_the_story_train_differs_eval_repeats_and_no_grad_drops_the_graph() -> None:
+    bench, runs = bench_with()
+    first = fire(runs)
+    assert (first.run, first.reference, first.mark, first.against) == (1, True, "", 0)
+    assert first.training == "train" and first.saved_bytes > 0
+    second = fire(runs)
+    assert second.mark == "beyond" and second.max_abs > 0 and second.cause == "drop (train)"
+    assert (second.differing, second.compared, second.elements) == (1, 1, 20)
+    bench.switch(training=False)
+    third = fire(runs)
+    assert third.cause == "reference: drop (train)"
+    runs.set_reference(SetReference(3), Sent().job)
+    bench.switch(grad="no_grad")
+    fourth = fire(runs)
+    assert (fourth.mark, fourth.max_abs, fourth.saved_bytes, fourth.cause) == ("identical", 0.0, 0, "")
+    assert (fourth.training, fourth.grad, fourth.against) == ("eval", "no_grad", 3)
+
+
+def test_fixed_generators_repeat_the_run() -> None:
+    _, runs = bench_with(rng="fixed", seed=7)
+    fire(runs)
+    assert fire(runs).mark == "identical"
+    repeat = fire(runs, 50)
+    assert repeat.mark == "identical" and repeat.differing == 0 and repeat.compared >= 2
+
+
+def test_a_repeat_is_one_row_that_ends_with_statistics() -> None:
+    _, runs = bench_with()
+    row = fire(runs, 200)
+    assert (row.run, row.count, row.running, row.latency.count) == (1, 200, False, 200)
+    times = row.latency
+    assert 0 < times.minimum <= times.median <= times.p90 <= times.p99
+    assert times.per_second > 100 and times.iqr >= 0
+    assert row.reference and row.against == 1 and row.mark == "beyond" and row.cause == "drop (train)"
+    assert row.compared >= 1 and row.differing == row.compared
+    assert runs.rows.keys() == {1}
+
+
+def test_a_long_repeat_reports_at_most_ten_times_a_second_and_stops_when_cancelled() -> None:
+    bench, runs = bench_with(training=False, grad="no_grad")
+    sent = Sent()
+    began = time.monotonic()
+
+    class Stop(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if time.monotonic() - began > 0.6:
+                sent.job.cancel()
+            return x + 1
+
+    bench.model = Stop()
+    row = runs.fire(Fire(0), sent.job)
+    reports = sent.of(RunRow)
+    assert 2 <= len(reports) <= 10
+    assert [one.running for one in reports] == [True] * (len(reports) - 1) + [False]
+    assert [one.count for one in reports] == sorted(one.count for one in reports)
+    assert row == reports[-1] and row.count > 1000 and row.mark == "identical"
+
+
+def test_an_interrupt_ends_a_repeat_with_what_it_has_and_a_first_run_with_nothing() -> None:
+    sent = Sent()
+    calls = []
+
+    class Interrupted(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            calls.append(1)
+            if len(calls) == 6:
+                sent.job.cancel()
+                raise KeyboardInterrupt
+            return x
+
+    _, runs = bench_with(Interrupted())
+    row = runs.fire(Fire(0), sent.job)
+    assert (row.count, row.running) == (5, False)
+    calls[:] = [1] * 5
+    with pytest.raises((KeyboardInterrupt, Cancelled)):
+        runs.fire(Fire(1), sent.job)
+    assert runs.rows.keys() == {1}
+
+
+def test_new_inputs_are_a_cause() -> None:
+    bench, runs = bench_with(training=False)
+    fire(runs)
+    row = fire(runs, new_inputs=True)
+    assert bench.drawn == 1 and row.cause == "other inputs"
+    assert fire(runs).cause == "other inputs"
+
+
+def test_two_modules_in_train_are_counted() -> None:
+    _, runs = bench_with(nn.Sequential(nn.Dropout(), nn.Dropout()))
+    fire(runs)
+    assert fire(runs).cause == "2 modules in train"
+
+
+def test_batch_norm_in_train_moves_buffers_that_eval_then_uses() -> None:
+    bench, runs = bench_with(nn.Sequential(nn.BatchNorm1d(10)), training=False)
+    fire(runs)
+    bench.switch(training=True)
+    assert fire(runs).cause == "0 (train)"
+    bench.switch(training=False)
+    assert fire(runs).cause == "buffers moved"
+
+
+def test_weights_that_changed_are_a_cause() -> None:
+    bench, runs = bench_with(training=False)
+    fire(runs)
+    with torch.no_grad():
+        bench.model.fc2.bias.add_(1.0)
+    assert fire(runs).cause == "weights changed"
+
+
+def test_a_generator_used_outside_of_dropout_is_a_cause() -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.rand_like(x)
+
+    _, runs = bench_with(Noisy())
+    fire(runs)
+    assert fire(runs).cause == "random"
+
+
+def test_diff_in_full_and_its_failures() -> None:
+    _, runs = bench_with()
+    fire(runs)
+    fire(runs)
+    diff = runs.diff(GetDiff(2), Sent().job)
+    assert (diff.run, diff.against, diff.mark, diff.structure) == (2, 1, "beyond", "")
+    assert diff.leaves[0].path == "output" and diff.leaves[0].max_abs == runs.rows[2].judged.max_abs
+    assert runs.diff(GetDiff(2, 2), Sent().job).mark == "identical"
+    with pytest.raises(WorkbenchError) as failure:
+        runs.diff(GetDiff(9), Sent().job)
+    assert failure.value.failure.kind == "usage"
+    runs.store.drop(2)
+    with pytest.raises(WorkbenchError, match="Run 2 is no longer kept"):
+        runs.diff(GetDiff(2), Sent().job)
+
+
+def test_reference_and_yardstick_judge_again_and_send_every_row() -> None:
+    bench, runs = bench_with()
+    fire(runs)
+    fire(runs)
+    bench.switch(training=False)
+    fire(runs)
+    sent = Sent()
+    runs.set_reference(SetReference(2), sent.job)
+    assert [(row.run, row.reference, row.mark) for row in sent.of(RunRow)] == [
+        (1, False, "beyond"),
+        (2, True, ""),
+        (3, False, "beyond"),
+    ]
+    sent = Sent()
+    runs.set_yardstick(SetYardstick(Yardstick("given", tolerance=1e6)), sent.job)
+    assert [row.mark for row in sent.of(RunRow)] == ["noise", "", "noise"]
+    assert runs.diff(GetDiff(1), Sent().job).yardstick == "given"
+
+
+def test_kept_outputs_climb_under_grad_stay_flat_under_no_grad_and_are_given_back() -> None:
+    model = nn.Sequential(nn.Linear(64, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1))
+    bench, runs = bench_with(model, torch.randn(128, 64), training=False, keep_outputs=True)
+    fire(runs)
+    sent = Sent()
+    row = runs.fire(Fire(20), sent.job)
+    assert len(runs.kept) == 21
+    climbing = sent.of(Leak)[-1]
+    assert climbing.climbing and climbing.kept_outputs == 21
+    for slope in (climbing.slope, row.growth):  # the allocator leaves holes between what is kept, so it may be more
+        assert 0.75 * row.saved_bytes < slope < 2 * row.saved_bytes
+    assert "no_grad does" in climbing.words
+    bench.switch(keep_outputs=False)
+    runs.settle()
+    assert runs.kept == []
+    bench.switch(keep_outputs=True, grad="no_grad")
+    sent = Sent()
+    runs.fire(Fire(20), sent.job)
+    flat = sent.of(Leak)[-1]
+    assert not flat.climbing and flat.words.endswith("under no_grad the 20 kept outputs are 512 bytes each.")
+
+
+def test_kept_outputs_stop_before_memory_runs_out() -> None:
+    _, runs = bench_with(keep_outputs=True)
+    fire(runs, 3)
+    runs.reserve = 2.0  # as if less than the reserve were left
+    with pytest.raises(WorkbenchError) as failure:
+        fire(runs, 3)
+    assert failure.value.failure.kind == "memory" and "3 outputs are kept" in failure.value.failure.message
+    assert len(runs.kept) == 3 and runs.rows.keys() == {1}
+
+
+@pytest.mark.parametrize("output", [None, 3, "text", {"a": None}])
+def test_no_tensor_is_a_failure_and_no_row(output: Any) -> None:
+    class Nothing(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return output
+
+    _, runs = bench_with(Nothing())
+    with pytest.raises(WorkbenchError, match="the model returned no tensor") as failure:
+        fire(runs)
+    assert failure.value.failure.kind == "forward" and not runs.rows
+
+
+def test_an_output_too_large_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.worker.judge.look.LARGEST_OUTPUT", 64)
+    _, runs = bench_with()
+    first = fire(runs)
+    assert "not copied" in first.note and runs.store.bytes_in_memory == 0
+    assert fire(runs).mark == "incomparable"
+    with pytest.raises(WorkbenchError):
+        runs.diff(GetDiff(2), Sent().job)
+
+
+@pytest.mark.parametrize("grad", ["grad", "no_grad", "inference_mode"])
+def test_every_grad_mode_is_in_force_in_every_run(grad: str) -> None:
+    seen = set()
+
+    class Look(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.add((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
+            return x * 2
+
+    _, runs = bench_with(Look(), grad=grad)
+    fire(runs, 30)
+    assert seen == {(grad == "grad", grad == "inference_mode")}
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    assert not runs.reference_output().leaves[0][1].is_inference()

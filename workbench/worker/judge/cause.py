@@ -1,0 +1,60 @@
+"""Why a run differs from the reference, in a few words, from what is known without a replay.
+
+Pure: two records in, a short text out. It names only what was seen; finding the module is `divergence.py`'s work.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from workbench.worker.judge.replay import Record
+
+
+def cause(record: Record, moved: tuple[str, ...], reference: Record, reference_moved: tuple[str, ...]) -> str:
+    """The likeliest reason that the outputs differ; empty when nothing is known.
+
+    `moved` and `reference_moved` name the generators that each run drew from.
+    """
+    if record.model() is not reference.model():
+        return "model loaded again"
+    if _inputs(record) != _inputs(reference):
+        return "other inputs"
+    if record.input_versions != reference.input_versions:
+        return "inputs changed in place"
+    if record.modes.dtype != reference.modes.dtype:
+        return f"dtype {record.modes.dtype or 'as loaded'}"
+    if record.modes.device != reference.modes.device:
+        return f"device {record.modes.device}"
+    if record.weights != reference.weights:
+        return "weights changed"
+    return (
+        _training(record, moved)
+        or _training(reference, reference_moved, "reference: ")
+        or (f"random ({', '.join(moved)})" if moved and moved != ("torch",) else "random" if moved else "")
+        or ("buffers moved" if buffers_moved(record, reference) else "")
+        or ("flags" if record.flags != reference.flags else "")
+        or (f"{record.modes.grad} kernels" if record.modes.grad != reference.modes.grad else "")
+    )
+
+
+def _training(record: Record, moved: tuple[str, ...], prefix: str = "") -> str:
+    """ "drop (train)", "2 modules in train": modules that are random, or use the batch, because they are training."""
+    active = [path or "the model" for path, kind in record.active if kind != "dropout" or "torch" in moved]
+    if not active:
+        return ""
+    return prefix + (f"{active[0]} (train)" if len(active) == 1 else f"{len(active)} modules in train")
+
+
+def buffers_moved(record: Record, reference: Record) -> bool:
+    """True when both recorded their buffers and some differ; copies are shared while nothing moves."""
+    if record.buffers is None or reference.buffers is None:
+        return False
+    return len(record.buffers) != len(reference.buffers) or any(
+        a is not b and not (a.shape == b.shape and a.device == b.device and torch.equal(a, b))
+        for a, b in zip(record.buffers, reference.buffers)  # noqa: B905
+    )
+
+
+def _inputs(record: Record) -> tuple[object, ...]:
+    values = (*record.args, *record.kwargs.values())
+    return tuple(id(value) for value in values)  # the records keep them alive, so no id is used twice

@@ -1,0 +1,204 @@
+"""One fire: forwards in blocks, a look at some outputs in between, a row that grows.
+
+Owns when to look, to report and to stop. How a forward is timed is `pace.py`'s, what a look finds is `look.py`'s.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import TYPE_CHECKING, Any
+
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.worker.bench.modes import grad_context, seed_generators
+from workbench.worker.job import Job
+from workbench.worker.judge import leak, memory
+from workbench.worker.judge.look import Looker
+from workbench.worker.judge.pace import BLOCK, Pace
+from workbench.worker.judge.replay import Parts, Record, seed_quickly
+from workbench.worker.judge.rows import Row
+
+if TYPE_CHECKING:
+    from workbench.worker.judge.run import Runs
+
+REPORT = 100_000_000
+"""Nanoseconds between two reports of a growing row."""
+LEAK_REPORT = 1_000_000_000
+"""Nanoseconds between two words about memory."""
+SHARE = 0.025
+"""Share of the elapsed time that looking at outputs may take."""
+CLOSING = 50_000_000
+"""Nanoseconds of a forward up to which a cancelled repeat runs one more to look at its last output."""
+RESERVE = 0.10
+"""Share of the memory that must stay free while outputs are kept."""
+
+
+class Firing:
+    """One `Fire` being worked on."""
+
+    def __init__(self, runs: Runs, number: int, count: int, job: Job) -> None:
+        self._runs, self._count, self._job = runs, count, job
+        self._bench = runs.bench
+        self._modes = runs.bench.modes
+        self._parts = Parts(self._bench.model)
+        self._looker = Looker(runs, self._parts)
+        self._first: Record | None = None
+        self._spent = 0
+        """Nanoseconds of looking so far."""
+        self._points = leak.Series()
+        self._per_run = 0
+        """Bytes that a kept output costs."""
+        self._number = number
+        self.row: Row | None = None
+        """None until the first forward has come back."""
+
+    def run(self) -> Row:
+        """Fire; returns the finished row. Raises `WorkbenchError` with the row as far as it came in `self.row`."""
+        memory.reset_cuda_peak(self._modes.device)
+        row = self._open()
+        try:
+            with grad_context(self._modes.grad):
+                self._first_forward(row)
+                if self._count != 1:
+                    self._rest(row)
+        except KeyboardInterrupt:
+            if not row.times.count or not self._job.cancelled:
+                raise
+            row.note("the last forward was interrupted")
+        except WorkbenchError:
+            raise
+        except Exception as problem:
+            self._end(row)
+            raise self._explained(problem) from problem
+        finally:
+            if row.times.count:
+                self._end(row)
+        return row
+
+    def _open(self) -> Row:
+        args, kwargs = self._bench.args, self._bench.kwargs
+        self._seed = functools.partial(seed_quickly, self._modes) if self._modes.rng == "fixed" else None
+        if self._seed is not None:
+            seed_generators(self._modes.seed)
+        record = self._runs.recorder.take(self._parts, self._modes, args, kwargs)
+        row = Row(self._number, self._modes, self._parts.dtype(), record)
+        keep = self._runs.kept.append if self._modes.keep_outputs else None
+        call = functools.partial(self._bench.model, *args, **kwargs)
+        self._pace = Pace(call, self._modes.device, row.times, self._seed, keep)
+        if self._parts.buffers and record.buffers is None:
+            row.note("buffers are too large to be recorded: a replay starts from those of now")
+        return row
+
+    def _first_forward(self, row: Row) -> None:
+        self._guard_memory(row)
+        before = self._held()
+        self._began = time.perf_counter_ns()
+        output = self._pace.one()
+        self._looker.first(row, output)
+        self.row = row
+        del output
+        self._per_run = row.saved_bytes + row.output_bytes + 1024
+        self._spent = time.perf_counter_ns() - self._began - row.times.first
+        self._remember(row, 1)
+        row.growth = float(self._held() - before)
+        row.seconds = row.times.first / 1e9
+        self._reported = self._spoke = self._began
+
+    def _rest(self, row: Row) -> None:
+        expected, block = row.times.first, 1
+        while not self._job.cancelled:
+            left = self._count - row.times.count if self._count else block
+            if left <= 0:
+                return
+            self._guard_memory(row)
+            block = self._block(block, expected, left)
+            last = bool(self._count) and block >= left
+            look = last or self._may_look()
+            start = time.perf_counter_ns()
+            done = row.times.count
+            if block > look:
+                self._pace.many(block - look, expected)
+                expected = (time.perf_counter_ns() - start) // (block - look)
+            if look:
+                self._look(row)
+            self._remember(row, row.times.count - done)
+            self._between(row)
+        if row.times.count > 1 and expected < CLOSING:
+            self._look(row)
+            self._remember(row, 1)
+
+    def _block(self, previous: int, expected: int, left: int) -> int:
+        size = min(BLOCK // max(1, expected), left, 2 * previous)
+        if self._modes.keep_outputs:
+            available, whole = memory.available()
+            room = available - RESERVE * whole
+            size = min(size, int(room / (4 * self._per_run))) if whole else size
+        return max(1, size)
+
+    def _may_look(self) -> bool:
+        return self._spent < SHARE * (time.perf_counter_ns() - self._began)
+
+    def _look(self, row: Row) -> None:
+        start = time.perf_counter_ns()
+        forwards = row.times.total
+        if self._seed is not None:
+            self._seed()  # the record must hold what the forward starts from
+        record = self._runs.recorder.again(row.record, self._parts)
+        output = self._pace.one()
+        self._looker.further(row, output, record)
+        del output
+        self._spent += time.perf_counter_ns() - start - (row.times.total - forwards)
+
+    def _between(self, row: Row) -> None:
+        now = time.perf_counter_ns()
+        if now - self._reported >= REPORT:
+            self._reported = now
+            self._measure(row, now)
+            self._job.emit(row.report(live=True))
+            if now - self._spoke >= LEAK_REPORT:
+                self._spoke = now
+                self._runs.speak(self._job)
+
+    def _measure(self, row: Row, now: int) -> None:
+        row.rss = memory.rss()
+        row.cuda = memory.cuda_use(self._modes.device)
+        if row.times.count > 1:
+            row.seconds = (now - self._began) / 1e9
+            row.growth = leak.slope(self._points.points)
+        together = self._pace.together(round(row.times.typical))
+        if row.times.count > 16 and together > 1:
+            row.note(f"times are means of {together} forwards")
+
+    def _remember(self, row: Row, forwards: int) -> None:
+        held = self._held()
+        self._points.add(row.times.count, held)
+        self._runs.remember(forwards, held)
+
+    def _held(self) -> int:
+        return memory.anonymous() - self._runs.own_bytes
+
+    def _guard_memory(self, row: Row) -> None:
+        """Raises `WorkbenchError("memory")` before kept outputs fill the machine."""
+        if not self._modes.keep_outputs:
+            return
+        available, whole = memory.available()
+        if not whole or available > self._runs.reserve * whole:
+            return
+        kept = len(self._runs.kept)
+        message = (
+            f"Stopped before memory ran out: {leak.size(available)} of {leak.size(whole)} are left, and {kept} outputs "
+            f"are kept with {leak.size(row.saved_bytes or self._runs.last_saved)} of graph behind each."
+        )
+        remedy = "Switch keep outputs off, which gives the memory back, or run under no_grad."
+        raise error("memory", message, "keep outputs", remedy)
+
+    def _end(self, row: Row) -> None:
+        if not row.running:
+            return
+        row.running = False
+        self._measure(row, time.perf_counter_ns())
+
+    def _explained(self, problem: Exception) -> WorkbenchError:
+        from workbench.worker.bench.diagnosis import explain
+
+        return WorkbenchError(explain(problem, self._bench.model))

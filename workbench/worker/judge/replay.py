@@ -1,0 +1,235 @@
+"""What a run started from: generator states, flags, buffers, inputs; taken before it, put back for a replay.
+
+Owns taking and restoring. It never runs the model, and what it records is a copy or a reference, never a change.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.protocol.model import Modes
+from workbench.worker.bench.modes import seed_generators, walk
+
+BUFFER_BUDGET = 64 << 20
+"""Bytes of all buffers together beyond which they are not recorded."""
+
+_BATCH_NORM = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+_DROPOUT = (nn.modules.dropout._DropoutNd,)
+
+
+@dataclass(frozen=True, eq=False)
+class Generators:
+    """States of the global generators."""
+
+    cpu: torch.Tensor
+    cuda: tuple[torch.Tensor, ...]
+    python: Any
+    numpy: Any
+    """None where the process has no numpy."""
+
+    @classmethod
+    def take(cls) -> Generators:
+        """About 10 µs."""
+        numpy_random = sys.modules.get("numpy.random")
+        return cls(
+            torch.default_generator.get_state(),
+            tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else (),
+            random.getstate(),
+            None if numpy_random is None else numpy_random.get_state(),
+        )
+
+    def put(self) -> None:
+        """Make every generator continue from here."""
+        torch.default_generator.set_state(self.cpu)
+        if self.cuda:
+            torch.cuda.set_rng_state_all(list(self.cuda))
+        random.setstate(self.python)
+        if self.numpy is not None:
+            sys.modules["numpy.random"].set_state(self.numpy)
+
+    def moved(self, later: Generators) -> tuple[str, ...]:
+        """Names of the generators that were used between this state and `later`."""
+        names = []
+        cuda = len(self.cuda) == len(later.cuda) and all(map(torch.equal, self.cuda, later.cuda))
+        # CUDA that came up in between is no use of a generator
+        if not torch.equal(self.cpu, later.cpu) or not (cuda or not self.cuda):
+            names.append("torch")
+        if self.python != later.python:
+            names.append("random")
+        if self.numpy is not None and later.numpy is not None and not _same_numpy(self.numpy, later.numpy):
+            names.append("numpy")
+        return tuple(names)
+
+
+def _same_numpy(a: Any, b: Any) -> bool:
+    return bool(a[2:] == b[2:] and a[1].tobytes() == b[1].tobytes())
+
+
+def seed_quickly(modes: Modes) -> None:
+    """`seed_generators` for one run of a repeat: the same states, without asking every kind of device (100 µs)."""
+    if not modes.device.startswith(("cpu", "cuda")):
+        seed_generators(modes.seed)
+        return
+    torch.default_generator.manual_seed(modes.seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(modes.seed)
+    random.seed(modes.seed)
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(modes.seed % 2**32)
+
+
+class Parts:
+    """The model's modules, buffers and parameters, walked once for a fire."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = weakref.ref(model)
+        self.modules: list[tuple[str, nn.Module]] = []
+        self.buffers: list[tuple[str, dict[str, torch.Tensor | None], str]] = []
+        """Path, the dictionary that holds it, its name there."""
+        self.parameters: list[torch.Tensor] = []
+        for path, module, _ in walk(model):
+            self.modules.append((path, module))
+            prefix = f"{path}." if path else ""
+            self.buffers += [
+                (prefix + name, module._buffers, name) for name, held in module._buffers.items() if held is not None
+            ]
+            self.parameters += [held for held in module._parameters.values() if held is not None]
+
+    def active(self) -> tuple[tuple[str, str], ...]:
+        """(path, "dropout" or "batch statistics") of the modules that act differently because they are in train mode."""
+        found = []
+        for path, module in self.modules:
+            if not module.training:
+                continue
+            if isinstance(module, _DROPOUT) and module.p > 0:
+                found.append((path, "dropout"))
+            elif isinstance(module, _BATCH_NORM):
+                found.append((path, "batch statistics"))
+        return tuple(found)
+
+    def dtype(self) -> str:
+        """Floating dtype of the first parameter or buffer that has one, without "torch."; empty when none has."""
+        held = [*self.parameters, *(holder[name] for _, holder, name in self.buffers)]
+        found = (str(tensor.dtype)[6:] for tensor in held if tensor is not None and tensor.dtype.is_floating_point)
+        return next(found, "")
+
+    def weights(self) -> int:
+        """A number that changes when a parameter is changed in place, cast, moved or replaced."""
+        return hash(tuple((id(one), _version(one), one.dtype, _address(one)) for one in self.parameters))
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Everything a run started from, as far as it can be known from outside."""
+
+    model: weakref.ref[nn.Module]
+    modes: Modes
+    generators: Generators
+    flags: tuple[bool, ...]
+    """Of every module, in preorder."""
+    active: tuple[tuple[str, str], ...]
+    buffers: tuple[torch.Tensor, ...] | None
+    """Copies in the order of `Parts.buffers`, shared between records while nothing moved; None: too large."""
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    input_versions: tuple[int, ...]
+    weights: int
+    paths: tuple[str, ...] = field(default=())
+    """Paths of the buffers."""
+
+    def inputs_changed(self) -> bool:
+        """True when the forward, or anybody since, wrote into the inputs."""
+        return self.input_versions != _input_versions(self.args, self.kwargs)
+
+
+class Recorder:
+    """Takes records, copying buffers only when they moved."""
+
+    def __init__(self) -> None:
+        self._last: tuple[torch.Tensor, ...] = ()
+        self._paths: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the newest buffer copies."""
+        return sum(tensor.nbytes for tensor in self._last)
+
+    def take(self, parts: Parts, modes: Modes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Record:
+        """The state right now."""
+        model = parts.model
+        return Record(
+            model,
+            modes,
+            Generators.take(),
+            tuple([module.training for _, module in parts.modules]),
+            parts.active(),
+            self._buffers(parts),
+            args,
+            kwargs,
+            _input_versions(args, kwargs),
+            parts.weights(),
+            self._paths,
+        )
+
+    def again(self, record: Record, parts: Parts) -> Record:
+        """A record for a later run of the same repeat: only generators and buffers can have moved."""
+        return Record(
+            record.model,
+            record.modes,
+            Generators.take(),
+            record.flags,
+            record.active,
+            self._buffers(parts),
+            record.args,
+            record.kwargs,
+            record.input_versions,
+            record.weights,
+            self._paths,
+        )
+
+    def _buffers(self, parts: Parts) -> tuple[torch.Tensor, ...] | None:
+        now = [holder[name] for _, holder, name in parts.buffers]
+        live = [tensor for tensor in now if tensor is not None]
+        if len(live) != len(now) or sum(tensor.nbytes for tensor in live) > BUFFER_BUDGET:
+            self._last, self._paths = (), ()
+            return None
+        paths = tuple(path for path, _, _ in parts.buffers)
+        before = self._last if paths == self._paths else (None,) * len(live)
+        with torch.inference_mode(False), torch.no_grad():
+            copies = tuple(_copy_if_moved(one, tensor) for one, tensor in zip(before, live))  # noqa: B905
+        if paths != self._paths or any(a is not b for a, b in zip(copies, self._last)):  # noqa: B905
+            self._last, self._paths = copies, paths
+        return self._last
+
+
+def _copy_if_moved(before: torch.Tensor | None, now: torch.Tensor) -> torch.Tensor:
+    # contents, for batch norm's statistics move without a new _version
+    if (
+        before is not None
+        and before.dtype == now.dtype
+        and before.device == now.device
+        and before.shape == now.shape
+        and torch.equal(before, now.detach())
+    ):
+        return before
+    return now.detach().clone()
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _address(tensor: torch.Tensor) -> int:
+    return tensor.data_ptr() if tensor.layout == torch.strided and tensor.device.type != "meta" else 0
+
+
+def _input_versions(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(_version(value) for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))

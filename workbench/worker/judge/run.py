@@ -1,0 +1,185 @@
+"""The runs of the model on the bench: firing, the reference, the yardstick, differences.
+
+Owns the list of rows, the store of outputs and the outputs that are kept alive on purpose. The numerics are
+`compare.py`'s and `verdict.py`'s, the firing itself is `firing.py`'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.protocol.failures import error
+from workbench.protocol.messages import Fire, GetDiff, SetReference, SetYardstick
+from workbench.protocol.runs import Diff, RunRow, Yardstick
+from workbench.worker.job import Job
+from workbench.worker.judge import leak, memory
+from workbench.worker.judge.cause import cause
+from workbench.worker.judge.compare import compare
+from workbench.worker.judge.firing import RESERVE, Firing
+from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.replay import Recorder
+from workbench.worker.judge.rows import DEFAULT_YARDSTICK, Judged, Row, judge_digests, judge_output
+from workbench.worker.judge.store import Store, gone
+from workbench.worker.judge.verdict import judge_all
+
+if TYPE_CHECKING:
+    from workbench.worker.bench.bench import Bench
+
+ROW_BUDGET = 10_000
+"""Rows kept; the oldest goes first, never the reference."""
+
+
+class Runs:
+    """Every run since the model came onto the bench."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.rows: dict[int, Row] = {}
+        self.reference = 0
+        """Run that others are compared with; 0 before the first."""
+        self.yardstick: Yardstick = DEFAULT_YARDSTICK
+        self.store = Store()
+        self.recorder = Recorder()
+        self.kept: list[Any] = []
+        """Live outputs with their graphs, while `keep_outputs` is on."""
+        self.reserve = RESERVE
+        """Share of the memory that kept outputs must leave free."""
+        self.last_saved = 0
+        self._next = 1
+        self._series = leak.Series()
+        self._series_runs = 0
+        self._series_key: tuple[Any, ...] = ()
+        self._model = bench.model
+
+    @property
+    def own_bytes(self) -> int:
+        """Bytes in memory that are the bench's own and no growth of the model's."""
+        return self.store.bytes_in_memory + self.recorder.bytes
+
+    def fire(self, request: Fire, job: Job) -> RunRow:
+        """Run the model; emits the growing row and returns its last report.
+
+        A cancelled repeat ends normally with what it has. Raises `WorkbenchError` with what the forward raised
+        ("forward", "memory", "inputs" …); a repeat that came some way keeps its row.
+        """
+        self.settle()
+        if request.new_inputs:
+            self.bench.new_inputs()
+        job.raise_if_cancelled()
+        self._begin_series()
+        firing = Firing(self, self._next, request.count, job)
+        try:
+            firing.run()
+        finally:
+            if firing.row is not None:
+                self._admit(firing.row)
+                job.emit(firing.row.report())
+                self.speak(job)
+        return self.rows[firing.row.number].report()
+
+    def settle(self) -> None:
+        """Take note of switches and of a new model: kept outputs go when nobody wants them any more."""
+        swapped = self.bench.model is not self._model
+        self._model = self.bench.model
+        if self.kept and (swapped or not self.bench.modes.keep_outputs):
+            self.kept.clear()
+            self._series_key = ()
+            memory.give_back()
+
+    def make_reference(self, run: int) -> None:
+        """Compare with `run` from now on; nothing is judged again."""
+        self.reference = run
+        self.store.pin({run})
+
+    def reference_output(self) -> Flat:
+        """The reference's output. Raises `WorkbenchError("usage")` when it is no longer kept."""
+        return self.store.get(self.reference)
+
+    def set_reference(self, request: SetReference, job: Job) -> None:
+        """Compare with another run from now on; judges every row again and emits it."""
+        row = self.row(request.run)
+        if request.run not in self.store and not row.digest:
+            raise gone(request.run)
+        self.make_reference(request.run)
+        self._judge_again(job)
+
+    def set_yardstick(self, request: SetYardstick, job: Job) -> None:
+        """Judge with this from now on; judges every row again and emits it."""
+        self.yardstick = request.yardstick
+        self._judge_again(job)
+
+    def diff(self, request: GetDiff, job: Job) -> Diff:
+        """Two runs in full. Raises `WorkbenchError("usage")` for runs that are not (or no longer) kept."""
+        against = request.against or self.reference
+        self.row(request.run)
+        if against:
+            self.row(against)
+        job.raise_if_cancelled()
+        structure, leaves = compare(self.store.get(against), self.store.get(request.run))
+        mark, leaves = judge_all(structure, leaves, self.yardstick)
+        return Diff(request.run, against, mark, structure, leaves, self.yardstick.kind, self.yardstick.reason)
+
+    def row(self, run: int) -> Row:
+        """The row of a run. Raises `WorkbenchError("usage")` for a number that was never fired, or is dropped."""
+        if run in self.rows:
+            return self.rows[run]
+        if 0 < run < self._next:
+            raise gone(run)
+        raise error("usage", f"There is no run {run}.", f"run {run}", "Fire first, and choose a run of the list.")
+
+    def speak(self, job: Job) -> None:
+        """Say what memory does, once there are enough runs under the same modes."""
+        line = leak.fit(self._series.points)
+        if line is None or not self.rows:
+            return
+        row = self.rows[max(self.rows)]
+        modes = self.bench.modes
+        holding = leak.Holding(
+            row.number, modes.grad, modes.keep_outputs, len(self.kept), row.saved_bytes, row.output_bytes
+        )
+        job.emit(leak.explain(line, holding))
+
+    def remember(self, forwards: int, held: int) -> None:
+        """`held` anonymous bytes after `forwards` more runs, for the slope."""
+        self._series_runs += forwards
+        self._series.add(self._series_runs, held)
+
+    def _begin_series(self) -> None:
+        key = (id(self.bench.model), self.bench.modes, id(self.bench.args))
+        if key != self._series_key:
+            self._series, self._series_key, self._series_runs = leak.Series(), key, 0
+
+    def _admit(self, row: Row) -> None:
+        self.rows[row.number] = row
+        self._next = row.number + 1
+        while len(self.rows) > ROW_BUDGET:
+            oldest = next(number for number in self.rows if number != self.reference)
+            self.store.drop(oldest)
+            del self.rows[oldest]
+
+    def _judge_again(self, job: Job) -> None:
+        reference = self.row(self.reference) if self.reference else None
+        for row in list(self.rows.values()):
+            job.raise_if_cancelled()
+            if reference is not None:
+                self._judge_row(row, reference)
+            job.emit(row.report())
+
+    def _judge_row(self, row: Row, reference: Row) -> None:
+        row.reference = row is reference
+        row.against = 0 if row.reference else reference.number
+        row.differing = row.compared = 0
+        row.cause = ""
+        if row.reference:
+            row.judged = Judged()
+            return
+        if row.digest and reference.digest:
+            row.judged = judge_digests(reference.digest, row.digest, leak.size(row.output_bytes))
+        elif row.number in self.store and self.reference in self.store:
+            row.judged = judge_output(self.reference_output(), self.store.get(row.number), self.yardstick)
+        else:
+            row.judged = Judged("incomparable", note="its output is no longer kept")
+            return
+        row.compared, row.differing = 1, int(row.judged.differs)
+        if row.judged.differs:
+            row.cause = cause(row.record, row.moved, reference.record, reference.moved)
