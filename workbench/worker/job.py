@@ -37,6 +37,10 @@ class Job:
         """Seconds since the job began."""
         return time.monotonic() - self._started
 
+    def begin(self) -> None:
+        """The work begins now: what it waited for in the queue is not its time."""
+        self._started = time.monotonic()
+
     def cancel(self) -> None:
         self._cancelled.set()
 

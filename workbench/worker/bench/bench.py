@@ -1,0 +1,183 @@
+"""The bench: one live model, its inputs and its switch board.
+
+Owns the live model; nobody else replaces it or changes its modes. What does not succeed leaves the bench as it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.protocol.failures import error
+from workbench.protocol.messages import Load, Loaded, ModesNow, Restore, Saved, SaveState, SetModes
+from workbench.protocol.model import ModeChange, ModelInfo, Modes, Recipe
+from workbench.worker.bench import load as loading
+from workbench.worker.bench import modes as switches
+from workbench.worker.bench import weights
+from workbench.worker.bench.inputs import Example
+from workbench.worker.bench.placement import dtype_named, usable_device
+from workbench.worker.bench.words import some
+from workbench.worker.job import Job
+
+_PRECISION = {"float64": 3, "float32": 2, "bfloat16": 1, "float16": 1}
+
+
+class Bench:
+    """The model on the bench. Before the first `load` there is none, and nothing else may be called."""
+
+    recipe: Recipe
+    model: nn.Module
+    example: Example
+    modes: Modes
+    info: ModelInfo
+    args: tuple[Any, ...]
+    """Positional inputs of the next run, on the model's device."""
+    kwargs: dict[str, Any]
+
+    def __init__(self) -> None:
+        self._built: loading.Built | None = None
+        self._draws = 0
+        self._rounded = False
+        self._told: tuple[int, int, int] = (0, 0, 0)
+
+    def load(self, request: Load, job: Job) -> Loaded:
+        """Build the recipe, put it in its modes and on the bench. Raises `WorkbenchError`; the old model stays."""
+        state = self._live_state() if request.keep_state and self._built is not None else None
+        former, imports = self._built, loading.IMPORTS.current
+        built = loading.build(request.recipe, job, state=state)
+        try:
+            modes, note = _enter(built, switches.read_modes(built.model), request.change)
+            args, kwargs = built.example.sample(request.recipe.seed)
+        except BaseException:
+            loading.IMPORTS.go_back(imports)
+            raise
+        if state is not None and former is not None:
+            built.checkpoint = former.checkpoint
+            path, digest = former.info.weights, former.info.weights_sha256
+            built.info = dataclasses.replace(built.info, weights=path, weights_sha256=digest)
+        warnings = (*built.info.warnings, *note)
+        self._put(built, dataclasses.replace(built.info, warnings=warnings), modes, args, kwargs)
+        self.recipe, self._draws, self._rounded = request.recipe, 0, False
+        return Loaded(self.info, self.modes, request.keep_runs)
+
+    def set_modes(self, request: SetModes, job: Job) -> ModesNow:
+        """Change switches, all or none. Raises `WorkbenchError` ("usage", "device", "memory")."""
+        change, before = request.change, self.modes
+        job.progress("setting modes")
+        args, kwargs = self.args, self.kwargs
+        dtype = before.dtype if change.dtype is None else change.dtype
+        device = before.device if change.device is None else str(usable_device(change.device))
+        moves = dtype != before.dtype or device != before.device
+        if moves:
+            there = Example(self.example.arguments, self.example.seed)
+            there.place(dtype_named(dtype), torch.device(device))
+            args, kwargs = there.sample(self._seed)
+        self.modes = switches.apply(self.model, self.example, before, change)
+        self.args, self.kwargs = args, kwargs
+        return ModesNow(self.modes, self._cost(before.dtype))
+
+    def restore(self, request: Restore, job: Job) -> Loaded:
+        """Parameters and buffers back to the checkpoint, by building the recipe again; modes stay.
+
+        Raises `WorkbenchError("weights")` when the weights file is no longer the one that was loaded.
+        """
+        built = self._build_again(job)
+        modes = self.modes
+        change = ModeChange(training=modes.training, flips=modes.flips, dtype=modes.dtype, device=modes.device)
+        restored, _ = _enter(built, dataclasses.replace(modes, dtype="", device="cpu"), change)
+        args, kwargs = built.example.sample(self._seed)
+        self._put(built, built.info, restored, args, kwargs)
+        self._rounded = False
+        return Loaded(self.info, self.modes, keep_runs=True)
+
+    def save_state(self, request: SaveState, job: Job) -> Saved:
+        """Every parameter and buffer, non-persistent ones too, to a file for another worker of ours."""
+        job.progress("saving the state")
+        torch.save(self._live_state(), request.path)
+        return Saved(request.path, os.path.getsize(request.path))
+
+    def new_inputs(self) -> None:
+        """Draw the next sample of the same specs; it stays until the next draw."""
+        self._draws += 1
+        self.args, self.kwargs = self.example.sample(self._seed)
+
+    def look_at_weights(self) -> str:
+        """A sentence when the weights file changed since it was read, once for each change; otherwise empty.
+
+        The model is in private memory, so a change harms nothing: it is only worth knowing. Costs one stat.
+        """
+        checkpoint = self._built.checkpoint if self._built else None
+        if checkpoint is None:
+            return ""
+        now = weights.signature_of(checkpoint.path)
+        if now in (checkpoint.signature, self._told):
+            return ""
+        self._told = now
+        what = "changed on disk" if now[1] else "is gone"
+        sentence = f"{checkpoint.path} {what} since it was loaded; the model on the bench still has the old weights"
+        print(sentence, file=sys.stderr)  # noqa: T201 (stderr is the log)
+        return sentence
+
+    @property
+    def source_files(self) -> tuple[str, ...]:
+        """The architecture's file and the helper modules beside it."""
+        return self._built.source_files if self._built else ()
+
+    @property
+    def _seed(self) -> int:
+        return self.recipe.seed + self._draws
+
+    def _put(
+        self, built: loading.Built, info: ModelInfo, modes: Modes, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._built, self.model, self.example = built, built.model, built.example
+        self.info, self.modes, self.args, self.kwargs = info, modes, args, kwargs
+
+    def _live_state(self) -> dict[str, torch.Tensor]:
+        parameters = self.model.named_parameters(remove_duplicate=False)
+        buffers = self.model.named_buffers(remove_duplicate=False)
+        return {name: tensor.detach() for name, tensor in (*parameters, *buffers)}
+
+    def _build_again(self, job: Job) -> loading.Built:
+        former = self._built
+        imports = loading.IMPORTS.current
+        built = loading.build(self.recipe, job)
+        was, now = self.info.weights_sha256, built.info.weights_sha256
+        if was and was != now:
+            loading.IMPORTS.go_back(imports)
+            message = f"{self.info.weights} changed since it was loaded: sha256 {was[:12]}… then, {now[:12]}… now."
+            remedy = "Load the model again to take the new weights; the one on the bench stays as it is."
+            raise error("weights", message, self.info.weights, remedy)
+        if former is not None and self.info.source_sha256 != built.info.source_sha256:
+            changed = (
+                f"{os.path.basename(built.info.source)} was edited since it was loaded: its new source is what runs"
+            )
+            built.info = dataclasses.replace(built.info, warnings=(*built.info.warnings, changed))
+        return built
+
+    def _cost(self, before: str) -> str:
+        """What a cast did to the values, in words."""
+        now = self.modes.dtype
+        if now == before:
+            return ""
+        if _PRECISION.get(now, 9) < min((_PRECISION.get(name, 9) for name in self.info.dtypes), default=9):
+            self._rounded = True
+            return f"parameters and buffers were rounded to {now}; restore brings the checkpoint back"
+        if self._rounded:
+            return f"{before} and back: values were rounded; restore brings the checkpoint back"
+        return ""
+
+
+def _enter(built: loading.Built, modes: Modes, change: ModeChange) -> tuple[Modes, list[str]]:
+    """The modes after `change`; paths that an edited source no longer has are left out, and named."""
+    known = {path for path, _, _ in switches.walk(built.model)}
+    gone = [path for path in change.flips or () if path not in known]
+    if gone:
+        change = dataclasses.replace(change, flips=tuple(path for path in change.flips or () if path in known))
+    notes = [f"no longer there, its mode was dropped: {some(gone)}"] if gone else []
+    return switches.apply(built.model, built.example, modes, change), notes

@@ -1,0 +1,67 @@
+"""Where in the user's own code something was raised, and a failure that says so.
+
+Owns the reading of tracebacks. What an error means is `diagnosis.py`'s business.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from types import FrameType
+
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.text import shorten
+
+_OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_STDLIB = os.path.dirname(os.__file__)
+
+
+def frames(problem: BaseException) -> list[tuple[FrameType, int]]:
+    """(frame, line) from the outermost call to where it was raised."""
+    return list(traceback.walk_tb(problem.__traceback__))
+
+
+def is_users(filename: str) -> bool:
+    """Whether a frame of this file is the user's: not ours, not torch's, not the standard library's."""
+    if filename.startswith(("<", _OURS + os.sep + "worker", _OURS + os.sep + "protocol")):
+        return False
+    torch = sys.modules.get("torch")
+    home = os.path.dirname(torch.__file__) if torch is not None and torch.__file__ else ""
+    if home and filename.startswith(home + os.sep):
+        return False
+    return not filename.startswith(_STDLIB + os.sep) or "site-packages" in filename
+
+
+def users_place(problem: BaseException) -> str:
+    """file:line of the innermost frame of the user's; empty when none is."""
+    for frame, line in reversed(frames(problem)):
+        if is_users(frame.f_code.co_filename):
+            return f"{frame.f_code.co_filename}:{line}"
+    return ""
+
+
+def first_line(problem: BaseException) -> str:
+    """ "ValueError: width must be even", on one line."""
+    text = str(problem).strip().split("\n")[0]
+    name = type(problem).__name__
+    return shorten(f"{name}: {text}" if text else name, 300)
+
+
+def full_text(problem: BaseException) -> str:
+    """The traceback as Python prints it."""
+    return "".join(traceback.format_exception(type(problem), problem, problem.__traceback__))
+
+
+def failed_in(problem: BaseException, kind: str, what: str, otherwise: str, remedy: str = "") -> WorkbenchError:
+    """The failure "`what`: SomeError: its text", at the user's file and line, or at `otherwise`."""
+    if isinstance(problem, WorkbenchError):
+        return problem
+    if isinstance(problem, SystemExit):
+        reason = f"it asked Python to exit ({problem.code!r})"
+    elif isinstance(problem, EOFError):
+        reason, remedy = "it reads from the keyboard, and a worker has none", remedy or "Take the input() out of it."
+    else:
+        reason = first_line(problem)
+    place = users_place(problem) or otherwise
+    return error(kind, f"{what}: {reason}.", place, remedy or "Mend it and load again.", full_text(problem))

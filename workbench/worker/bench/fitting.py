@@ -1,0 +1,262 @@
+"""A state_dict into a model: strictly, with ties kept and every difference named.
+
+Owns the words about keys and shapes that do not fit, and the assigning of tensors without a second copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.worker.bench.failing import failed_in
+from workbench.worker.bench.weights import Checkpoint
+from workbench.worker.bench.words import counted, shape_text, some
+
+PREFIXES = {
+    "module.": "DataParallel and DistributedDataParallel put it there",
+    "_orig_mod.": "torch.compile put it there",
+    "model.": "a wrapping class put it there",
+}
+_SHOWN = 2000
+"""Lines of the complete difference, so that half a million keys do not fill the pipe."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a file's names and shapes differ from a model's."""
+
+    missing: tuple[str, ...]
+    """In the model, not in the file."""
+    unexpected: tuple[str, ...]
+    """In the file, not in the model."""
+    shapes: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+    """(name, shape in the file, shape in the model)."""
+    expected: int
+    """Names the model has."""
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.shapes)
+
+    @property
+    def summary(self) -> str:
+        """ "2 missing, 1 unexpected, 1 of another shape: fc2.weight [5,10] in the file, [4,10] in the model"."""
+        parts = []
+        if self.missing:
+            parts.append(f"{len(self.missing)} missing ({some(self.missing)})")
+        if self.unexpected:
+            parts.append(f"{len(self.unexpected)} unexpected ({some(self.unexpected)})")
+        if self.shapes:
+            name, theirs, ours = self.shapes[0]
+            example = f"{name} {shape_text(theirs)} in the file, {shape_text(ours)} in the model"
+            parts.append(f"{len(self.shapes)} of another shape: {example}")
+        return ", ".join(parts)
+
+    @property
+    def complete(self) -> str:
+        """Every difference, one a line."""
+        lines = [f"missing     {name}" for name in self.missing]
+        lines += [f"unexpected  {name}" for name in self.unexpected]
+        lines += [
+            f"shape       {n} {shape_text(a)} in the file, {shape_text(b)} in the model" for n, a, b in self.shapes
+        ]
+        more = [f"… and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+        return "\n".join(lines[:_SHOWN] + more)
+
+
+def difference(model: nn.Module, tensors: dict[str, Any]) -> Difference:
+    """Names and shapes of `tensors` against the model's state_dict."""
+    own = model.state_dict(keep_vars=True)
+    shapes = [
+        (name, tuple(tensors[name].shape), tuple(value.shape))
+        for name, value in own.items()
+        if isinstance(value, torch.Tensor)
+        and isinstance(tensors.get(name), torch.Tensor)
+        and not nn.parameter.is_lazy(value)
+        and tensors[name].shape != value.shape
+    ]
+    missing = tuple(name for name in own if name not in tensors)
+    return Difference(missing, tuple(name for name in tensors if name not in own), tuple(shapes), len(own))
+
+
+def put(model: nn.Module, checkpoint: Checkpoint, assign: bool) -> list[str]:
+    """Fill `model` with the checkpoint; returns what is worth knowing. Raises `WorkbenchError("weights")`.
+
+    The model keeps its own dtypes, as `load_state_dict` does; a file of another dtype is cast, and that is said.
+    With `assign` the file's tensors become the model's, without a copy; tied parameters are tied again afterwards.
+    """
+    ties = _ties(model)
+    tensors = checkpoint.tensors
+    notes = _fill_ties(ties, tensors)
+    wrong = difference(model, tensors)
+    notes += _casts(model, tensors, assign)
+    try:
+        model.load_state_dict(tensors, strict=True, **({"assign": True} if assign else {}))
+    except RuntimeError as problem:
+        if wrong:
+            raise _does_not_fit(model, checkpoint, wrong) from problem
+        raise failed_in(
+            problem, "weights", f"{checkpoint.path} does not load into the model", checkpoint.path
+        ) from None
+    if assign:
+        _tie_again(model, ties)
+    return notes
+
+
+def take_over(model: nn.Module, state: dict[str, torch.Tensor]) -> list[str]:
+    """The values of `state` into the model where names and shapes agree; says what did not.
+
+    Parameters on meta become the tensors of `state` themselves, without a copy; all others are written into.
+    """
+    ties = _ties(model)
+    own = dict(model.named_parameters(remove_duplicate=False))
+    buffers = dict(model.named_buffers(remove_duplicate=False))
+    fresh = []
+    with torch.no_grad():
+        for name, tensor in {**own, **buffers}.items():
+            given = state.get(name)
+            if given is None or given.shape != tensor.shape or nn.parameter.is_lazy(tensor):
+                fresh.append(name)
+            elif tensor.is_meta:
+                path, _, leaf = name.rpartition(".")
+                parameter = nn.Parameter(given.to(tensor.dtype), requires_grad=tensor.requires_grad)
+                setattr(model.get_submodule(path), leaf, parameter)
+            else:
+                tensor.copy_(given)
+    _tie_again(model, ties)
+    gone = [name for name in state if name not in own and name not in buffers]
+    notes = [f"{counted(len(fresh), 'tensor')} as constructed, not kept: {some(fresh)}"] if fresh else []
+    return notes + ([f"{counted(len(gone), 'tensor')} of the former model dropped: {some(gone)}"] if gone else [])
+
+
+@contextlib.contextmanager
+def parameters_on_meta() -> Iterator[None]:
+    """Modules constructed inside have their parameters on the meta device: no memory, no initialisation.
+
+    Buffers and everything else are real, so that non-persistent buffers and constructors that compute with plain
+    tensors come out right. A parameter registered twice stays one parameter.
+    """
+    original = nn.Module.register_parameter
+
+    def register(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        if type(param) is nn.Parameter and not param.is_meta:
+            known = getattr(param, "_workbench_meta", None)
+            if known is None:
+                known = nn.Parameter(param.detach().to("meta"), requires_grad=param.requires_grad)
+                param._workbench_meta = known  # type: ignore[attr-defined]
+            param = known
+        original(self, name, param)
+
+    nn.Module.register_parameter = register  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = original  # type: ignore[method-assign]
+
+
+def left_on_meta(model: nn.Module) -> list[str]:
+    """Names of tensors that have no values yet: parameters, buffers, and tensors in plain attributes."""
+    left = [name for name, tensor in model.named_parameters() if tensor.is_meta]
+    left += [name for name, tensor in model.named_buffers() if tensor.is_meta]
+    for path, module in model.named_modules():
+        for key, value in vars(module).items():
+            if key in ("_parameters", "_buffers", "_modules"):
+                continue
+            held = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else [value]
+            if any(isinstance(item, torch.Tensor) and item.is_meta for item in held):
+                left.append(f"{path}.{key}" if path else key)
+    return left
+
+
+def _ties(model: nn.Module) -> list[list[str]]:
+    """Names that share one parameter, for each parameter that has several."""
+    groups: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(parameter), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _fill_ties(ties: list[list[str]], tensors: dict[str, Any]) -> list[str]:
+    """A file may hold a tied tensor under one of its names only; and under two names with two values."""
+    notes = []
+    for names in ties:
+        present = [name for name in names if name in tensors]
+        if not present:
+            continue
+        for name in names:
+            if name not in tensors:
+                tensors[name] = tensors[present[0]]
+                notes.append(f"{name} is tied to {present[0]} and came from it")
+        first = tensors[present[0]]
+        for name in present[1:]:
+            if tensors[name].data_ptr() != first.data_ptr() and not torch.equal(tensors[name], first):
+                notes.append(f"{present[0]} and {name} are tied in the model and differ in the file")
+    return notes
+
+
+def _casts(model: nn.Module, tensors: dict[str, Any], assign: bool) -> list[str]:
+    """Casts to the model's own dtypes: done here for `assign`, which would take the file's; said in both cases."""
+    counts: dict[tuple[str, str], int] = {}
+    for name, own in model.state_dict(keep_vars=True).items():
+        given = tensors.get(name)
+        if not isinstance(own, torch.Tensor) or not isinstance(given, torch.Tensor) or given.dtype == own.dtype:
+            continue
+        pair = (str(given.dtype)[6:], str(own.dtype)[6:])
+        counts[pair] = counts.get(pair, 0) + 1
+        if assign:
+            tensors[name] = given.to(own.dtype)
+    return [
+        f"{counted(count, 'tensor')} of the file {'is' if count == 1 else 'are'} {given} and became the model's {own}"
+        for (given, own), count in counts.items()
+    ]
+
+
+def _tie_again(model: nn.Module, ties: list[list[str]]) -> None:
+    for names in ties:
+        first = model.get_parameter(names[0])
+        for name in names[1:]:
+            path, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(path), leaf, first)
+
+
+def _does_not_fit(model: nn.Module, checkpoint: Checkpoint, wrong: Difference) -> WorkbenchError:
+    file = os.path.basename(checkpoint.path)
+    message = f"The weights in {file} do not fit {type(model).__name__}: {wrong.summary}."
+    remedy = _prefix_remedy(model, checkpoint.tensors, wrong) or "Check the constructor's arguments, or the file."
+    return error("weights", message, checkpoint.path, remedy, wrong.complete)
+
+
+def _prefix_remedy(model: nn.Module, tensors: dict[str, Any], wrong: Difference) -> str:
+    """When taking a prefix off (or putting one on) explains the difference, how to do it; otherwise empty."""
+    own = set(model.state_dict(keep_vars=True))
+    fitting = wrong.expected - len(wrong.missing)
+    stripped, removed = dict.fromkeys(tensors), ""
+    for _ in range(3):  # nested wrappers: module._orig_mod.
+        prefix = next(
+            (p for p in PREFIXES if stripped and sum(k.startswith(p) for k in stripped) > len(stripped) / 2), ""
+        )
+        if not prefix:
+            break
+        removed += prefix
+        stripped = dict.fromkeys(key.removeprefix(prefix) for key in stripped)
+        now = sum(key in own for key in stripped)
+        if now > fitting:
+            reason = PREFIXES[prefix]
+            code = f"{{key.removeprefix('{removed}'): value for key, value in state.items()}}"
+            return (
+                f"{now} of {wrong.expected} names fit without the prefix '{removed}' ({reason}). "
+                f"Save the state_dict of the inner module, or {code}."
+            )
+    for prefix, reason in PREFIXES.items():
+        now = sum(f"{prefix}{key}" in own for key in tensors)
+        if now > fitting:
+            return (
+                f"{now} of {wrong.expected} names fit with the prefix '{prefix}' before them (in the model, {reason})."
+            )
+    return ""

@@ -1,0 +1,233 @@
+"""From a recipe to a model: resolve, construct under a seed, fill with weights, find its inputs, describe it.
+
+Owns the order of these steps. The bench, export, golden and yardstick workers all build through here. Nothing is
+kept when a step fails: the former imports come back and the generators are as they were.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import time
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.model import ModelInfo, Recipe
+from workbench.worker.bench import fitting, weights
+from workbench.worker.bench.failing import failed_in
+from workbench.worker.bench.info import absolute, describe, tied, unset_tensors
+from workbench.worker.bench.inputs import Example, example_from
+from workbench.worker.bench.modes import generators_kept
+from workbench.worker.bench.target import Imports, Resolved, module_classes
+from workbench.worker.bench.words import some
+from workbench.worker.job import Job
+
+META_FROM = 64 << 20
+"""Bytes of a weights file from which parameters are constructed without memory or initialisation: below it saves
+nothing, and some constructors read their parameters."""
+
+IMPORTS = Imports()
+"""The imports of this process: one model lives in a worker at a time."""
+
+
+@dataclass
+class Built:
+    """A model made from a recipe, and all that belongs to it."""
+
+    model: nn.Module
+    example: Example
+    info: ModelInfo
+    source_files: tuple[str, ...]
+    """The architecture's file and the helper modules beside it."""
+    namespace: ModuleType
+    """The module that holds the architecture."""
+    resolved: Resolved
+    checkpoint: weights.Checkpoint | None = None
+    """Path, digest and signature of the weights; its tensors are let go of."""
+
+
+@dataclass
+class _Filled:
+    model: nn.Module
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Strict:
+    """Fill with a weights file: every name, every shape."""
+
+    checkpoint: weights.Checkpoint
+
+    def __call__(self, model: nn.Module, assign: bool) -> list[str]:
+        return fitting.put(model, dataclasses.replace(self.checkpoint, tensors=_copy(self.checkpoint.tensors)), assign)
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Fill with a live model's values, where names and shapes agree."""
+
+    state: dict[str, torch.Tensor]
+
+    def __call__(self, model: nn.Module, assign: bool) -> list[str]:
+        return fitting.take_over(model, self.state)
+
+
+def _copy(tensors: dict[str, Any]) -> dict[str, Any]:
+    """The same tensors in a dict of its own, with the versions that `state_dict` keeps beside them."""
+    copied = type(tensors)(tensors)
+    if hasattr(tensors, "_metadata"):
+        copied._metadata = tensors._metadata  # type: ignore[attr-defined]
+    return copied
+
+
+def build(recipe: Recipe, job: Job, state_path: str = "", state: dict[str, Any] | None = None) -> Built:
+    """Make the recipe's model and its example inputs.
+
+    `state_path`: a file of `SaveState` that stands in for the weights. `state`: values of a live model that are taken
+    where names and shapes agree, in place of the weights (a reload of edited source).
+    Raises `WorkbenchError` ("model", "weights", "inputs", "usage", "memory"); then the former imports are back.
+    """
+    former = IMPORTS.current
+    try:
+        return _build(recipe, job, state_path, state)
+    except BaseException:
+        IMPORTS.go_back(former)
+        raise
+
+
+def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | None) -> Built:
+    started = time.monotonic()
+    if not -(2**63) <= recipe.seed < 2**63:
+        raise error("usage", f"The seed {recipe.seed} does not fit 64 bits.", "--seed", "Choose a smaller one.")
+    job.progress("importing the model")
+    with generators_kept(recipe.seed):
+        resolved = IMPORTS.resolve(recipe)
+        notes = _slow("ran", resolved.file or recipe.target, time.monotonic() - started)
+        checkpoint: weights.Checkpoint | None = None
+        fill: _Strict | _Values | None = None
+        size = 0
+        if state is not None:
+            fill, size = _Values(state), sum(tensor.nbytes for tensor in state.values())
+        elif state_path or recipe.weights:
+            job.progress("reading the weights")
+            checkpoint = weights.read(state_path or absolute(recipe, recipe.weights))
+            notes += checkpoint.notes
+            fill, size = _Values(checkpoint.tensors) if state_path else _Strict(checkpoint), checkpoint.signature[1]
+        job.progress("building the model")
+        filled = _construct(resolved, recipe, fill, size)
+        notes += filled.notes + _about(filled.model)
+        job.progress("finding the inputs")
+        example = _example(recipe, filled.model, resolved)
+    given = ("", "")
+    if checkpoint is not None:
+        checkpoint.tensors = {}
+        given = ("" if state_path else checkpoint.path, "" if state_path else checkpoint.sha256)
+    seconds = time.monotonic() - started
+    info = describe(recipe, filled.model, example, (resolved.file, resolved.sha256), given, seconds, tuple(notes))
+    return Built(filled.model, example, info, resolved.sources, resolved.module, resolved, checkpoint)
+
+
+def _construct(resolved: Resolved, recipe: Recipe, fill: _Strict | _Values | None, size: int) -> _Filled:
+    """The model with its values: with parameters on meta first where that pays, in the ordinary way otherwise."""
+    if fill is None:
+        return _Filled(instantiate(resolved, recipe))
+    notes: list[str] = []
+    if size >= META_FROM and not isinstance(resolved.object, nn.Module):
+        try:
+            with fitting.parameters_on_meta():
+                model = instantiate(resolved, recipe)
+            notes = fill(model, True)
+            left = fitting.left_on_meta(model)
+            if not left:
+                return _Filled(model, notes)
+            reason = f"{some(left)} would have had no values"
+        except WorkbenchError as problem:
+            if problem.failure.kind == "weights":
+                raise
+            reason = problem.failure.message
+        except (RuntimeError, NotImplementedError, TypeError) as problem:
+            reason = str(problem).split("\n")[0]
+        notes = [f"constructed with all its memory first: {reason}"]
+    model = instantiate(resolved, recipe)
+    return _Filled(model, notes + fill(model, False))
+
+
+def instantiate(resolved: Resolved, recipe: Recipe) -> nn.Module:
+    """Call the class or factory, or take the instance. Raises `WorkbenchError("model")`."""
+    named, where = resolved.object, resolved.file or recipe.target
+    if isinstance(named, nn.Module):
+        if recipe.kwargs:
+            message = f"{resolved.name} is an instance; it takes no arguments."
+            raise error("usage", message, "--kwargs", "Leave out --kwargs, or name the class.")
+        return named
+    if not callable(named):
+        message = f"{resolved.name} is a {type(named).__name__}, no nn.Module class, factory or instance."
+        raise error("model", message, where, _offer(resolved))
+    _check_arguments(resolved, recipe)
+    try:
+        model = named(**recipe.kwargs)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except (Exception, SystemExit) as problem:
+        raise failed_in(problem, "model", f"{resolved.name} raised while it was constructed", where) from problem
+    if not isinstance(model, nn.Module):
+        message = f"{resolved.name}() made a {type(model).__name__}, no nn.Module."
+        raise error("model", message, where, _offer(resolved))
+    return model
+
+
+def _check_arguments(resolved: Resolved, recipe: Recipe) -> None:
+    """Whether the constructor takes what it is given, before it is called. Raises `WorkbenchError("model")`."""
+    try:
+        signature = inspect.signature(resolved.object)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**recipe.kwargs)
+    except TypeError as problem:
+        parameters = list(signature.parameters.values())
+        takes = ", ".join(str(parameter) for parameter in parameters) or "nothing"
+        missing = [
+            parameter.name
+            for parameter in parameters
+            if parameter.default is inspect.Parameter.empty
+            and parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+            and parameter.name not in recipe.kwargs
+        ]
+        what = f"{resolved.name} wants {some(missing, 6)}" if missing else f"{resolved.name}: {problem}"
+        example = ", ".join(f'"{name}": …' for name in missing) or "…"
+        remedy = f"Give them: --kwargs '{{{example}}}'" if missing else "Leave them out of --kwargs."
+        raise error("model", f"{what}. It takes ({takes}).", "--kwargs", remedy, str(problem)) from problem
+
+
+def _example(recipe: Recipe, model: nn.Module, resolved: Resolved) -> Example:
+    own = getattr(resolved.module, "example_inputs", None)
+    try:
+        return example_from(recipe, model, own)
+    except (WorkbenchError, MemoryError):
+        raise
+    except (Exception, SystemExit) as problem:
+        what = "The example inputs could not be made"
+        raise failed_in(problem, "inputs", what, resolved.file, "Give them with --input 'x=float32[4,…]'.") from problem
+
+
+def _about(model: nn.Module) -> list[str]:
+    words = tied(model)
+    notes = words if len(words) <= 3 else [f"{len(words)} parameters are tied to others: {words[0]} …"]
+    lazy = unset_tensors(model)
+    return notes + ([f"{some(lazy)} get their shape at the first run"] if lazy else [])
+
+
+def _slow(verb: str, what: str, seconds: float) -> list[str]:
+    return [f"{verb} {os.path.basename(what)}: {seconds:.1f} s"] if seconds >= 0.5 else []
+
+
+def _offer(resolved: Resolved) -> str:
+    classes = module_classes(resolved.module)
+    return f"nn.Module classes there: {some(classes, 8)}." if classes else "Name a class, a factory or an instance."

@@ -1,0 +1,235 @@
+"""From `path/file.py:Name` or `package.module:Name` to the object it names.
+
+Owns importing the user's code: under a private name for a file, with its directory importable while the model
+lives, and afresh at each load, so that an edited source is what runs. It never constructs a model, and everything it
+did to `sys.modules` and `sys.path` can be taken back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import linecache
+import os
+import sys
+import types
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.model import Recipe
+from workbench.worker.bench.failing import failed_in
+from workbench.worker.bench.words import closest, some
+
+_ARTIFACTS = (".safetensors", ".pt", ".pth", ".pt2", ".ts", ".onnx", ".bin", ".ckpt")
+
+
+@dataclass
+class Resolved:
+    """The named object, and what importing it took."""
+
+    object: Any
+    name: str
+    module: types.ModuleType
+    file: str
+    """Absolute path of the file that holds it; empty when it has none."""
+    sha256: str
+    """Of the bytes that were run; empty without a file."""
+    sources: tuple[str, ...]
+    """`file` and the helper modules beside it that the import brought in."""
+    root: str
+    """Directory that was put on sys.path for it."""
+    modules: dict[str, types.ModuleType] = field(default_factory=dict)
+    """Entries it has in sys.modules."""
+
+
+class Imports:
+    """What loads of this process did to sys.path and sys.modules, so that a failed one leaves no trace."""
+
+    def __init__(self) -> None:
+        self.current: Resolved | None = None
+
+    def resolve(self, recipe: Recipe) -> Resolved:
+        """Import the target afresh. Raises `WorkbenchError` ("model", "usage"); then the former one stays imported."""
+        holder, _, name = recipe.target.rpartition(":")
+        if not holder or not name or os.sep in name:
+            raise _no_name(recipe.target, recipe.directory)
+        is_file = holder.endswith(".py") or os.sep in holder
+        path = os.path.abspath(os.path.join(recipe.directory, holder)) if is_file else ""
+        root = os.path.dirname(path) if is_file else os.path.abspath(recipe.directory or os.getcwd())
+        former = self.current
+        if former is not None:
+            _take_out(former)
+        before = set(sys.modules)
+        sys.path.insert(0, root)
+        try:
+            module, digest = _import_file(path) if is_file else _import_named(holder)
+            found = Resolved(_lookup(module, name, holder), name, module, path, digest, (), root)
+        except BaseException:
+            sys.path.remove(root)
+            for fresh in _new_modules(before, root):
+                del sys.modules[fresh]
+            if former is not None:
+                _put_back(former)
+            raise
+        if not is_file:
+            found.file = _file_of(module)
+            found.sha256 = _digest(found.file)
+        fresh_modules = _new_modules(before, root)
+        found.modules = {key: sys.modules[key] for key in fresh_modules}
+        helpers = sorted({_file_of(value) for value in found.modules.values()} - {found.file, ""})
+        found.sources = tuple(([found.file] if found.file else []) + helpers)
+        self.current = found
+        return found
+
+    def go_back(self, former: Resolved | None) -> None:
+        """Undo the last `resolve` in favour of `former`, when what followed it failed."""
+        if self.current is not None and self.current is not former:
+            _take_out(self.current)
+            if former is not None:
+                _put_back(former)
+        self.current = former
+
+
+def _import_file(path: str) -> tuple[types.ModuleType, str]:
+    """Run the file as a private module; (module, sha256 of the bytes that ran)."""
+    try:
+        with open(path, "rb") as stream:
+            source = stream.read()
+    except OSError as problem:
+        reason = "There is no file" if isinstance(problem, FileNotFoundError) else f"{problem.strerror}:"
+        near = closest(os.path.basename(path), _listing(os.path.dirname(path)))
+        raise error("model", f"{reason} {path}.", path, near or "Check the path before the colon.") from problem
+    name = f"workbench_model_{os.path.splitext(os.path.basename(path))[0]}"
+    try:
+        code = compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as problem:
+        line = getattr(problem, "lineno", None)
+        where = f"{path}:{line}" if line else path
+        reason = getattr(problem, "msg", None) or str(problem)
+        raise error("model", f"{path} is not Python: {reason}.", where, details=str(problem)) from problem
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise error("model", f"{path} is not Python: its name does not end in .py.", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    linecache.checkcache(path)
+    with _no_bytecode():
+        try:
+            exec(code, module.__dict__)
+        except (Exception, SystemExit) as problem:
+            raise failed_in(problem, "model", f"{path} raised while it was imported", path) from problem
+    return module, hashlib.sha256(source).hexdigest()
+
+
+def _import_named(dotted: str) -> tuple[types.ModuleType, str]:
+    importlib.invalidate_caches()
+    with _no_bytecode():
+        try:
+            return importlib.import_module(dotted), ""
+        except ModuleNotFoundError as problem:
+            if problem.name and (dotted == problem.name or dotted.startswith(f"{problem.name}.")):
+                message = f"There is no module {problem.name!r} on this interpreter's path."
+                remedy = "For a file write path/file.py:Name; for a module start where it can be imported."
+                raise error("model", message, dotted, remedy, str(problem)) from problem
+            raise failed_in(problem, "model", f"{dotted} raised while it was imported", dotted) from problem
+        except (Exception, SystemExit) as problem:
+            raise failed_in(problem, "model", f"{dotted} raised while it was imported", dotted) from problem
+
+
+class _no_bytecode:
+    """A .pyc is checked by whole seconds: a quick edit would run the old code. The user's folders stay clean, too."""
+
+    def __enter__(self) -> None:
+        self._before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        importlib.invalidate_caches()
+
+    def __exit__(self, *_: object) -> None:
+        sys.dont_write_bytecode = self._before
+
+
+def _lookup(module: types.ModuleType, name: str, holder: str) -> Any:
+    found: Any = module
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as problem:
+            classes = module_classes(module)
+            offered = f"nn.Module classes there: {some(classes, 8)}." if classes else "It defines no nn.Module class."
+            near = closest(name, [key for key in vars(module) if not key.startswith("_")])
+            raise error(
+                "model", f"{holder} has no {name!r}. {offered}", holder, near or "Name one of these after the colon."
+            ) from problem
+    return found
+
+
+def module_classes(module: types.ModuleType) -> list[str]:
+    """Names of the nn.Module classes that `module` itself defines."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, nn.Module) and value.__module__ == module.__name__
+    ]
+
+
+def _no_name(target: str, directory: str) -> WorkbenchError:
+    """Why a target without a name cannot be opened."""
+    path = os.path.join(directory, target)
+    remedy = f"Write the name after a colon: {target}:Name"
+    if os.path.isfile(os.path.join(path, "manifest.json")):
+        return error("model", f"{target} is a bundle, not an architecture.", target, f"workbench verify {target}")
+    if target.endswith(_ARTIFACTS):
+        message = f"{target} holds weights or an artifact, not an architecture to run."
+        return error("model", message, target, f"workbench inspect {target}, or open file.py:Name --weights {target}")
+    if os.path.isdir(path):
+        return error("model", f"{target} is a directory.", target, "Name a file in it: path/file.py:Name")
+    return error("model", f"{target} does not say which class, factory or instance to take.", target, remedy)
+
+
+def _new_modules(before: set[str], root: str) -> list[str]:
+    """Names in sys.modules that came since `before` and whose file is the user's, below `root`."""
+    return [name for name in list(sys.modules) if name not in before and _is_users(sys.modules[name], root)]
+
+
+def _is_users(module: Any, root: str) -> bool:
+    file = _file_of(module)
+    if not file and isinstance(module, types.ModuleType) and hasattr(module, "__path__"):
+        file = next(iter(module.__path__), "")  # a namespace package
+    inside = os.path.abspath(file).startswith(root + os.sep) if file else False
+    return inside and "site-packages" not in file and "dist-packages" not in file
+
+
+def _take_out(resolved: Resolved) -> None:
+    for name, module in resolved.modules.items():
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
+    if resolved.root in sys.path:
+        sys.path.remove(resolved.root)
+
+
+def _put_back(resolved: Resolved) -> None:
+    sys.modules.update(resolved.modules)
+    sys.path.insert(0, resolved.root)
+
+
+def _file_of(module: Any) -> str:
+    file = getattr(module, "__file__", None)
+    return os.path.abspath(file) if isinstance(file, str) else ""
+
+
+def _digest(path: str) -> str:
+    if not path:
+        return ""
+    with open(path, "rb") as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
+def _listing(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []

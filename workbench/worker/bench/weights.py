@@ -1,0 +1,186 @@
+"""state_dict files: reads .pt/.pth (weights_only) and .safetensors, and puts them into a model, strictly.
+
+Owns which bytes become the model's numbers. A file is told by its content, is read once into private memory and hashed
+on the way; nothing of it is ever run, and a refusal is never retried in an unsafe way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import pickle
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.worker import tensorfile
+from workbench.worker.bench.words import closest, some
+
+NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "ema", "ema_state_dict", "weights")
+"""Keys under which training programs keep the state_dict inside a checkpoint."""
+
+
+@dataclass
+class Checkpoint:
+    """The content of one weights file."""
+
+    path: str
+    sha256: str
+    """Of the bytes that became `tensors`."""
+    tensors: dict[str, Any]
+    """The state_dict; values that are no tensors are extra state of modules."""
+    signature: tuple[int, int, int]
+    """(inode, size, modification time in ns) when it was read: a cheap look tells whether the file changed."""
+    notes: list[str] = field(default_factory=list)
+    """Worth saying: which nested dict was taken."""
+
+
+def signature_of(path: str) -> tuple[int, int, int]:
+    """(inode, size, mtime_ns); zeros when there is no such file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def read(path: str) -> Checkpoint:
+    """The state_dict in `path`. Raises `WorkbenchError("weights")` for everything that is none."""
+    signature = signature_of(path)
+    start = _first_bytes(path)
+    digest = hashlib.sha256()
+    try:
+        if start[:2] == b"PK" or start[:1] == b"\x80":
+            content: Any = _read_torch(path, digest, zipped=start[:2] == b"PK")
+        elif len(start) > 8 and start[8:9] == b"{":
+            content = tensorfile.load(path, digest=digest)
+        else:
+            message = f"{path} is neither a .safetensors file nor one of torch.save."
+            raise error("weights", message, path, f"workbench inspect {path} says what it holds.")
+    except (ValueError, OSError) as problem:
+        raise error("weights", f"{path} cannot be read: {problem}.", path, details=str(problem)) from problem
+    checkpoint = Checkpoint(path, digest.hexdigest(), {}, signature)
+    checkpoint.tensors = _state_dict_in(content, checkpoint)
+    return checkpoint
+
+
+def _first_bytes(path: str) -> bytes:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise error("weights", f"{path} is no regular file.", path, "Name a .pt or .safetensors file.")
+        with open(path, "rb") as stream:
+            return stream.read(16)
+    except FileNotFoundError as problem:
+        folder = os.path.dirname(path) or "."
+        near = closest(os.path.basename(path), os.listdir(folder)) if os.path.isdir(folder) else ""
+        raise error("weights", f"There is no weights file {path}.", "--weights", near or "Check the path.") from problem
+    except OSError as problem:
+        raise error("weights", f"{path} cannot be read: {problem.strerror}.", "--weights") from problem
+
+
+def _read_torch(path: str, digest: Any, zipped: bool) -> Any:
+    with _private_copy(path, digest) as copy:
+        if zipped:
+            _check_members(path, copy)
+        try:
+            return torch.load(copy, map_location="cpu", weights_only=True, mmap=zipped)
+        except pickle.UnpicklingError as problem:
+            raise _pickled(path, copy, zipped, problem) from problem
+        except Exception as problem:  # noqa: BLE001 (loaders raise more than fifteen kinds of exception)
+            reason = str(problem).split("\n")[0]
+            message = f"{path} does not load: {type(problem).__name__}: {reason}"
+            raise error(
+                "weights", message, path, "It may be cut off or damaged: copy it again.", str(problem)
+            ) from None
+
+
+@contextlib.contextmanager
+def _private_copy(path: str, digest: Any) -> Iterator[str]:
+    """A name of the file's bytes that nobody else can change: in memory on Linux, in a temporary file elsewhere."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("workbench-weights")
+        name = f"/proc/self/fd/{descriptor}"
+    else:
+        descriptor, name = tempfile.mkstemp(prefix="workbench-weights")
+    try:
+        with open(path, "rb", buffering=0) as source:
+            size = os.fstat(source.fileno()).st_size
+            os.ftruncate(descriptor, size)
+            if size:
+                with mmap.mmap(descriptor, size) as memory:
+                    tensorfile.read_into(source, memory, size, digest)
+        yield name
+    finally:
+        os.close(descriptor)
+        if not hasattr(os, "memfd_create"):
+            os.unlink(name)
+
+
+def _check_members(path: str, copy: str) -> None:
+    """What the archive's list of members tells already. Raises `WorkbenchError("weights")`."""
+    try:
+        with zipfile.ZipFile(copy) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as problem:
+        message = f"{path} is damaged or cut off: {problem}."
+        raise error("weights", message, path, "Copy it again.", str(problem)) from problem
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        message = f"{path} is a compressed archive, which torch.save never writes."
+        raise error("weights", message, path, f"workbench inspect {path} says what it holds.")
+    names = [member.filename for member in members]
+    if any(name.endswith("/constants.pkl") for name in names):
+        message = f"{path} is a TorchScript program, not a state_dict."
+        raise error("weights", message, path, f"workbench verify {path} --against file.py:Name proves it.")
+    if any("/models/" in name or name.endswith("archive_format") for name in names):
+        message = f"{path} is a torch.export archive (.pt2), not a state_dict."
+        raise error("weights", message, path, f"workbench verify {path} --against file.py:Name proves it.")
+
+
+def _pickled(path: str, copy: str, zipped: bool, problem: Exception) -> WorkbenchError:
+    """weights_only refused: say what the file would run, and how to make a file that runs nothing."""
+    unsafe: list[str] = []
+    if zipped:
+        with contextlib.suppress(Exception):  # the list only makes the words better
+            unsafe = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(copy))
+    named = f" ({some(unsafe)})" if unsafe else ""
+    stem = os.path.splitext(os.path.basename(path))[0]
+    message = (
+        f"{path} holds pickled Python objects{named}, not a plain state_dict. Loading it would run code of the file, "
+        "and it breaks when that source is missing or has changed."
+    )
+    remedy = f"Where it was made: torch.save(model.state_dict(), '{stem}_state.pt'), and name that with --weights."
+    return error("weights", message, path, remedy, str(problem))
+
+
+def _state_dict_in(content: Any, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The state_dict itself, or one that a training checkpoint holds (said in the notes)."""
+    if _is_state_dict(content):
+        return content  # type: ignore[no-any-return]
+    if isinstance(content, dict):
+        for key in NESTED:
+            if _is_state_dict(content.get(key)):
+                others = [str(name) for name in content if name != key]
+                beside = f" (beside it: {some(others)})" if others else ""
+                checkpoint.notes.append(f"took {key!r} of the training checkpoint{beside}")
+                return content[key]  # type: ignore[no-any-return]
+        keys = some([repr(key) for key in content], 6) or "nothing"
+        message = f"{checkpoint.path} holds a dict of {keys}, and no state_dict among them."
+    else:
+        message = f"{checkpoint.path} holds a {type(content).__name__}, not a state_dict."
+    raise error("weights", message, checkpoint.path, "Save it with torch.save(model.state_dict(), …).")
+
+
+def _is_state_dict(content: Any) -> bool:
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        return False
+    tensors = [value for value in content.values() if isinstance(value, torch.Tensor)]
+    nested = any(isinstance(value, dict) for key, value in content.items() if not key.endswith("_extra_state"))
+    return (bool(tensors) and not nested) or not content

@@ -1,0 +1,117 @@
+"""First instructions of a worker: `python path/to/boot.py ROLE`.
+
+Owns the order of things at the start: the protocol's descriptors are claimed before anything of the user's
+or of torch can print, then `workbench` is made importable from this file's own place and from nowhere else,
+then the reader thread listens, then torch is imported. It must never import anything but `os` and `sys` at
+its top, and never put its own directory on `sys.path`: the interpreter may be one that knows nothing of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.worker.serve import Server
+
+NO_TORCH = 3
+"""Exit status of a worker whose interpreter cannot import torch; the reason is the last line on stderr."""
+
+
+def claim_descriptors() -> tuple[int, int]:
+    """Move the protocol off fd 0 and 1: returns (in, out). Afterwards fd 0 is /dev/null and fd 1 is the log (fd 2)."""
+    protocol_in, protocol_out = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return protocol_in, protocol_out
+
+
+def close_in_children(*descriptors: int) -> None:
+    """A forked child must neither answer for us nor keep the pipe open after us."""
+
+    def close() -> None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    os.register_at_fork(after_in_child=close)
+
+
+def install_package() -> None:
+    """Make `workbench` importable from the directory that holds this file; `sys.path` stays free of us."""
+    import importlib.util
+
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if not entry or os.path.abspath(entry) != here]
+    package = os.path.dirname(here)
+    spec = importlib.util.spec_from_file_location(
+        "workbench", os.path.join(package, "__init__.py"), submodule_search_locations=[package]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no package at {package}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["workbench"] = module
+    spec.loader.exec_module(module)
+
+
+def tame_streams() -> None:
+    """Prints become log lines as they happen; `breakpoint()` and stdin find nobody to wait for."""
+    import faulthandler
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    faulthandler.enable()
+    sys.breakpointhook = _skip_breakpoint
+    sys.argv[1:] = []  # a model file that parses arguments must not find ours
+
+
+def _skip_breakpoint(*_arguments: Any, **_options: Any) -> None:
+    caller = sys._getframe(1)
+    place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+    print(f"breakpoint() at {place} passed over: a worker has no terminal", file=sys.stderr)  # noqa: T201
+
+
+def import_torch(server: Server, started: float) -> None:
+    """Import torch and say so; without torch the process ends with `NO_TORCH` and a plain last line on stderr."""
+    import platform
+    import time
+
+    from workbench.protocol.messages import WorkerReady
+
+    try:
+        import torch
+    except Exception as problem:  # noqa: BLE001 (a broken installation raises anything)
+        reason = f"{type(problem).__name__}: {problem}"
+        print(f"{sys.executable} cannot import torch: {reason}", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(NO_TORCH)
+    cuda: tuple[str, ...] = ()
+    if torch.cuda.is_available():
+        cuda = tuple(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+    version, threads = platform.python_version(), torch.get_num_threads()
+    seconds = time.monotonic() - started
+    server.send(WorkerReady(server.role, os.getpid(), version, str(torch.__version__), cuda, threads, seconds))
+
+
+def main(role: str) -> None:
+    """Run a worker of `role` until its stdin ends."""
+    descriptors = claim_descriptors()
+    import time
+
+    started = time.monotonic()
+    close_in_children(*descriptors)
+    install_package()
+    tame_streams()
+    from workbench.worker.serve import Server
+
+    server = Server(role, *descriptors)
+    server.greet()
+    server.listen()
+    if role != "inspect":
+        import_torch(server, started)
+    server.serve()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "bench")

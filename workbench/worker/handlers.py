@@ -1,0 +1,155 @@
+"""The table from request to the function that serves it.
+
+Owns nothing but the table and the state that handlers share. Each entry imports what it needs when it is
+first asked, so that a role pays only for its own work: the inspect role never imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.protocol import messages
+from workbench.protocol.failures import error
+from workbench.worker.job import Job
+
+if TYPE_CHECKING:
+    from workbench.worker.bench.bench import Bench
+    from workbench.worker.judge.run import Runs
+
+
+@dataclass
+class State:
+    """What lasts from one job to the next in this process."""
+
+    bench: Bench | None = None
+    """None until a model was loaded."""
+    runs: Runs | None = None
+    """The runs of `bench`, from the first need on; new ones for each model, unless a load keeps them."""
+
+    def on_bench(self) -> Bench:
+        """The bench, or `WorkbenchError("usage")` while there is no model."""
+        if self.bench is None:
+            raise error("usage", "There is no model on the bench.", remedy="Open one first: workbench file.py:Name")
+        return self.bench
+
+    def judged(self) -> tuple[Bench, Runs]:
+        """The bench and its runs, or `WorkbenchError("usage")` while there is no model."""
+        bench = self.on_bench()
+        if self.runs is None:
+            from workbench.worker.judge.run import Runs
+
+            self.runs = Runs(bench)
+        return bench, self.runs
+
+
+def handle(request: Any, job: Job, state: State) -> Any:
+    """Serve one request; returns its result record or None. Raises what the work raises."""
+    function = TABLE.get(type(request))
+    if function is None:
+        raise error("internal", f"A worker does not serve {type(request).__name__}.")
+    return function(request, job, state)
+
+
+def _load(request: messages.Load, job: Job, state: State) -> Any:
+    from workbench.worker.bench.bench import Bench
+
+    bench = state.bench or Bench()
+    loaded = bench.load(request, job)
+    state.bench = bench
+    if not request.keep_runs:
+        state.runs = None
+    return loaded
+
+
+def _set_modes(request: messages.SetModes, job: Job, state: State) -> Any:
+    return state.on_bench().set_modes(request, job)
+
+
+def _restore(request: messages.Restore, job: Job, state: State) -> Any:
+    return state.on_bench().restore(request, job)
+
+
+def _save_state(request: messages.SaveState, job: Job, state: State) -> Any:
+    return state.on_bench().save_state(request, job)
+
+
+def _fire(request: messages.Fire, job: Job, state: State) -> Any:
+    return state.judged()[1].fire(request, job)
+
+
+def _set_reference(request: messages.SetReference, job: Job, state: State) -> Any:
+    return state.judged()[1].set_reference(request, job)
+
+
+def _get_diff(request: messages.GetDiff, job: Job, state: State) -> Any:
+    return state.judged()[1].diff(request, job)
+
+
+def _set_yardstick(request: messages.SetYardstick, job: Job, state: State) -> Any:
+    return state.judged()[1].set_yardstick(request, job)
+
+
+def _find_divergence(request: messages.FindDivergence, job: Job, state: State) -> Any:
+    from workbench.worker.judge.divergence import find
+
+    bench, runs = state.judged()
+    return find(bench, runs, request, job)
+
+
+def _check(request: messages.Check, job: Job, state: State) -> Any:
+    from workbench.worker.judge.checks import check
+
+    bench, runs = state.judged()
+    return check(bench, runs, request, job)
+
+
+def _measure_noise(request: messages.MeasureNoise, job: Job, state: State) -> Any:
+    from workbench.worker.judge.noise import measure_noise
+
+    return measure_noise(request, job)
+
+
+def _make_artifact(request: messages.MakeArtifact, job: Job, state: State) -> Any:
+    from workbench.worker.artifact.bundle import make_artifact
+
+    return make_artifact(request, job)
+
+
+def _make_golden(request: messages.MakeGolden, job: Job, state: State) -> Any:
+    from workbench.worker.artifact.bundle import make_golden
+
+    return make_golden(request, job)
+
+
+def _prove(request: messages.Prove, job: Job, state: State) -> Any:
+    from workbench.worker.artifact.prove_job import prove
+
+    return prove(request, job)
+
+
+def _inspect(request: messages.Inspect, job: Job, state: State) -> Any:
+    from workbench.worker.artifact.inspect import inspect
+
+    return inspect(request, job)
+
+
+TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
+    messages.Load: _load,
+    messages.SetModes: _set_modes,
+    messages.Restore: _restore,
+    messages.SaveState: _save_state,
+    messages.Fire: _fire,
+    messages.SetReference: _set_reference,
+    messages.GetDiff: _get_diff,
+    messages.SetYardstick: _set_yardstick,
+    messages.FindDivergence: _find_divergence,
+    messages.Check: _check,
+    messages.MeasureNoise: _measure_noise,
+    messages.MakeArtifact: _make_artifact,
+    messages.MakeGolden: _make_golden,
+    messages.Prove: _prove,
+    messages.Inspect: _inspect,
+}
+"""Every request that a worker serves."""

@@ -1,0 +1,231 @@
+"""The .safetensors format in the standard library and torch: eight bytes of length, a JSON header, the data.
+
+Owns reading and writing of named tensors. A header is a stranger's claim: every length, offset, shape and dtype in it
+is checked before anything is made from it. Data is read into private memory, never mapped from the file, so that a
+file that changes later changes nothing here. `header` needs no torch. A bundle's verify.py carries this source.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+import mmap
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+TENSORFILE_DTYPES = {
+    "F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2),
+    "I64": ("int64", 8), "I32": ("int32", 4), "I16": ("int16", 2), "I8": ("int8", 1),
+    "U64": ("uint64", 8), "U32": ("uint32", 4), "U16": ("uint16", 2), "U8": ("uint8", 1),
+    "BOOL": ("bool", 1), "C64": ("complex64", 8),
+    "F8_E4M3": ("float8_e4m3fn", 1), "F8_E5M2": ("float8_e5m2", 1), "F8_E8M0": ("float8_e8m0fnu", 1),
+}  # fmt: skip
+"""Format's name → (torch's name, bytes an element)."""
+
+TENSORFILE_HEADER_LIMIT = 100_000_000
+"""Bytes; the limit of the safetensors format itself."""
+
+_TENSORFILE_CHUNK = 1 << 24
+
+
+class TensorSlot(NamedTuple):
+    """One tensor as the header claims it, checked against the file's size."""
+
+    dtype: str
+    """torch's name, without "torch."."""
+    shape: tuple[int, ...]
+    begin: int
+    """Offset of its first byte in the file."""
+    bytes: int
+
+
+def header(path: str) -> tuple[dict[str, TensorSlot], dict[str, str]]:
+    """(name → slot in the file's order, metadata). Raises ValueError for a lying file, OSError for none to read."""
+    with _tensorfile_open(path) as stream:
+        _, slots, metadata = _tensorfile_header(stream, os.fstat(stream.fileno()).st_size)
+    return slots, metadata
+
+
+def load(path: str, device: str = "cpu", digest: Any = None) -> dict[str, torch.Tensor]:
+    """Every tensor of the file, by name, from one full read into private memory.
+
+    `digest` (of hashlib) is fed the very bytes that become the tensors. Raises ValueError or OSError like `header`.
+    """
+    with _tensorfile_open(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        head, slots, _ = _tensorfile_header(stream, size)
+        data = private_memory(size - len(head))
+        if digest is not None:
+            digest.update(head)
+        read_into(stream, data, size - len(head), digest)
+    tensors = {name: _tensorfile_tensor(name, slot, data, len(head)) for name, slot in slots.items()}
+    return tensors if device == "cpu" else {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def save(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write `tensors` to `path`, whole or not at all. Values are copied as they are; sharing is not kept.
+
+    Raises ValueError for a tensor the format has no word for (sparse, quantised, meta), OSError when it cannot write.
+    """
+    names = {torch_name: name for name, (torch_name, _) in TENSORFILE_DTYPES.items()}
+    plain = {name: _tensorfile_plain(name, tensor, names) for name, tensor in tensors.items()}
+    order = sorted(plain, key=lambda name: (-plain[name].element_size(), name))
+    head: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    offset = 0
+    for name in order:
+        tensor = plain[name]
+        end = offset + tensor.numel() * tensor.element_size()
+        dtype = names[str(tensor.dtype)[6:]]
+        head[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    partial = f"{path}.partial"
+    try:
+        with open(partial, "wb") as stream:
+            stream.write(len(text).to_bytes(8, "little") + text)
+            for name in order:
+                size = plain[name].numel() * plain[name].element_size()
+                if size:
+                    stream.write((ctypes.c_char * size).from_address(plain[name].data_ptr()))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        if os.path.exists(partial):
+            os.unlink(partial)
+
+
+def private_memory(size: int) -> mmap.mmap:
+    """`size` bytes of zeroed memory that no file backs; large pages where the system has them."""
+    memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        try:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        except OSError:  # a kernel without them: small pages do
+            return memory
+    return memory
+
+
+def read_into(stream: BinaryIO, memory: mmap.mmap, size: int, digest: Any = None) -> None:
+    """Exactly `size` bytes of `stream` into `memory`, hashed beside the reading. Raises ValueError when it ends early.
+
+    hashlib and reading both let go of the interpreter lock, so the slower of the two is the time it takes.
+    """
+    done = 0
+    with memoryview(memory) as view, ThreadPoolExecutor(1) as hasher:
+        while done < size:
+            got = stream.readinto(view[done : min(done + _TENSORFILE_CHUNK, size)])  # type: ignore[attr-defined]
+            if not got:
+                raise ValueError(f"the file ends after {done} of {size} bytes of data")
+            if digest is not None:
+                hasher.submit(digest.update, view[done : done + got])
+            done += got
+
+
+def _tensorfile_open(path: str) -> BinaryIO:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("it is no regular file")  # opening a FIFO would wait for ever
+    return open(path, "rb", buffering=0)
+
+
+def _tensorfile_header(stream: BinaryIO, size: int) -> tuple[bytes, dict[str, TensorSlot], dict[str, str]]:
+    """(the raw bytes before the data, slots, metadata), all claims checked."""
+    start = stream.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > size - 8 or length > TENSORFILE_HEADER_LIMIT:
+        raise ValueError(f"not a safetensors file: it claims a header of {length} bytes in a file of {size}")
+    text = stream.read(length)
+    while len(text) < length:
+        more = stream.read(length - len(text))
+        if not more:
+            raise ValueError("the file ends inside its header")
+        text += more
+    try:
+        claims = json.loads(text.decode("utf-8"), object_pairs_hook=_tensorfile_unique)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
+        raise ValueError(f"not a safetensors file: its header is no JSON ({type(problem).__name__})") from problem
+    if not isinstance(claims, dict):
+        raise ValueError("not a safetensors file: its header is no JSON object")
+    metadata = claims.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or any(not isinstance(value, str) for value in metadata.values()):
+        raise ValueError("the metadata in the header is no mapping of strings")
+    slots = {name: _tensorfile_slot(name, claim, 8 + length) for name, claim in claims.items()}
+    _tensorfile_cover(slots, 8 + length, size)
+    return start + text, slots, metadata
+
+
+def _tensorfile_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the header names {name!r} twice")
+        found[name] = value
+    return found
+
+
+def _tensorfile_slot(name: str, claim: Any, base: int) -> TensorSlot:
+    try:
+        known, shape, (begin, end) = claim["dtype"], claim["shape"], claim["data_offsets"]
+    except (TypeError, KeyError, ValueError) as problem:
+        raise ValueError(f"the header says nothing usable about {name!r}") from problem
+    if not isinstance(known, str) or known not in TENSORFILE_DTYPES:
+        raise ValueError(f"{name!r} has a dtype that is not known: {known!r}")
+    if not isinstance(shape, list) or any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError(f"{name!r} has an impossible shape: {shape!r}")
+    if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
+        raise ValueError(f"{name!r} has impossible offsets: {[begin, end]!r}")
+    dtype, width = TENSORFILE_DTYPES[known]
+    if end - begin != math.prod(shape) * width:
+        raise ValueError(f"{name!r} claims {end - begin} bytes, and {dtype}{shape} has {math.prod(shape) * width}")
+    return TensorSlot(dtype, tuple(shape), base + begin, end - begin)
+
+
+def _tensorfile_cover(slots: dict[str, TensorSlot], base: int, size: int) -> None:
+    """The slots follow each other without holes or overlaps and end where the file ends, as the format demands."""
+    at = base
+    for name, slot in sorted(slots.items(), key=lambda item: (item[1].begin, item[1].bytes)):
+        if slot.begin != at:
+            what = "overlaps another tensor" if slot.begin < at else "leaves a hole before it"
+            raise ValueError(f"{name!r} {what}")
+        at += slot.bytes
+    if at != size:
+        raise ValueError(f"the tensors end at byte {at}, and the file at byte {size}: it is cut off or has more behind")
+
+
+def _tensorfile_tensor(name: str, slot: TensorSlot, data: mmap.mmap, base: int) -> torch.Tensor:
+    import torch
+
+    dtype = getattr(torch, slot.dtype, None)
+    if dtype is None:
+        raise ValueError(f"{name!r} is {slot.dtype}, which torch {torch.__version__} does not have")
+    if not slot.bytes:
+        return torch.empty(slot.shape, dtype=dtype)
+    offset = slot.begin - base
+    raw = torch.frombuffer(data, dtype=torch.uint8, count=slot.bytes, offset=offset)
+    if slot.dtype == "bool" and int(raw.max()) > 1:
+        raise ValueError(f"{name!r} is bool and holds bytes that are neither 0 nor 1")
+    if offset % dtype.itemsize:
+        raw = raw.clone()  # kernels want values at multiples of their width
+        return raw.view(dtype).reshape(slot.shape)
+    count = slot.bytes // dtype.itemsize
+    return torch.frombuffer(data, dtype=dtype, count=count, offset=offset).reshape(slot.shape)
+
+
+def _tensorfile_plain(name: str, tensor: torch.Tensor, names: dict[str, str]) -> torch.Tensor:
+    """A contiguous CPU tensor of the same values. Raises ValueError when the format cannot hold it."""
+    import torch
+
+    if name == "__metadata__":
+        raise ValueError("a tensor cannot be called '__metadata__' in this format")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        raise ValueError(f"{name!r} is no plain tensor ({tensor.layout}, {tensor.device})")
+    if str(tensor.dtype)[6:] not in names:
+        raise ValueError(f"{name!r} is {tensor.dtype}, which this format has no word for")
+    return tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
