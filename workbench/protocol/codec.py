@@ -79,7 +79,7 @@ def decode(line: bytes, registry: dict[str, type], foreign: bool) -> Envelope:
         kind = registry[record["type"]]
         body = _decoder(kind, foreign)(record["body"])
         job, sender = record["job"], record["from"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
         raise CodecError(f"not a message: {type(problem).__name__}: {problem}: {line[:200]!r}") from problem
     if not (job is None or type(job) is int) or not isinstance(sender, str):
         raise CodecError(f"not an envelope: {line[:200]!r}")
@@ -90,7 +90,7 @@ def from_plain(kind: type, value: Any, foreign: bool = False) -> Any:
     """The inverse of `plain` for one dataclass: used for manifests and stores. Raises `CodecError`."""
     try:
         return _decoder(kind, foreign)(value)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
         raise CodecError(f"not a {kind.__name__}: {type(problem).__name__}: {problem}") from problem
 
 
