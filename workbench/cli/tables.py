@@ -22,6 +22,8 @@ _STATUS = {
     "error": ("! error", "bold yellow"),
 }
 
+WIDE = 110
+"""Columns from which on every column of the runs fits."""
 TENSORS_SHOWN = 200
 """Rows of `inspect`'s table; the rest is counted, and all of it is in the JSON."""
 
@@ -47,22 +49,26 @@ def show_model(out: Console, loaded: Loaded) -> None:
 
 
 def show_runs(out: Console, rows: Iterable[RunRow]) -> None:
-    """One line a row: what it cost and what it answered."""
-    table = _table("#", "mode", "grad", "median", "p99", "per s", "against", "cause", "saved", "RSS", "growth/run")
+    """One line a row: what it cost and what it answered. Narrow terminals get the columns that matter most."""
+    wide = out.width >= WIDE
+    extra = ("p99", "per s", "cause", "growth/run") if wide else ()
+    table = _table("#", "mode", "median", "against the reference", "saved", "RSS", *extra)
     for row in rows:
-        times = f" ×{row.count}" if row.count > 1 else ""
-        table.add_row(
-            f"{row.run}{times}",
-            row.training,
-            row.grad,
-            duration(row.latency.median),
-            duration(row.latency.p99) if row.count > 1 else "",
-            f"{row.latency.per_second:.4g}" if row.count > 1 else "",
-            Text(_against(row), _STYLES.get(row.mark, "")),
+        repeat = row.count > 1
+        more = (
+            duration(row.latency.p99) if repeat else "",
+            f"{row.latency.per_second:.4g}" if repeat else "",
             row.cause,
+            size(row.growth) if repeat else "",
+        )
+        table.add_row(
+            f"{row.run} ×{row.count}" if repeat else str(row.run),
+            f"{row.training} {row.grad}",
+            duration(row.latency.median),
+            Text(_against(row), _STYLES.get(row.mark, "")),
             size(row.saved_bytes) if row.saved_bytes else "0",
             size(row.rss),
-            size(row.growth) if row.count > 1 else "",
+            *(more if wide else ()),
         )
     out.print(table)
 
@@ -74,9 +80,9 @@ def _against(row: RunRow) -> str:
         return ""
     words = f"{SIGNS[row.mark]} {row.mark}"
     if row.mark != IDENTICAL:
-        words += f" max|Δ| {value(row.max_abs)} · {share(row.mismatched, row.elements)}"
+        words += f" max|Δ| {value(row.max_abs)}"
     if row.count > 1:
-        words += f" · {row.differing} of {row.compared} runs differ"
+        words += f" · {row.differing} of {row.compared} compared differ"
     return words
 
 
@@ -87,22 +93,22 @@ def show_diff(out: Console, diff: Diff) -> None:
         out.print(f"  {diff.yardstick_reason}", style="dim")
     if diff.structure:
         out.print(f"  structure: {diff.structure}", style="red")
-    table = _table("leaf", "mark", "noise", "max|Δ|", "max rel", "ULP", "allclose", "cosine", "SNR", "worst")
     for leaf in diff.leaves:
-        worst = f"{list(leaf.worst_index)} {leaf.worst_a} → {leaf.worst_b}" if leaf.mismatched else ""
-        table.add_row(
-            f"{leaf.path}  {leaf.dtype}{list(leaf.shape)}",
-            Text(f"{SIGNS[leaf.mark]} {leaf.reason or leaf.mark}", _STYLES.get(leaf.mark, "")),
-            multiple(leaf.noise_multiple),
-            value(leaf.max_abs),
-            value(leaf.max_rel),
-            str(leaf.max_ulp),
-            "yes" if leaf.allclose else "no",
-            f"{leaf.cosine:.6f}",
-            f"{value(leaf.snr_db)} dB",
-            worst,
+        shape = ",".join(map(str, leaf.shape))
+        head = Text(f"{leaf.path}  {leaf.dtype}[{shape}]  ")
+        head.append(f"{SIGNS[leaf.mark]} {leaf.reason or leaf.mark}", _STYLES.get(leaf.mark, ""))
+        out.print(head)
+        if leaf.mark == IDENTICAL:
+            continue
+        out.print(
+            f"  max|Δ| {value(leaf.max_abs)} · max rel {value(leaf.max_rel)} · {leaf.max_ulp} ULP · "
+            f"allclose {'yes' if leaf.allclose else 'no'} · {share(leaf.mismatched, leaf.elements)} differ"
         )
-    out.print(table)
+        top1 = f" · top-1 agrees {100 * leaf.top1:.0f} %" if leaf.top1 >= 0 else ""
+        noise = multiple(leaf.noise_multiple)
+        out.print(f"  {noise} the noise · cosine {leaf.cosine:.6f} · SNR {value(leaf.snr_db)} dB{top1}")
+        if leaf.mismatched:
+            out.print(f"  worst {list(leaf.worst_index)}  {leaf.worst_a} → {leaf.worst_b}")
 
 
 def show_divergence(out: Console, found: Divergence) -> None:

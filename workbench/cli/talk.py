@@ -15,6 +15,8 @@ from workbench.protocol.text import clean
 from workbench.report.numbers import clock
 from workbench.report.objects import failure_object
 
+_DIFFERENCES = ("weights", "inputs", "usage")
+"""Kinds whose details are a difference that a person needs, and no traceback."""
 DETAIL_LINES = 40
 """Lines of a complete difference that are shown without --traceback."""
 
@@ -46,13 +48,13 @@ def fail(failure: Failure, as_json: bool, traceback: bool) -> Exit:
     if failure.remedy:
         say(f"  try:   {failure.remedy}")
     lines = failure.details.splitlines()
-    if lines and (traceback or "Traceback (most recent call last)" not in failure.details):
+    if lines and (traceback or failure.kind in _DIFFERENCES):
         shown = lines if traceback else lines[:DETAIL_LINES]
         say("\n".join(f"  {line}" for line in shown))
         if len(shown) < len(lines):
             say(f"  … {len(lines) - len(shown)} more lines with --traceback")
     elif lines:
-        say("  (--traceback shows where it came from)")
+        say("  (--traceback shows the rest)")
     return exit_for(failure.kind)
 
 
