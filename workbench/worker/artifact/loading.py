@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from workbench.worker.tensorfile import load as load_tensors
+from workbench.worker.tensorfile import load
 
 
 @dataclass
@@ -77,7 +77,7 @@ def open_artifact(
 def _loading_weights(path: Path, manifest: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The complete state_dict: the file's tensors, and the tied names that the file holds once. Raises ValueError."""
     try:
-        tensors = load_tensors(path)
+        tensors = load(path)
     except OSError as problem:
         raise ValueError(f"{path.name} cannot be read: {problem.strerror or problem}") from problem
     for name, first in (manifest.get("ties") or {}).items():

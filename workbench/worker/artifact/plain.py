@@ -1,48 +1,60 @@
-"""Outputs that an artifact can give: a wrapper that turns anything else into a dict of named plain tensors.
+"""Outputs and arguments that an artifact can have: plain tensors by name, arguments by place.
 
 A class of the model's own source in the output (a dataclass, a ModelOutput, a cache) makes an artifact that only
-loads where that source is importable. Plain tensors, tuples, lists and dicts stay as they are.
+loads where that source is importable. Plain tensors, tuples, lists and dicts stay as they are. What is adapted is a
+copy that was made for it, never the model itself.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from workbench.worker.judge.leaves import flatten
 
-PREFIX = "model"
-"""Attribute of the wrapper that holds the model: its parameters have this before their names."""
+
+def named_outputs(model: torch.nn.Module) -> None:
+    """From now on `model` answers with a dict of its tensors by `leaf_name`; constants and opaque objects are left out.
+
+    Only the object's class is exchanged, so that parameters, paths and the signature of forward stay as they are.
+    """
+    original = type(model)
+
+    @functools.wraps(original.forward)
+    def forward(self: torch.nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        return plain_output(original.forward(self, *args, **kwargs))
+
+    _exchange(model, forward)
 
 
-class Named(torch.nn.Module):
-    """Calls `model` and gives its tensors by name; constants and opaque objects are left out."""
+def placed_arguments(model: torch.nn.Module, names: Sequence[str], by_place: int) -> None:
+    """From now on `model` takes `names` by place: the first `by_place` are passed on by place, the others by name."""
+    original = type(model)
+    keywords = tuple(names[by_place:])
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.training = model.training
+    def forward(self: torch.nn.Module, *args: Any) -> Any:
+        named = dict(zip(keywords, args[by_place:]))  # noqa: B905 (one value a name)
+        return original.forward(self, *args[:by_place], **named)
 
-    def forward(self, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        """The wrapped model's leaves, named by `leaf_name`."""
-        return {leaf_name(path): leaf for path, leaf in flatten(self.model(*args, **kwargs)).leaves}
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in ("self", *names)]
+    forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    _exchange(model, forward)
 
 
-class Positional(torch.nn.Module):
-    """Calls `model` with some arguments by name, for a kind that only knows places."""
+def _exchange(model: torch.nn.Module, forward: Any) -> None:
+    original = type(model)
+    model.__class__ = type(original.__name__, (original,), {"forward": forward, "__module__": original.__module__})
 
-    def __init__(self, model: torch.nn.Module, places: int, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.model = model
-        self.training = model.training
-        self._places = places
-        self._names = names
 
-    def forward(self, *args: Any) -> Any:
-        """Same result as the model's own forward."""
-        return self.model(*args[: self._places], **dict(zip(self._names, args[self._places :])))  # noqa: B905
+def plain_output(output: Any) -> dict[str, torch.Tensor]:
+    """The tensors of `output` by name."""
+    return {leaf_name(path): leaf for path, leaf in flatten(output).leaves}
 
 
 def leaf_name(path: str) -> str:
@@ -63,8 +75,7 @@ def is_plain(output: Any) -> bool:
 
 
 def left_out(output: Any) -> list[str]:
-    """What of `output` the wrapper leaves out, in words: constants and objects that hold no plain tensor."""
-    flat = flatten(output)
-    lines = [line.partition("\t") for line in flat.structure.split("\n")]
+    """What of `output` has no place among plain tensors, in words: constants, and objects that hold no tensor."""
+    lines = [line.partition("\t") for line in flatten(output).structure.split("\n")]
     containers = ("mapping of", "sequence of", "record of")
     return [f"{path} ({kind})" for path, _, kind in lines if kind != "tensor" and not kind.startswith(containers)]

@@ -35,7 +35,7 @@ from workbench.worker.artifact.prove_cases import (
 from workbench.worker.artifact.prove_guards import guards
 from workbench.worker.artifact.prove_rows import nonfinite_row, repeat_row, sizes_row, structure_row, values_row
 from workbench.worker.judge.verdict import worst_mark
-from workbench.worker.tensorfile import load as load_tensors
+from workbench.worker.tensorfile import load
 
 ProveProgress = Callable[[str, int, int], None]
 """Called with the phase, how many are done, and how many there are."""
@@ -150,7 +150,7 @@ class _Proof:
         try:
             self.opened = open_artifact(self.stage, self.manifest, self.device, self.architecture, self.kwargs)
             if self.manifest["cases"]:
-                self.golden = Golden(load_tensors(self.stage / "golden.safetensors"), self.manifest)
+                self.golden = Golden(load(self.stage / "golden.safetensors"), self.manifest)
         except (ValueError, OSError) as problem:
             versions = _prove_environment(self.manifest)
             self.row("load", "error", str(problem), versions, "Look at the details of the load above.", since)

@@ -1,0 +1,112 @@
+"""Why torch.export could not do what was wanted, in words, at the user's own line.
+
+Owns the reading of its errors and of the guards that its shape environment logs while the user's code runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.worker.bench.failing import first_line, frames, full_text, is_users
+
+SHAPES = "torch.fx.experimental.symbolic_shapes"
+"""The logger that says which guard was added, at the moment when the user's line asked for it."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A condition on sizes that one line of the model's code asked for."""
+
+    expression: str
+    place: str
+    """file:line, the file without its folders."""
+    source: str
+
+    @property
+    def words(self) -> str:
+        return f"{self.place}: {self.source}" if self.source else self.place
+
+
+class _Guards(logging.Handler):
+    """Collects guards with the user's line that is on the stack while each is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.found: list[Guard] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        match = re.match(r"eval (.+?) \[guard added\]", record.getMessage())
+        if match is None:
+            return
+        frame = sys._getframe()
+        while frame is not None and not is_users(frame.f_code.co_filename):
+            frame = frame.f_back  # type: ignore[assignment]
+        if frame is not None:
+            self.found.append(Guard(match[1], *_place(frame.f_code.co_filename, frame.f_lineno)))
+
+
+@contextlib.contextmanager
+def watched_guards() -> Iterator[list[Guard]]:
+    """Inside, every guard that an export adds for a line of the user's is collected; nothing of it is printed."""
+    logger = logging.getLogger(SHAPES)
+    collector = _Guards()
+    before = logger.handlers, logger.level, logger.propagate
+    logger.handlers, logger.propagate = [collector], False
+    logger.setLevel(logging.INFO)
+    try:
+        yield collector.found
+    finally:
+        logger.handlers, level, logger.propagate = before
+        logger.setLevel(level)
+
+
+def depends_on_data(problem: BaseException) -> bool:
+    """A branch or a size that depends on values: no other dynamic shapes would help."""
+    return "DataDependent" in type(problem).__name__ or "data-dependent" in str(problem)
+
+
+def violates_constraints(problem: BaseException) -> bool:
+    """A dimension that was to be dynamic and that the model's code restricts."""
+    return "Constraints violated" in str(problem) or type(problem).__name__ == "ConstraintViolationError"
+
+
+def why_not_free(problem: BaseException, guards: list[Guard]) -> str:
+    """What took a dimension's freedom: the lines that restrict it, or torch's own first sentence."""
+    if guards:
+        equal = [guard for guard in guards if guard.expression.startswith("Eq(")] or guards
+        return "; ".join(dict.fromkeys(guard.words for guard in equal[-2:]))
+    lines = [line.strip(" -") for line in str(problem).splitlines() if line.strip().startswith("- ")]
+    return (lines[0] if lines else first_line(problem))[:300]
+
+
+def unexportable(problem: BaseException) -> WorkbenchError:
+    """The failure for whatever torch.export raised, at the innermost line of the user's."""
+    users = [(frame.f_code.co_filename, line) for frame, line in frames(problem) if is_users(frame.f_code.co_filename)]
+    place, source = _place(*users[-1]) if users else ("", "")
+    where = f"{users[-1][0]}:{users[-1][1]}" if users else ""
+    quoted = f" at {place}: `{source}`" if source else ""
+    if depends_on_data(problem):
+        message = f"torch.export cannot follow a branch or size that depends on the data{quoted}."
+        remedy = "Write it with torch.where or torch.cond, or ship it with --to weights."
+    elif "Trying to flatten user inputs" in str(problem):
+        message = f"The example inputs do not fit forward: {first_line(problem)}."
+        remedy = "Name each input as forward does: --input 'x=float32[4,…]'."
+    elif "Calling eval() is not supported" in str(problem):
+        message = "The model is an exported program already."
+        remedy = "Verify it instead: workbench verify FILE --against MODEL."
+    else:
+        message = f"torch.export cannot follow the model{quoted}: {first_line(problem)}."
+        remedy = "Mend the line, or try another kind: --to trace, --to weights."
+    return error("export", message.replace("..", "."), where, remedy, full_text(problem))
+
+
+def _place(filename: str, line: int) -> tuple[str, str]:
+    return f"{os.path.basename(filename)}:{line}", linecache.getline(filename, line).strip()
