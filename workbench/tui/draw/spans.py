@@ -27,7 +27,7 @@ _ASCII = str.maketrans(
         "▸": ">", "▾": "v", "▲": "^", "●": "*", "◌": "o", "■": "#", "★": "*", "·": "-", "–": "-", "—": "-",
         "≈": "~", "✗": "X", "×": "x", "Δ": "d", "…": ".", "→": ">", "≤": "<", "≥": ">", "≠": "!", "µ": "u", "²": "2",
         "▏": "#", "▎": "#", "▍": "#", "▌": "#", "▋": "#", "▊": "#", "▉": "#", "█": "#", "▐": "#", "✓": "v",
-        "∞": "8", "±": "~",
+        "∞": "8", "±": "+",
     }
 )  # fmt: skip
 
@@ -94,6 +94,25 @@ def wrapped(text: str, width: int, style: str = "", indent: str = "") -> list[Li
         parts = textwrap.wrap(paragraph, max(width, 8), subsequent_indent=indent) or [""]
         lines.extend(((part, style),) for part in parts)
     return lines
+
+
+def packed(groups: list[Line], width: int, gap: int = 2, indent: int = 2) -> list[Line]:
+    """Groups of spans one after the other, `gap` cells apart; a group that no longer fits begins the next line."""
+    lines: list[list[Span]] = [[]]
+    used = 0
+    for group in groups:
+        size = cells_of(group)
+        if not size:
+            continue
+        if used and used + gap + size > width:
+            lines.append([(" " * indent, "")] if indent else [])
+            used = indent
+        elif used:
+            lines[-1].append((" " * gap, ""))
+            used += gap
+        lines[-1] += group
+        used += size
+    return [tuple(line) for line in lines if line]
 
 
 def changed_cells(old: Line, new: Line) -> tuple[int, int]:

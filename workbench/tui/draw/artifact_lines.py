@@ -1,0 +1,172 @@
+"""Artifacts as lines: one for each kind, and the checks of one proof as a table. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbench.protocol.artifacts import CheckRow, ExportResult, Proof, Speed, VerifyResult
+from workbench.protocol.failures import Failure
+from workbench.protocol.messages import Progress
+from workbench.protocol.runs import SIGNS
+from workbench.tui.draw import numbers
+from workbench.tui.draw.spans import MARK_STYLES, Line, fit, packed, wrapped
+
+NAME = 9
+"""Cells of a kind and of a check's id, as far as they are columns."""
+
+STATUS = {"pass": ("✓", "good"), "fail": ("✗", "bad"), "skip": ("-", "dim"), "error": ("!", "warn")}
+"""Sign and style of a check."""
+
+SAME_SPEED = 0.05
+"""A ratio this near to 1, or inside the spread of eager against itself, is called the same speed."""
+
+
+@dataclass(frozen=True)
+class ArtifactRow:
+    """One kind of artifact, or one verified path, and how far it has come."""
+
+    kind: str
+    state: str = "none"
+    """"none", "running", "made", "verified" or "failed"."""
+    progress: Progress | None = None
+    result: ExportResult | None = None
+    verified: VerifyResult | None = None
+    failure: Failure | None = None
+
+    @property
+    def proof(self) -> Proof | None:
+        """The verdict, where there is one."""
+        if self.result is not None:
+            return self.result.proof
+        return self.verified.proof if self.verified is not None else None
+
+
+def artifact_line(row: ArtifactRow, seconds: float, width: int) -> Line:
+    """One row; `seconds` is how long it has been running."""
+    if row.state == "running":
+        return _running(row, seconds)
+    if row.failure is not None:
+        where = f"  {row.failure.where}" if row.failure.where else ""
+        return (("✗ ", "bad"), (fit(row.kind, NAME), "strong"), (row.failure.message, "bad"), (where, "dim"))
+    proof = row.proof
+    if proof is None:
+        return (("  ", ""), (fit(row.kind, NAME), ""), ("not made yet", "dim"))
+    name = (fit(row.kind, NAME), "strong")
+    if proof.verdict != "pass":
+        return (("✗ ", "bad"), name, (_reason(proof), "bad"))
+    sign, style = SIGNS.get(proof.mark, "?"), MARK_STYLES.get(proof.mark, "warn")
+    words = f"proven {proof.cases} cases"
+    if proof.mark == "noise":
+        words += f", {numbers.multiple(proof.noise_multiple)} noise"
+    speed = speed_words(row.result.made.speed) if row.result is not None and row.result.made.speed else ""
+    return ((f"{sign} ", style), name, (words, style), (f"  {speed}" if speed else "", ""), (_size(row), "dim"))
+
+
+def _running(row: ArtifactRow, seconds: float) -> Line:
+    progress = row.progress
+    phase = progress.phase if progress else "starting"
+    share = f"  {progress.done / progress.total:.0%}" if progress and progress.total > 0 else ""
+    return (("◌ ", "accent"), (fit(row.kind, NAME), "strong"), (numbers.clock(seconds), "strong"), (f"  {phase}", ""),
+            (share, "dim"))  # fmt: skip
+
+
+def _reason(proof: Proof) -> str:
+    """Why a proof does not hold: the first check that says so, cause before evidence."""
+    for check in proof.checks:
+        if check.status in ("fail", "error"):
+            return f"{check.id}: {check.cause or check.evidence}"
+    return f"verdict {proof.verdict}"
+
+
+def _size(row: ArtifactRow) -> str:
+    return f"  {numbers.size(row.result.made.bytes)}" if row.result is not None else ""
+
+
+def speed_words(speed: Speed) -> str:
+    """ "1.3× faster (A/A 0.98-1.03)"; inside the control's own spread it is "same speed"."""
+    control = f"(A/A {speed.control_low:.2f}–{speed.control_high:.2f})"
+    inside = speed.control_low <= speed.ratio <= speed.control_high
+    if inside or abs(speed.ratio - 1) < SAME_SPEED or speed.ratio <= 0:
+        return f"same speed {control}"
+    faster = speed.ratio > 1
+    factor = speed.ratio if faster else 1 / speed.ratio
+    return f"{factor:.1f}× {'faster' if faster else 'slower'} {control}"
+
+
+def detail_lines(row: ArtifactRow, width: int) -> list[Line]:
+    """Everything about one artifact: where it lies, its speed, its checks and findings."""
+    if row.failure is not None:
+        return _failure_lines(row.failure, width)
+    proof = row.proof
+    if proof is None:
+        return []
+    lines: list[Line] = []
+    if row.result is not None:
+        lines += _made_lines(row.result, width)
+    elif row.verified is not None:
+        lines += wrapped(f"{row.verified.path} ({row.verified.kind})", width)
+    clean = "in a clean process" if proof.clean else "NOT in a clean process"
+    lines += packed(
+        [
+            ((f"proven {clean}", "" if proof.clean else "warn"),),
+            ((f"python {proof.python}, torch {proof.torch}", "dim"),),
+            ((f"yardstick {proof.yardstick}", "dim"),),
+            ((f"loads in {numbers.duration(proof.load_seconds)}", "dim"),),
+        ],
+        width,
+    )
+    for check in proof.checks:
+        lines += check_lines(check, width)
+    for finding in (*proof.findings, *(row.result.made.findings if row.result is not None else ())):
+        lines += wrapped(f"· {finding.id}: {finding.words}", width, "dim", indent="  ")
+    return lines
+
+
+def check_lines(check: CheckRow, width: int) -> list[Line]:
+    """A check in one line, and below it why it failed and what to do."""
+    sign, style = STATUS.get(check.status, ("?", "warn"))
+    head: Line = ((f"{sign} ", style), (fit(check.id, 14), ""), (f"{check.status:<6}", style), (check.evidence, ""))
+    lines: list[Line] = [head]
+    if check.cause:
+        lines += [((f"    {text_line[0][0]}", "bad"),) for text_line in wrapped(check.cause, width - 4)]
+    if check.remedy:
+        lines += [((f"    {text_line[0][0]}", "good"),) for text_line in wrapped(f"→ {check.remedy}", width - 4)]
+    return lines
+
+
+def _made_lines(result: ExportResult, width: int) -> list[Line]:
+    made = result.made
+    place = "published as" if result.published else "refused; kept for looking at in"
+    lines = packed(
+        [
+            ((f"{place} ", "good" if result.published else "bad"), (result.path, "strong")),
+            ((f"{made.file}, {numbers.size(made.bytes)}", ""),),
+            ((f"sha256 {made.sha256[:12]}…", "dim"),),
+            ((f"took {numbers.duration(result.seconds)}", "dim"),),
+        ],
+        width,
+    )
+    if made.speed is not None:
+        speed = made.speed
+        lines += packed(
+            [
+                ((speed_words(speed), "strong"),),
+                ((f"{numbers.duration(speed.artifact)} against eager {numbers.duration(speed.eager)}", ""),),
+                ((f"ratio {speed.low:.2f}–{speed.high:.2f} over {speed.rounds} rounds", "dim"),),
+                ((f"batch {speed.batch}, {speed.threads} threads", "dim"),),
+            ],
+            width,
+        )
+    for label, dimensions in (("dynamic", made.dynamic), ("static", made.static)):
+        for dimension in dimensions:
+            lines += wrapped(f"{label} {dimension}", width, "" if label == "dynamic" else "warn", indent="  ")
+    return lines
+
+
+def _failure_lines(failure: Failure, width: int) -> list[Line]:
+    lines = wrapped(failure.message, width, "bad", indent="  ")
+    if failure.where:
+        lines.append((("at ", "dim"), (failure.where, "")))
+    if failure.remedy:
+        lines += wrapped(f"→ {failure.remedy}", width, "good", indent="  ")
+    return lines

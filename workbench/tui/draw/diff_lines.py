@@ -1,0 +1,112 @@
+"""A difference of two runs as lines: the verdict, then every output leaf with its numbers and pictures. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE, SIGNS, Diff, Divergence, LeafDiff
+from workbench.tui.draw import numbers
+from workbench.tui.draw.bars import histogram
+from workbench.tui.draw.heat import heat_map
+from workbench.tui.draw.spans import MARK_STYLES, Line, packed, wrapped
+
+WORDS = {
+    IDENTICAL: "identical bits",
+    NOISE: "within the noise",
+    BEYOND: "beyond the noise",
+    INCOMPARABLE: "not comparable",
+}
+
+LIMITS = {"float64": 3.0}
+"""Largest multiple of the noise that holds; 1 for the yardsticks that are not named (see `LeafDiff.noise_multiple`)."""
+
+
+def diff_lines(diff: Diff, divergence: Divergence | None, width: int, unicode: bool) -> list[Line]:
+    """The whole of it; lines are at most `width` cells wide, but for names that are longer."""
+    sign, style = SIGNS.get(diff.mark, "?"), MARK_STYLES.get(diff.mark, "warn")
+    verdict: Line = ((f"{sign} {WORDS.get(diff.mark, diff.mark)}", style),)
+    lines = packed([verdict, ((f"#{diff.run} against #{diff.against}", "strong"),)], width)
+    lines += wrapped(_yardstick(diff), width, "dim")
+    if diff.structure:
+        lines += wrapped(f"structure differs: {diff.structure}", width, "bad", indent="  ")
+    if divergence is not None and (divergence.run, divergence.against) == (diff.run, diff.against):
+        lines += divergence_lines(divergence, width)
+    for leaf in diff.leaves:
+        lines.append(())
+        lines += leaf_lines(leaf, width, unicode)
+    return lines
+
+
+def _yardstick(diff: Diff) -> str:
+    limit = LIMITS.get(diff.yardstick, 1.0)
+    worst = max((leaf.noise_multiple for leaf in diff.leaves), default=0.0)
+    text = f"yardstick {diff.yardstick}: {numbers.multiple(worst)} its noise (limit {limit:.0f}×)"
+    return f"{text}; {diff.yardstick_reason}" if diff.yardstick_reason else text
+
+
+def divergence_lines(divergence: Divergence, width: int) -> list[Line]:
+    """Where two runs part, why, and what mends it."""
+    lines: list[Line] = [()]
+    if divergence.module:
+        call = f", call {divergence.call + 1}" if divergence.call else ""
+        module: Line = (("parts at ", ""), (divergence.module, "warn"))
+        lines += packed([module, ((f"{divergence.type}{call}", "dim"),), ((divergence.kind, ""),)], width)
+    lines += wrapped(divergence.words, width)
+    if divergence.where:
+        lines.append((("at ", "dim"), (divergence.where, "")))
+    if divergence.remedy:
+        lines += wrapped(f"→ {divergence.remedy}", width, "good", indent="  ")
+    others = [path for path in divergence.modules if path != divergence.module]
+    if others:
+        lines += wrapped("then " + ", ".join(others), width, "dim", indent="  ")
+    return lines
+
+
+def leaf_lines(leaf: LeafDiff, width: int, unicode: bool) -> list[Line]:
+    """One leaf: a single line when its bits are identical, its numbers, histogram and heat map otherwise."""
+    style = MARK_STYLES.get(leaf.mark, "warn")
+    name: Line = ((f"{SIGNS.get(leaf.mark, '?')} ", style), (leaf.path, "strong"))
+    form: Line = ((numbers.shape(leaf.dtype, leaf.shape) if leaf.dtype else "", "accent"),)
+    lines = packed([name, form, ((WORDS.get(leaf.mark, leaf.mark), style),)], width)
+    if leaf.reason:
+        lines += wrapped(leaf.reason, width, "warn", indent="  ")
+    if leaf.mark in (IDENTICAL, INCOMPARABLE) and not leaf.mismatched:
+        return lines
+    lines += flow(_figures(leaf), width)
+    if leaf.worst_index or leaf.worst_a:
+        index = f"[{','.join(map(str, leaf.worst_index))}]"
+        lines.append((("worst ", "dim"), (index, "strong"), (f"  {leaf.worst_a} → {leaf.worst_b}", "")))
+    bars = histogram(leaf.decades, width, unicode)
+    if bars:
+        lines += [(("|Δ| from", "dim"), ("  elements", "dim")), *bars]
+    heat = heat_map(leaf.heat, leaf.heat_rows, leaf.heat_columns, width, unicode)
+    if heat:
+        lines += [((f"largest |Δ| of {leaf.heat_rows} rows × {leaf.heat_columns} columns", "dim"),), *heat]
+    return lines
+
+
+def _figures(leaf: LeafDiff) -> list[tuple[str, str, str]]:
+    """(label, value, style of the value)."""
+    figures = [
+        ("max|Δ|", numbers.measure(leaf.max_abs), "strong"),
+        ("noise", numbers.multiple(leaf.noise_multiple), MARK_STYLES.get(leaf.mark, "")),
+        ("differ", numbers.share(leaf.mismatched, leaf.elements), ""),
+        ("mean|Δ|", numbers.measure(leaf.mean_abs), ""),
+        ("max rel", numbers.measure(leaf.max_rel), ""),
+        ("ULP", f"{leaf.max_ulp:,}" if leaf.max_ulp < 10_000_000 else f"{leaf.max_ulp:.1e}", ""),
+        ("allclose", "yes" if leaf.allclose else "no", ""),
+        ("cosine", f"{leaf.cosine:.6f}", ""),
+        ("SNR", "∞ dB" if math.isinf(leaf.snr_db) else f"{leaf.snr_db:.1f} dB", ""),
+    ]
+    if leaf.top1 >= 0:
+        figures.append(("top-1", f"{100 * leaf.top1:.1f} %", "" if leaf.top1 == 1 else "warn"))
+    for name, one, other in (("NaN", leaf.nan_a, leaf.nan_b), ("inf", leaf.inf_a, leaf.inf_b)):
+        if one or other:
+            figures.append((name, f"{one:,} → {other:,}", "" if one == other else "bad"))
+    return figures
+
+
+def flow(figures: list[tuple[str, str, str]], width: int) -> list[Line]:
+    """Labelled values one after the other, as many in a line as fit."""
+    groups: list[Line] = [((label + " ", "dim"), (value, style)) for label, value, style in figures]
+    return packed(groups, width, gap=3, indent=0)

@@ -1,0 +1,134 @@
+"""A sweeping plot as text: the newest sample overwrites the oldest, and nothing ever scrolls.
+
+A sample's column is its number modulo the plot's width, so a new sample changes two columns only: its own
+and the gap that runs ahead of it. Pure: samples in, rows of text out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from workbench.tui.draw import numbers
+
+DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""Bits of a braille cell by column and row."""
+
+GAP_CELLS = 2
+"""Blank cells ahead of the newest sample."""
+
+LEAST_SPAN = 0.02
+"""Smallest range of the axis, relative to its value: a breath of the allocator is not to look like a mountain."""
+
+LEAST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The range of the y axis."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+def scale_for(low: float, high: float) -> Scale:
+    """Round bounds (a 1-2-5 step of bytes, kB, MB …) around values from `low` to `high`, never a hair's breadth."""
+    span = max(high - low, LEAST_SPAN * abs(high), LEAST_BYTES)
+    unit = 1024.0 ** int(math.log(span, 1024))
+    power = 10.0 ** math.floor(math.log10(span / 4 / unit))
+    step = next(factor for factor in (1, 2, 5, 10) if factor * power * unit >= span / 4) * power * unit
+    bottom = max(0.0, math.floor((low - step / 4) / step) * step)
+    top = math.ceil((high + step / 4) / step) * step
+    while top - bottom < span:
+        top += step
+    return Scale(bottom, top)
+
+
+def capacity(width: int, unicode: bool) -> int:
+    """How many samples one sweep of a plot of `width` cells holds."""
+    return width * (2 if unicode else 1)
+
+
+def cell_of(number: int, width: int, unicode: bool) -> int:
+    """Column of cells that the sample with this number is drawn in."""
+    return number % capacity(width, unicode) // (2 if unicode else 1)
+
+
+def is_shown(number: int, total: int, width: int, unicode: bool) -> bool:
+    """Whether a sample has not been overwritten yet, when `total` were taken."""
+    lost = total - capacity(width, unicode) + capacity(GAP_CELLS, unicode)
+    return max(0, lost) <= number < total
+
+
+def sweep(samples: Sequence[float], total: int, width: int, height: int, scale: Scale, unicode: bool) -> list[str]:
+    """The plot in `height` rows of `width` cells, top first.
+
+    `samples` are the newest ones, oldest first; `total` is how many were ever taken, so the last has number `total - 1`.
+    """
+    columns, levels = (2, 4) if unicode else (1, 1)
+    steps = height * levels
+    span = (scale.high - scale.low) or 1.0
+    grid = [[0] * width for _ in range(height)]
+    first = max(total - len(samples), total - capacity(width - GAP_CELLS, unicode), 0)
+    before = -1
+    for number in range(first, total):
+        value = samples[number - total]
+        level = min(steps - 1, max(0, int((value - scale.low) / span * steps)))
+        cell, side = divmod(number % (width * columns), columns)
+        start, end = (level, level) if before < 0 else sorted((before + (level > before) - (level < before), level))
+        for at in range(start if before != level else level, end + 1):
+            row, dot = divmod(steps - 1 - at, levels)
+            grid[row][cell] |= DOTS[side][dot] if unicode else (1 if at == level else 2)
+        before = level
+    if unicode:
+        return ["".join(chr(0x2800 + bits) if bits else " " for bits in row) for row in grid]
+    return ["".join(" *|*"[bits] for bits in row) for row in grid]
+
+
+def row_of(value: float, height: int, scale: Scale) -> int:
+    """Row (0 is the top) that a value lies in."""
+    share = (value - scale.low) / ((scale.high - scale.low) or 1.0)
+    return min(height - 1, max(0, height - 1 - int(share * height)))
+
+
+def axis(scale: Scale, height: int, width: int) -> list[str]:
+    """Labels at the top, the middle and the bottom, right-aligned in `width` cells, one row each."""
+    labels = [" " * (width - 1) + "│"] * height
+    places = {0: scale.high, height - 1: scale.low}
+    if height >= 5:
+        middle = height // 2
+        places[middle] = scale.high - (scale.high - scale.low) * (middle + 0.5) / height
+    for row, value in places.items():
+        labels[row] = f"{numbers.size(value):>{width - 1}}┤"
+    return labels
+
+
+def marks_row(marks: Sequence[tuple[int, str]], total: int, width: int, unicode: bool) -> str:
+    """One row with "▲label" below the samples they belong to, the newest first where there is no room for all.
+
+    `marks` are (sample number, label), oldest first.
+    """
+    cells = [" "] * width
+    for number, label in reversed(marks):
+        if not is_shown(number, total, width, unicode):
+            continue
+        place = cell_of(number, width, unicode)
+        size = cell_len(label) + 1
+        if size == len(label) + 1 and _free(cells, place, place + size):
+            cells[place : place + size] = "▲" + label
+        elif size == len(label) + 1 and _free(cells, place - size + 1, place + 1):
+            cells[place - size + 1 : place + 1] = label + "▲"
+        elif cells[place] == " ":
+            cells[place] = "▲"
+    return "".join(cells)
+
+
+def _free(cells: list[str], start: int, end: int) -> bool:
+    """Whether a label fits there with a blank on either side."""
+    return start >= 0 and end <= len(cells) and all(cell == " " for cell in cells[max(0, start - 1) : end + 1])

@@ -1,0 +1,90 @@
+"""The first line of the screen: what is on the bench, whose code it is, where it runs, and how the engine does. Pure."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+
+from workbench.protocol.model import ModelInfo, Modes
+from workbench.tui.draw import numbers
+from workbench.tui.draw.spans import Line, Span, cells_of
+
+ENGINE = {
+    "starting": ("◌", "accent"),
+    "loading": ("◌", "accent"),
+    "ready": ("●", "good"),
+    "busy": ("◌", "accent"),
+    "dead": ("■", "bad"),
+}
+"""Sign and style of an engine's state; the word stands beside it."""
+
+
+def status_line(info: ModelInfo | None, modes: Modes | None, engine: Line, width: int) -> Line:
+    """Left what is on the bench, right how the engine does; what matters least gives way first."""
+    parts: list[tuple[Line, int]] = [((("workbench", "strong"),), 6)]
+    if info is None:
+        parts.append(((("no model on the bench", "dim"),), 0))
+    else:
+        parts += [
+            (((info.name, "strong"),), 0),
+            (((info.target, ""),), 5),
+            ((_trust(info.trust),), 1),
+            (_weights(info), 3),
+            (((modes.device if modes else "cpu", ""), (f" {_dtype(info, modes)}", "")), 2),
+            (((numbers.count(info.parameters), ""), (" params", "dim")), 4),
+        ]
+    room = max(0, width - cells_of(engine) - 2)
+    while len(parts) > 1 and _width(parts) > room:
+        parts.remove(max(parts, key=lambda part: part[1]))
+    left = tuple(span for part, _ in parts for span in (*part, ("  ", "")))[:-1]
+    return (*left, (" " * max(2, width - cells_of(left) - cells_of(engine)), ""), *engine)
+
+
+def engine_part(state: str, words: str, seconds: float | None, rss: int) -> Line:
+    """Sign, state, a clock while it takes long, and the worker's memory."""
+    sign, style = ENGINE.get(state, ("?", "warn"))
+    spans: list[Span] = [(f"{sign} ", style), (words or state, style)]
+    if seconds is not None:
+        spans.append((f" {numbers.clock(seconds)}", ""))
+    if rss:
+        spans.append((f"  {numbers.size(rss):>7}", ""))
+    return tuple(spans)
+
+
+def _width(parts: list[tuple[Line, int]]) -> int:
+    return sum(cells_of(part) + 2 for part, _ in parts) - 2
+
+
+def _trust(trust: str) -> Span:
+    """The chip: reversed brackets would be colour alone, so it is the word in brackets."""
+    return f"[{trust}]", "warn" if trust.startswith("CODE") else "good"
+
+
+def _weights(info: ModelInfo) -> Line:
+    if not info.weights:
+        return (("weights as constructed", "dim"),)
+    return (("weights ", "dim"), ("[DATA]", "good"), (f" {info.weights_sha256[:6]}…", "dim"))
+
+
+def _dtype(info: ModelInfo, modes: Modes | None) -> str:
+    if modes is not None and modes.dtype:
+        return modes.dtype
+    return max(info.dtypes, key=info.dtypes.__getitem__) if info.dtypes else ""
+
+
+def progress_bar(share: float, width: int) -> str:
+    """A bar of `width` cells."""
+    full = round(max(0.0, min(1.0, share)) * width)
+    return "━" * full + "╌" * (width - full)
+
+
+def job_line(title: str, phase: str, share: float | None, seconds: float, hint: str, width: int) -> Line:
+    """What runs, how far it is (None: not known), for how long, and how to end it."""
+    head: list[Span] = [("◌ ", "accent"), (title, "strong"), (f"  {phase}" if phase else "", "")]
+    tail: list[Span] = [(f"  {numbers.clock(seconds)}", "strong"), (f"  {hint}", "dim")]
+    used = cells_of((*head, *tail))
+    if share is not None:
+        bar = min(24, max(0, width - used - 7))
+        if bar >= 6:
+            head += [("  ", ""), (progress_bar(share, bar), "accent")]
+        head.append((f" {share:4.0%}", ""))
+    return (*head, *tail) if cell_len(title) else ()

@@ -1,0 +1,68 @@
+"""The diff pane: two runs compared in full, and where they part when that was asked for."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from workbench.protocol.runs import Diff, Divergence
+from workbench.tui.draw.diff_lines import diff_lines, divergence_lines
+from workbench.tui.draw.spans import Line, wrapped
+from workbench.tui.panes.document_pane import DocumentPane
+
+
+class DiffPane(DocumentPane):
+    """Shows one `Diff`; scrolls."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "next_leaf(1)", "Next output", show=False, tooltip="Go to the next output"),
+        Binding("p", "next_leaf(-1)", "Previous output", show=False, tooltip="Go to the output before"),
+    ]
+
+    BORDER_TITLE = "3 diff"
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None, unicode: bool = True) -> None:
+        super().__init__(id=id, classes=classes, unicode=unicode)
+        self._diff: Diff | None = None
+        self._divergence: Divergence | None = None
+        self._hint = "d compares a run with the reference"
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """The two runs that are compared, (0, 0) for none."""
+        return (self._diff.run, self._diff.against) if self._diff else (0, 0)
+
+    def show(self, diff: Diff) -> None:
+        """Another difference; the place in it is kept while it is about the same two runs."""
+        if self.shown != (diff.run, diff.against):
+            self._top = 0
+        self._diff = diff
+        self.changed()
+
+    def show_divergence(self, divergence: Divergence) -> None:
+        """Where two runs part; shown with their difference, or alone when that is not there."""
+        self._divergence = divergence
+        self._top = 0
+        self.changed()
+
+    def clear(self, hint: str = "") -> None:
+        """Nothing to compare; `hint` says why, or what to press."""
+        self._diff = self._divergence = None
+        self._hint = hint or self._hint
+        self.changed()
+
+    def make_lines(self, width: int, height: int) -> list[Line]:
+        if self._diff is not None:
+            return diff_lines(self._diff, self._divergence, width, self.unicode)
+        if self._divergence is not None:
+            head: Line = ((f"#{self._divergence.run} against #{self._divergence.against}", "strong"),)
+            return [head, *divergence_lines(self._divergence, width)]
+        return wrapped(self._hint, width, "dim")
+
+    def action_next_leaf(self, direction: int) -> None:
+        """Scroll to the next block; blocks are parted by empty lines."""
+        starts = [0, *(at + 1 for at, line in enumerate(self._made) if not line)]
+        past = [at for at in starts if (at - self._top) * direction > 0]
+        if past:
+            self.scroll_lines((min(past) if direction > 0 else max(past)) - self._top)
