@@ -34,6 +34,9 @@ class Bench:
         self.drawn += 1
         self.args = tuple(torch.randn_like(value) for value in self.args)
 
+    def look_at_weights(self) -> str:
+        return ""
+
     def switch(self, **change: Any) -> None:
         training = change.pop("training", None)
         if training is not None:
@@ -77,9 +80,12 @@ def test_the_story_train_differs_eval_repeats_and_no_grad_drops_the_graph() -> N
     bench, runs = bench_with()
     first = fire(runs)
     assert (first.run, first.reference, first.mark, first.against) == (1, True, "", 0)
-    assert first.training == "train" and first.saved_bytes > 0
+    assert first.training == "train"
+    assert first.saved_bytes > 0
     second = fire(runs)
-    assert second.mark == "beyond" and second.max_abs > 0 and second.cause == "drop (train)"
+    assert second.mark == "beyond"
+    assert second.max_abs > 0
+    assert second.cause == "drop (train)"
     assert (second.differing, second.compared, second.elements) == (1, 1, 20)
     bench.switch(training=False)
     third = fire(runs)
@@ -96,7 +102,9 @@ def test_fixed_generators_repeat_the_run() -> None:
     fire(runs)
     assert fire(runs).mark == "identical"
     repeat = fire(runs, 50)
-    assert repeat.mark == "identical" and repeat.differing == 0 and repeat.compared >= 2
+    assert repeat.mark == "identical"
+    assert repeat.differing == 0
+    assert repeat.compared >= 2
 
 
 def test_a_repeat_is_one_row_that_ends_with_statistics() -> None:
@@ -105,9 +113,14 @@ def test_a_repeat_is_one_row_that_ends_with_statistics() -> None:
     assert (row.run, row.count, row.running, row.latency.count) == (1, 200, False, 200)
     times = row.latency
     assert 0 < times.minimum <= times.median <= times.p90 <= times.p99
-    assert times.per_second > 100 and times.iqr >= 0
-    assert row.reference and row.against == 1 and row.mark == "beyond" and row.cause == "drop (train)"
-    assert row.compared >= 1 and row.differing == row.compared
+    assert times.per_second > 100
+    assert times.iqr >= 0
+    assert row.reference
+    assert row.against == 1
+    assert row.mark == "beyond"
+    assert row.cause == "drop (train)"
+    assert row.compared >= 1
+    assert row.differing == row.compared
     assert runs.rows.keys() == {1}
 
 
@@ -128,7 +141,9 @@ def test_a_long_repeat_reports_at_most_ten_times_a_second_and_stops_when_cancell
     assert 2 <= len(reports) <= 10
     assert [one.running for one in reports] == [True] * (len(reports) - 1) + [False]
     assert [one.count for one in reports] == sorted(one.count for one in reports)
-    assert row == reports[-1] and row.count > 1000 and row.mark == "identical"
+    assert row == reports[-1]
+    assert row.count > 1000
+    assert row.mark == "identical"
 
 
 def test_an_interrupt_ends_a_repeat_with_what_it_has_and_a_first_run_with_nothing() -> None:
@@ -156,7 +171,8 @@ def test_new_inputs_are_a_cause() -> None:
     bench, runs = bench_with(training=False)
     fire(runs)
     row = fire(runs, new_inputs=True)
-    assert bench.drawn == 1 and row.cause == "other inputs"
+    assert bench.drawn == 1
+    assert row.cause == "other inputs"
     assert fire(runs).cause == "other inputs"
 
 
@@ -199,7 +215,8 @@ def test_diff_in_full_and_its_failures() -> None:
     fire(runs)
     diff = runs.diff(GetDiff(2), Sent().job)
     assert (diff.run, diff.against, diff.mark, diff.structure) == (2, 1, "beyond", "")
-    assert diff.leaves[0].path == "output" and diff.leaves[0].max_abs == runs.rows[2].judged.max_abs
+    assert diff.leaves[0].path == "output"
+    assert diff.leaves[0].max_abs == runs.rows[2].judged.max_abs
     assert runs.diff(GetDiff(2, 2), Sent().job).mark == "identical"
     with pytest.raises(WorkbenchError) as failure:
         runs.diff(GetDiff(9), Sent().job)
@@ -236,7 +253,8 @@ def test_kept_outputs_climb_under_grad_stay_flat_under_no_grad_and_are_given_bac
     row = runs.fire(Fire(20), sent.job)
     assert len(runs.kept) == 21
     climbing = sent.of(Leak)[-1]
-    assert climbing.climbing and climbing.kept_outputs == 21
+    assert climbing.climbing
+    assert climbing.kept_outputs == 21
     for slope in (climbing.slope, row.growth):  # the allocator leaves holes between what is kept, so it may be more
         assert 0.75 * row.saved_bytes < slope < 2 * row.saved_bytes
     assert "no_grad does" in climbing.words
@@ -247,7 +265,8 @@ def test_kept_outputs_climb_under_grad_stay_flat_under_no_grad_and_are_given_bac
     sent = Sent()
     runs.fire(Fire(20), sent.job)
     flat = sent.of(Leak)[-1]
-    assert not flat.climbing and flat.words.endswith("under no_grad the 20 kept outputs are 512 bytes each.")
+    assert not flat.climbing
+    assert flat.words.endswith("under no_grad the 20 kept outputs are 512 bytes each.")
 
 
 def test_kept_outputs_stop_before_memory_runs_out() -> None:
@@ -256,8 +275,10 @@ def test_kept_outputs_stop_before_memory_runs_out() -> None:
     runs.reserve = 2.0  # as if less than the reserve were left
     with pytest.raises(WorkbenchError) as failure:
         fire(runs, 3)
-    assert failure.value.failure.kind == "memory" and "3 outputs are kept" in failure.value.failure.message
-    assert len(runs.kept) == 3 and runs.rows.keys() == {1}
+    assert failure.value.failure.kind == "memory"
+    assert "3 outputs are kept" in failure.value.failure.message
+    assert len(runs.kept) == 3
+    assert runs.rows.keys() == {1}
 
 
 @pytest.mark.parametrize("output", [None, 3, "text", {"a": None}])
@@ -269,14 +290,16 @@ def test_no_tensor_is_a_failure_and_no_row(output: Any) -> None:
     _, runs = bench_with(Nothing())
     with pytest.raises(WorkbenchError, match="the model returned no tensor") as failure:
         fire(runs)
-    assert failure.value.failure.kind == "forward" and not runs.rows
+    assert failure.value.failure.kind == "forward"
+    assert not runs.rows
 
 
 def test_an_output_too_large_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.worker.judge.look.LARGEST_OUTPUT", 64)
     _, runs = bench_with()
     first = fire(runs)
-    assert "not copied" in first.note and runs.store.bytes_in_memory == 0
+    assert "not copied" in first.note
+    assert runs.store.bytes_in_memory == 0
     assert fire(runs).mark == "incomparable"
     with pytest.raises(WorkbenchError):
         runs.diff(GetDiff(2), Sent().job)
@@ -294,5 +317,6 @@ def test_every_grad_mode_is_in_force_in_every_run(grad: str) -> None:
     _, runs = bench_with(Look(), grad=grad)
     fire(runs, 30)
     assert seen == {(grad == "grad", grad == "inference_mode")}
-    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
     assert not runs.reference_output().leaves[0][1].is_inference()

@@ -15,8 +15,6 @@ def cause(record: Record, moved: tuple[str, ...], reference: Record, reference_m
 
     `moved` and `reference_moved` name the generators that each run drew from.
     """
-    if record.model() is not reference.model():
-        return "model loaded again"
     if _inputs(record) != _inputs(reference):
         return "other inputs"
     if record.input_versions != reference.input_versions:
@@ -25,12 +23,14 @@ def cause(record: Record, moved: tuple[str, ...], reference: Record, reference_m
         return f"dtype {record.modes.dtype or 'as loaded'}"
     if record.modes.device != reference.modes.device:
         return f"device {record.modes.device}"
-    if record.weights != reference.weights:
+    same_model = record.model() is reference.model()
+    if same_model and record.weights != reference.weights:
         return "weights changed"
     return (
         _training(record, moved)
         or _training(reference, reference_moved, "reference: ")
         or (f"random ({', '.join(moved)})" if moved and moved != ("torch",) else "random" if moved else "")
+        or ("" if same_model else "model loaded again")
         or ("buffers moved" if buffers_moved(record, reference) else "")
         or ("flags" if record.flags != reference.flags else "")
         or (f"{record.modes.grad} kernels" if record.modes.grad != reference.modes.grad else "")

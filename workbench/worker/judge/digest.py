@@ -41,7 +41,7 @@ def _add(state: hashlib.blake2b, tensor: torch.Tensor) -> None:
     for part in (
         tensor.unbind(0)
         if tensor.numel() // tensor.shape[0] > _PIECE
-        else tensor.split(max(1, _PIECE * tensor.shape[0] // tensor.numel()))
+        else torch.split(tensor, max(1, _PIECE * tensor.shape[0] // tensor.numel()))
     ):
         _add(state, part)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.bench.modes import grad_context, seed_generators
@@ -36,7 +36,8 @@ RESERVE = 0.10
 class Firing:
     """One `Fire` being worked on."""
 
-    def __init__(self, runs: Runs, number: int, count: int, job: Job) -> None:
+    def __init__(self, runs: Runs, number: int, count: int, job: Job, note: str = "") -> None:
+        """`count` 0: until cancelled. `note` is worth knowing before anything was run."""
         self._runs, self._count, self._job = runs, count, job
         self._bench = runs.bench
         self._modes = runs.bench.modes
@@ -48,7 +49,8 @@ class Firing:
         self._points = leak.Series()
         self._per_run = 0
         """Bytes that a kept output costs."""
-        self._number = number
+        self._number, self._note = number, note
+        self._forgotten = self._trimmed = 0
         self.row: Row | None = None
         """None until the first forward has come back."""
 
@@ -82,6 +84,7 @@ class Firing:
             seed_generators(self._modes.seed)
         record = self._runs.recorder.take(self._parts, self._modes, args, kwargs)
         row = Row(self._number, self._modes, self._parts.dtype(), record)
+        row.note(self._note)
         keep = self._runs.kept.append if self._modes.keep_outputs else None
         call = functools.partial(self._bench.model, *args, **kwargs)
         self._pace = Pace(call, self._modes.device, row.times, self._seed, keep)
@@ -170,6 +173,15 @@ class Firing:
             row.note(f"times are means of {together} forwards")
 
     def _remember(self, row: Row, forwards: int) -> None:
+        self._forgotten += forwards
+        if self._modes.keep_outputs:
+            # small kept outputs pin the free blocks between them: without this every run seems to climb
+            now = time.perf_counter_ns()
+            if len(self._points.points) > 8 and now - self._trimmed < REPORT:
+                return
+            self._trimmed = now
+            memory.trim()
+        forwards, self._forgotten = self._forgotten, 0
         held = self._held()
         self._points.add(row.times.count, held)
         self._runs.remember(forwards, held)
@@ -201,4 +213,4 @@ class Firing:
     def _explained(self, problem: Exception) -> WorkbenchError:
         from workbench.worker.bench.diagnosis import explain
 
-        return WorkbenchError(explain(problem, self._bench.model))
+        return WorkbenchError(explain(problem, self._bench.model, self._bench.args))

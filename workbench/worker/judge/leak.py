@@ -161,10 +161,13 @@ def _flat(line: Fit, holding: Holding) -> str:
         return f"{start}: each kept output holds only {size(holding.saved_bytes)} saved for backward."
     if holding.saved_bytes:
         return (
-            f"{start}: each output is dropped, and the {size(holding.saved_bytes)} its graph saved for backward with it. "
-            "It would climb if outputs were kept."
+            f"{start}: each output is dropped, and with it the {size(holding.saved_bytes)} that its graph saved for "
+            "backward. It would climb if outputs were kept."
         )
     return f"{start}: each output is dropped."
+
+
+_UNITS = ("bytes", "kB", "MB", "GB")
 
 
 def _megabytes(count: float) -> str:
@@ -176,8 +179,6 @@ def size(count: float) -> str:
     """ "320 bytes", "49.5 MB", "812 MB" (1024-based)."""
     if abs(count) < 1024:
         return f"{count:.0f} bytes"
-    for name in ("kB", "MB", "GB"):
-        count /= 1024
-        if abs(count) < 1024:
-            break
-    return f"{count:.1f} {name}" if abs(count) < 99.95 else f"{count:.0f} {name}"
+    power = min(3, int(math.log2(abs(count)) / 10))
+    count /= 1024**power
+    return f"{count:.1f} {_UNITS[power]}" if abs(count) < 99.95 else f"{count:.0f} {_UNITS[power]}"

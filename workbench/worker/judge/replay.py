@@ -16,6 +16,7 @@ from torch import nn
 
 from workbench.protocol.model import Modes
 from workbench.worker.bench.modes import seed_generators, walk
+from workbench.worker.judge.memory import cuda_started
 
 BUFFER_BUDGET = 64 << 20
 """Bytes of all buffers together beyond which they are not recorded."""
@@ -40,7 +41,7 @@ class Generators:
         numpy_random = sys.modules.get("numpy.random")
         return cls(
             torch.default_generator.get_state(),
-            tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else (),
+            tuple(torch.cuda.get_rng_state_all()) if cuda_started() else (),
             random.getstate(),
             None if numpy_random is None else numpy_random.get_state(),
         )
@@ -78,7 +79,7 @@ def seed_quickly(modes: Modes) -> None:
         seed_generators(modes.seed)
         return
     torch.default_generator.manual_seed(modes.seed)
-    if torch.cuda.is_initialized():
+    if cuda_started():
         torch.cuda.manual_seed_all(modes.seed)
     random.seed(modes.seed)
     numpy_random = sys.modules.get("numpy.random")
@@ -104,7 +105,7 @@ class Parts:
             self.parameters += [held for held in module._parameters.values() if held is not None]
 
     def active(self) -> tuple[tuple[str, str], ...]:
-        """(path, "dropout" or "batch statistics") of the modules that act differently because they are in train mode."""
+        """(path, "dropout" or "batch statistics") of the modules that act otherwise because they are training."""
         found = []
         for path, module in self.modules:
             if not module.training:

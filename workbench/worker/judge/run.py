@@ -67,7 +67,8 @@ class Runs:
             self.bench.new_inputs()
         job.raise_if_cancelled()
         self._begin_series()
-        firing = Firing(self, self._next, request.count, job)
+        changed = self.bench.look_at_weights()
+        firing = Firing(self, self._next, request.count, job, changed)
         try:
             firing.run()
         finally:
@@ -75,7 +76,8 @@ class Runs:
                 self._admit(firing.row)
                 job.emit(firing.row.report())
                 self.speak(job)
-        return self.rows[firing.row.number].report()
+        assert firing.row is not None  # otherwise it raised
+        return firing.row.report()
 
     def settle(self) -> None:
         """Take note of switches and of a new model: kept outputs go when nobody wants them any more."""
