@@ -1,0 +1,82 @@
+"""What the line above the keys says about the jobs that are open. Pure: a state and a time in, words out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbench.client.state import OpenJob, State
+from workbench.protocol.messages import WorkerBusy
+from workbench.tui.draw import numbers
+
+PATIENCE = 0.5
+"""Seconds a job may take before its clock is shown."""
+
+WORDS = {
+    "Start": "torch is loading",
+    "Load": "loading the model",
+    "SetModes": "changing modes",
+    "Restore": "back to the checkpoint",
+    "Fire": "firing",
+    "GetDiff": "comparing",
+    "FindDivergence": "replaying both runs, every module watched",
+    "MeasureNoise": "measuring eager's own noise against float64",
+    "SaveState": "writing parameters for another worker",
+    "Export": "exporting",
+    "Verify": "proving",
+    "GetFingerprint": "hashing",
+    "Inspect": "looking into the file",
+    "Scan": "reading the source",
+    "Kill": "ending the worker",
+}
+"""What a request does, for its clock."""
+
+
+@dataclass(frozen=True)
+class Working:
+    """One line about one job."""
+
+    words: str
+    clock: str
+    share: float | None
+    """0 to 1, None where it is not known."""
+    hint: str
+
+
+def working(state: State, now: float, busy: WorkerBusy | None = None) -> Working | None:
+    """The job worth showing at `now` (the event loop's clock), or None: nothing has taken long enough."""
+    jobs = [job for job in state.jobs.values() if now - job.started >= PATIENCE or job.name == "Start"]
+    if not jobs:
+        return None
+    job = max(jobs, key=lambda one: (one.progress is not None, one.number))
+    words = WORDS.get(job.name, job.name)
+    share = None
+    if job.progress is not None:
+        words = f"{words}: {job.progress.phase}" if job.progress.phase else words
+        share = job.progress.done / job.progress.total if job.progress.total > 0 else None
+    if job.name == "Fire":
+        words = _firing(state, words)
+    if busy is not None:
+        words = f"{words} ({busy.state} for {busy.seconds:.0f} s)"
+    more = len(jobs) - 1
+    return Working(words, numbers.clock(now - job.started), share, _hint(job, more))
+
+
+def dead_line(state: State) -> str:
+    """The red line of a dead worker; empty while it lives."""
+    if state.engine != "dead":
+        return ""
+    if state.died is None:
+        return "the engine is gone; q leaves, then start the workbench again"
+    during = f" during {state.died.during}" if state.died.during else ""
+    how = "the worker was ended" if state.died.expected else f"the worker died{during}: {state.died.cause}"
+    return f"{how} · K starts a fresh one with the same model"
+
+
+def _firing(state: State, words: str) -> str:
+    row = state.last_run
+    return f"firing #{row.run} ×{row.count}" if row is not None and row.running else words
+
+
+def _hint(job: OpenJob, more: int) -> str:
+    hint = "" if job.name in ("Start", "Kill") else "esc stops" if job.name == "Fire" else "esc cancels"
+    return f"{hint}  +{more} more" if more else hint

@@ -1,0 +1,153 @@
+"""The terminal app: one engine, one session, one screen. Owns their life from start to end, and nothing in between."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import traceback
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
+from textual.screen import Screen
+
+from workbench.client.flows import given_yardstick
+from workbench.client.session import Session
+from workbench.protocol.exits import Exit
+from workbench.protocol.failures import error
+from workbench.protocol.messages import SetRate
+from workbench.protocol.model import ModeChange, Recipe
+from workbench.protocol.text import clean
+from workbench.tui.desk import Desk
+from workbench.tui.ending import Ending
+from workbench.tui.guard import ControlGuard
+from workbench.tui.main_screen import MainScreen
+from workbench.tui.options import AppOptions, suited_theme
+
+THEMES = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
+
+
+def run(process: subprocess.Popen[bytes], recipe: Recipe | None, change: ModeChange, options: AppOptions) -> int:
+    """Run the app on an engine that `launch(bench=True)` started; the exit code when everything has ended.
+
+    `recipe` is opened as soon as the worker is ready; without one the open screen comes up.
+    Raises `WorkbenchError("internal")` when the app itself crashed, with the terminal restored and the engine gone.
+    """
+    ending = Ending(process)
+    with ending.guard():
+        app = asyncio.run(_live(process, recipe, change, options, ending))
+    if app.crash is not None:
+        told = clean("".join(traceback.format_exception(app.crash)))
+        raise error("internal", f"The app crashed: {type(app.crash).__name__}: {clean(str(app.crash))}", details=told)
+    return app.return_code or Exit.OK
+
+
+async def _live(
+    process: subprocess.Popen[bytes], recipe: Recipe | None, change: ModeChange, options: AppOptions, ending: Ending
+) -> WorkbenchApp:
+    """The app until it ends; then, with the terminal restored already, the engine's end."""
+    session = Session(process, warm=True)
+    app = WorkbenchApp(session, recipe, change, options)
+    loop = asyncio.get_running_loop()
+
+    def leave(code: int) -> None:
+        loop.call_soon_threadsafe(lambda: app.exit(return_code=code))
+
+    ending.leave = leave
+    try:
+        await app.run_async()
+    finally:
+        ending.restore()
+        await session.close()
+    return app
+
+
+class WorkbenchApp(App[None]):
+    """Keys, theme and life; what the keys do is the desk's."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "interrupt", "cancel or leave", show=False, priority=True, system=True),
+        Binding("ctrl+q", "leave", "quit", show=False, priority=True, system=True),
+    ]
+
+    ENABLE_COMMAND_PALETTE = False
+    ESCAPE_TO_MINIMIZE = False
+    TITLE = "workbench"
+
+    def __init__(
+        self, session: Session, recipe: Recipe | None, change: ModeChange, options: AppOptions | None = None
+    ) -> None:
+        super().__init__()
+        self.session = session
+        self.options = options or AppOptions()
+        self.unicode = self.options.unicode
+        self.crash: Exception | None = None
+        """What ended the app against its will."""
+        self.desk = Desk(self, session)
+        self.main = MainScreen(self.desk)
+        self.animation_level = "none"
+        self.theme = THEMES[suited_theme(self.options.theme)]
+        self._recipe, self._change = recipe, change
+        self._guards = (ControlGuard(),)
+        self._cancelled: set[int] = set()
+
+    def get_default_screen(self) -> Screen[object]:
+        return self.main  # type: ignore[return-value]
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), *self._guards]
+
+    async def on_mount(self) -> None:
+        self.session.listen(self.main.wiring.take)
+        await self.session.attach()
+        if self.options.slow_link:
+            self.desk.run(_slow_down)
+        if self._recipe is not None:
+            self.desk.run(self._open_given)
+        else:
+            self.desk.do("open")
+
+    async def _open_given(self, desk: Desk) -> None:
+        """The model of the command line, in its modes."""
+        assert self._recipe is not None
+        await desk.open(self._recipe, self._change)
+        for change in self.options.modules:
+            await desk.session.change(change)
+        desk.state.undo.clear()  # what the command line set is where one starts from
+        if self.options.tolerance:
+            await desk.session.use(given_yardstick(self.options.tolerance))
+
+    def next_theme(self) -> str:
+        """Go on to the next set of colours; its name."""
+        names = list(THEMES)
+        now = next((name for name, theme in THEMES.items() if theme == self.theme), "dark")
+        chosen = names[(names.index(now) + 1) % len(names)]
+        self.theme = THEMES[chosen]
+        return chosen
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C: the first cancels what runs, the next one leaves."""
+        open_jobs = {job.number for job in self.session.state.jobs.values() if job.name not in ("Start", "Kill")}
+        if open_jobs - self._cancelled:
+            self._cancelled |= open_jobs
+            self.desk.do("cancel")
+            self.main.say("cancelling; ctrl+c again leaves", "warning")
+        else:
+            self.exit(return_code=Exit.INTERRUPTED)
+
+    def action_leave(self) -> None:
+        self.exit(return_code=Exit.OK)
+
+    def _handle_exception(self, error: Exception) -> None:
+        self.crash = error
+        super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        """End without Textual's own report: `run` raises, and the command line says it in its words."""
+        self._close_messages_no_wait()
+
+
+async def _slow_down(desk: Desk) -> None:
+    await desk.session.request(SetRate(1.0 / desk.app.options.repaint_seconds))

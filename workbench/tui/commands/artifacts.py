@@ -1,0 +1,131 @@
+"""Commands on artifacts: export as a proven bundle, verify, look into a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.client.trust import TrustStore, allowed
+from workbench.protocol.artifacts import ExportResult, Fingerprint, Proof, VerifyResult
+from workbench.protocol.failures import error
+from workbench.protocol.messages import Export, Verify
+from workbench.protocol.model import Modes
+from workbench.tui.desk import Desk
+from workbench.tui.draw import numbers
+from workbench.tui.screens.ask import AskText, Confirm
+from workbench.tui.screens.text_card import TextCard
+
+_SIGNS = {"pass": "✓", "fail": "✗", "skip": "-", "error": "!"}
+
+
+async def export(desk: Desk) -> None:
+    from workbench.tui.screens.export_screen import ExportScreen
+
+    info, recipe, modes = desk.state.info, desk.state.recipe, desk.state.modes or Modes()
+    assert info is not None
+    assert recipe is not None
+    chosen = await desk.ask(ExportScreen(info.name))
+    if chosen is None:
+        return
+    async with desk.firing.paused():  # the present parameters are written before the bench goes on
+        request = Export(recipe, chosen.kind, str(Path(chosen.out).absolute()), device=modes.device, dtype=modes.dtype,
+                         python=desk.python)  # fmt: skip
+    with desk.exporting(chosen.kind):
+        result = await desk.session.export(request)
+    _remember(desk, result)
+    if result.published:
+        desk.say(f"{result.kind}: proven on {result.proof.cases} cases, in {result.path}", "good")
+        desk.show_pane("artifacts")
+        return
+    show_proof(desk, result)
+
+
+async def verify(desk: Desk) -> None:
+    newest = next((one.path for one in reversed(desk.state.exports.values()) if one.published), "")
+    path = await desk.ask(AskText("Verify", "Path of a bundle or of an artifact to prove:", newest, _no_path))
+    if not path:
+        return
+    path = str(Path(path).expanduser().absolute())
+    fingerprint = await desk.session.fingerprint(path)
+    store = TrustStore()
+    if not allowed(fingerprint, store):
+        if not await desk.ask(Confirm(f"{fingerprint.trust}: trust it?", _trust_words(fingerprint))):
+            desk.say("not trusted; nothing of it was loaded", "warning")
+            return
+        store.remember(fingerprint, "asked")
+    foreign = fingerprint.kind != "bundle"
+    if foreign and desk.state.recipe is None:
+        raise error("usage", "An artifact without a bundle is proven against the model on the bench, and none is open.",
+                    path, "Open its model with o, then press v again.")  # fmt: skip
+    request = Verify(path, fingerprint.sha256, desk.state.recipe if foreign else None, python=desk.python)
+    result = await desk.session.verify(request)
+    holds = result.proof.verdict == "pass"
+    desk.say(f"{Path(path).name}: {'proven' if holds else 'not proven'}", "good" if holds else "error")
+    show_proof(desk, result)
+
+
+async def inspect(desk: Desk) -> None:
+    path = await desk.ask(AskText("Inspect", "File to look into; none of its code runs:", "", _no_path))
+    if not path:
+        return
+    found = await desk.session.inspect(str(Path(path).expanduser().absolute()))
+    told = [("strong gap", f"{found.kind} · {found.trust} · {numbers.size(found.bytes)}"), ("", "\n".join(found.words))]
+    rows = [f"  {one.name}  {numbers.shape(one.dtype, one.shape)}" for one in found.tensors[:200]]
+    if rows:
+        told += [
+            ("strong gap", f"{found.tensor_count} tensors, {numbers.size(found.tensor_bytes)}"),
+            ("", "\n".join(rows)),
+        ]
+    if found.unsafe_globals:
+        told += [("bad gap", "loading it would run"), ("", "\n".join(f"  {name}" for name in found.unsafe_globals))]
+    told.append(("dim gap", f"sha256 {found.sha256}"))
+    desk.show_card(TextCard(Path(path).name, told, copy=found.sha256))
+
+
+async def show_artifact(desk: Desk, name: str) -> None:
+    """Everything about one line of the artifacts pane; a kind that was not made yet is offered for export."""
+    result = desk.state.exports.get(name) or desk.state.verified.get(name)
+    if result is not None:
+        show_proof(desk, result)
+    else:
+        desk.do("export")
+
+
+def show_proof(desk: Desk, result: ExportResult | VerifyResult) -> None:
+    """A card with every check of a proof."""
+    holds = result.proof.verdict == "pass"
+    heading = f"{result.kind}: {'proven' if holds else 'the proof says no'}"
+    desk.show_card(TextCard(heading, _told(result.proof, result.path), copy=result.path, danger=not holds))
+
+
+def _told(proof: Proof, path: str) -> list[tuple[str, str]]:
+    """A proof as paragraphs: each check with what was measured, and for those that failed why and what next."""
+    worst = f"{proof.noise_multiple:.1f}× the noise" if proof.noise_multiple else "identical"
+    told = [("strong gap", f"{proof.cases} cases, {worst}, yardstick {proof.yardstick}, {proof.seconds:.0f} s")]
+    for row in proof.checks:
+        style = {"fail": "bad", "error": "bad", "skip": "dim"}.get(row.status, "")
+        told.append((style, f"{_SIGNS.get(row.status, '?')} {row.id:14}{row.evidence}"))
+        told += [("dim", f"{'':16}{line}") for line in (row.cause, row.remedy) if line and row.status != "pass"]
+    told += [("dim", f"· {finding.words} {finding.remedy}".rstrip()) for finding in proof.findings]
+    told.append(("gap dim", path))
+    return told
+
+
+def _trust_words(fingerprint: Fingerprint) -> list[str]:
+    return [
+        f"{fingerprint.path}",
+        f"{fingerprint.kind} · {fingerprint.trust}: loading it can run code of whoever made it, with all your rights.",
+        f"sha256 {fingerprint.sha256}",
+        "If you know where it comes from, y trusts exactly these bytes from now on.",
+    ]
+
+
+def _remember(desk: Desk, result: ExportResult) -> None:
+    """Bundles written here are trusted here."""
+    if result.published:
+        TrustStore().remember(
+            Fingerprint(result.path, "bundle", result.manifest_sha256, "CODE (Python)"), "written here"
+        )
+
+
+def _no_path(text: str) -> str:
+    return "" if Path(text).expanduser().exists() else "Nothing is there."

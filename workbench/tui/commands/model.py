@@ -1,0 +1,42 @@
+"""Commands on the model itself: open, reload, copy as a command, measure its noise."""
+
+from __future__ import annotations
+
+import os
+
+from workbench.client.command import command_for
+from workbench.tui.desk import Desk, measure_noise
+from workbench.tui.screens.text_card import TextCard
+
+noise = measure_noise
+
+
+async def open_model(desk: Desk) -> None:
+    from workbench.tui.screens.open_screen import OpenScreen
+
+    await desk.ask(OpenScreen(desk.session.scan, desk.open, os.getcwd(), desk.state.recipe))
+
+
+async def reload(desk: Desk) -> None:
+    """The edited source again; where something was fired, once more against the reference."""
+    async with desk.firing.paused():
+        loaded = await desk.session.reload()
+    desk.policy.forget()
+    desk.say(f"read {loaded.info.source or loaded.info.target} again in {loaded.info.seconds:.1f} s", "good")
+    if desk.state.rows:
+        row = await desk.firing.once()
+        if row is not None:
+            await desk.fired(row.run)
+
+
+async def copy(desk: Desk) -> None:
+    recipe = desk.state.recipe
+    assert recipe is not None
+    row = desk.state.rows.get(desk.selected_run)
+    command = command_for(recipe, desk.state.modes, row.count if row is not None else 1)
+    desk.app.copy_to_clipboard(command)
+    told = [("gap", "This reproduces what is on the screen, with numbers instead of panes:"), ("gap strong", command)]
+    if desk.state.modes is not None and desk.state.modes.keep_outputs:
+        told.append(("gap dim", "Keeping outputs is a switch of the app alone."))
+    told.append(("gap dim", "It is on the clipboard, if your terminal allows that (OSC 52)."))
+    desk.show_card(TextCard("As a command", told, copy=command))

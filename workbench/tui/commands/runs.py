@@ -1,0 +1,71 @@
+"""Commands on runs: fire, repeat, new inputs, reference, difference, cause."""
+
+from __future__ import annotations
+
+from workbench.protocol.runs import RunRow
+from workbench.tui.desk import Desk
+from workbench.tui.screens.ask import AskText
+
+REPEAT = "100"
+"""Offered when a repeat is asked for."""
+
+
+async def fire(desk: Desk) -> None:
+    await _then(desk, await desk.firing.once())
+
+
+async def inputs(desk: Desk) -> None:
+    await _then(desk, await desk.firing.once(new_inputs=True))
+
+
+async def repeat(desk: Desk) -> None:
+    answer = await desk.ask(AskText("Repeat", "How many runs, as one row with median, p90 and p99?", REPEAT, _no_count))
+    if answer is not None:
+        await _then(desk, await desk.firing.many(int(answer)))
+
+
+async def continuous(desk: Desk) -> None:
+    await _then(desk, await desk.firing.on())
+
+
+async def reference(desk: Desk) -> None:
+    run = desk.selected_run
+    await desk.session.set_reference(run)
+    desk.say(f"every run is now compared with #{run}", "good")
+
+
+async def diff(desk: Desk) -> None:
+    run = desk.selected_run
+    if run == desk.state.reference:
+        desk.say(f"#{run} is the reference itself; choose another run in pane 2", "warning")
+        return
+    async with desk.firing.paused():
+        await desk.show_difference(run)
+    desk.show_pane("diff", maximised=True)
+
+
+async def diverge(desk: Desk) -> None:
+    run = desk.selected_run
+    if run == desk.state.reference:
+        desk.say(f"#{run} is the reference itself; choose another run in pane 2", "warning")
+        return
+    async with desk.firing.paused():
+        found = await desk.session.divergence(run)
+    desk.show_divergence(found)
+    desk.show_pane("diff")
+    remedy = f" {found.remedy}" if found.remedy else ""
+    desk.say(f"{found.words}{remedy}", "information" if found.module else "good")
+
+
+async def _then(desk: Desk, row: RunRow | None) -> None:
+    if row is None:
+        return
+    if row.note:
+        desk.say(f"#{row.run}: {row.note}")
+    await desk.fired(row.run)
+
+
+def _no_count(text: str) -> str:
+    if not text.strip().isdigit() or not 1 <= int(text) <= 10**9:
+        return "A whole number from 1 up."
+    return ""

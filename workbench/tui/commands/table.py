@@ -1,0 +1,42 @@
+"""Which function does which action of the registry."""
+
+from __future__ import annotations
+
+from workbench.tui.desk import Command
+
+from . import artifacts, model, modes, runs, view
+
+COMMANDS: dict[str, Command] = {
+    "fire": runs.fire,
+    "repeat": runs.repeat,
+    "continuous": runs.continuous,
+    "inputs": runs.inputs,
+    "reference": runs.reference,
+    "diff": runs.diff,
+    "diverge": runs.diverge,
+    "training": modes.training,
+    "module": modes.module,
+    "grad": modes.grad,
+    "keep": modes.keep,
+    "rng": modes.rng,
+    "dtype": modes.dtype,
+    "device": modes.device,
+    "threads": modes.threads,
+    "undo": modes.undo,
+    "restore": modes.restore,
+    "open": model.open_model,
+    "reload": model.reload,
+    "copy": model.copy,
+    "noise": model.noise,
+    "export": artifacts.export,
+    "verify": artifacts.verify,
+    "inspect": artifacts.inspect,
+    **view.PANE_COMMANDS,
+    "maximise": view.maximise,
+    "theme": view.theme,
+    "restart": view.restart,
+    "cancel": view.cancel,
+    "palette": view.palette,
+    "help": view.show_help,
+    "quit": view.leave,
+}

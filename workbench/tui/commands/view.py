@@ -1,0 +1,74 @@
+"""Commands on the view and on the workbench itself: panes, theme, help, palette, cancel, restart, quit."""
+
+from __future__ import annotations
+
+from workbench.protocol.exits import Exit
+from workbench.tui.board import PANES
+from workbench.tui.desk import Command, Desk
+
+
+def pane(name: str) -> Command:
+    """The command that goes to one pane."""
+
+    async def go(desk: Desk) -> None:
+        desk.show_pane(name)
+
+    return go
+
+
+PANE_COMMANDS: dict[str, Command] = {f"pane_{name}": pane(name) for name in PANES}
+
+
+async def maximise(desk: Desk) -> None:
+    desk.app.main.toggle_maximised()
+
+
+async def theme(desk: Desk) -> None:
+    desk.say(f"colours: {desk.app.next_theme()}")
+
+
+async def restart(desk: Desk) -> None:
+    """Alive: end the worker. Dead: a fresh one with everything that can be given back."""
+    state = desk.state
+    if state.engine == "starting":
+        desk.say("the worker is only starting", "warning")
+        return
+    if state.engine == "ready":
+        await desk.session.kill()
+        desk.say("the worker was ended; K starts a fresh one with the same model", "warning")
+        return
+    runs = len(state.rows)
+    loaded = await desk.session.recover(desk.python)
+    if loaded is None:
+        desk.say("a fresh worker is ready; no model was open", "good")
+        return
+    lost = f"the outputs of {runs} runs, and whatever runs had changed in its buffers" if runs else "nothing"
+    desk.say(f"the same model, weights, inputs and modes are back; lost: {lost}", "good")
+
+
+async def cancel(desk: Desk) -> None:
+    """The newest job; with none, a maximised pane goes back."""
+    if await desk.session.cancel():
+        desk.say("cancelling …", "warning")
+    elif desk.app.main.maximised:
+        desk.app.main.toggle_maximised()
+    else:
+        desk.say("nothing is running")
+
+
+async def palette(desk: Desk) -> None:
+    from workbench.tui.screens.palette import Palette
+
+    chosen = await desk.ask(Palette(desk.state))
+    if chosen is not None:
+        desk.do(chosen)
+
+
+async def show_help(desk: Desk) -> None:
+    from workbench.tui.screens.help_screen import help_card
+
+    desk.show_card(help_card(desk.state))
+
+
+async def leave(desk: Desk) -> None:
+    desk.app.exit(return_code=Exit.OK)

@@ -1,0 +1,192 @@
+"""What a command may touch: the session, and the few things of the screen that answer it.
+
+A command is an async function of a desk. The desk starts it, keeps it off the key loop, and turns every
+failure into a card; it does no work itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from workbench.client.state import State
+from workbench.protocol.failures import Failure, WorkbenchError
+from workbench.protocol.model import ModeChange, Recipe
+from workbench.protocol.runs import Diff, Divergence
+from workbench.protocol.text import clean
+from workbench.tui.actions import BY_ID, with_two_runs
+from workbench.tui.firing import Firing
+from workbench.tui.yardstick_policy import YardstickPolicy
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from workbench.client.session import Session
+    from workbench.tui.app import WorkbenchApp
+
+Command = Callable[["Desk"], Awaitable[None]]
+Answer = TypeVar("Answer")
+
+
+class Desk:
+    """The commands' view of the app."""
+
+    def __init__(self, app: WorkbenchApp, session: Session) -> None:
+        self.app = app
+        self.session = session
+        self.firing = Firing(session, self.say)
+        self.policy = YardstickPolicy()
+        self._diffed: tuple[int, ...] = ()
+
+    @property
+    def state(self) -> State:
+        return self.session.state
+
+    @property
+    def python(self) -> str:
+        """Interpreter of the workers; empty: this one."""
+        return self.app.options.python
+
+    # starting a command
+
+    def do(self, action_id: str) -> None:
+        """Start an action in the background, or say why it cannot be done now."""
+        action = BY_ID[action_id]
+        reason = action.when(self.state)
+        if reason:
+            self.say(f"{action.keys[0] if action.keys else ''} {action.label}: {reason}".strip(), "warning")
+            return
+        from workbench.tui.commands.table import COMMANDS
+
+        self.run(COMMANDS[action_id])
+
+    def run(self, command: Command) -> None:
+        """Run a command as a task of its own."""
+        self.app.run_worker(self._guarded(command), group="commands", exit_on_error=False)
+
+    async def _guarded(self, command: Command) -> None:
+        try:
+            await command(self)
+        except WorkbenchError as problem:
+            self.fail(problem.failure)
+        except Exception as problem:  # noqa: BLE001 (a mistake in one command must not end the session)
+            told = clean("".join(traceback.format_exception(problem)))
+            self.fail(Failure("internal", f"{type(problem).__name__}: {clean(str(problem))}", details=told))
+        finally:
+            self.app.main.touch()
+
+    # answers
+
+    def say(self, words: str, severity: str = "information") -> None:
+        """One line above the keys."""
+        self.app.main.say(words, severity)
+
+    def fail(self, failure: Failure) -> None:
+        """Show a failure as a card; what the red line of a dead worker says already is not said twice."""
+        if failure.kind == "cancelled":
+            self.say("cancelled", "warning")
+            return
+        if failure.kind == "engine" and self.state.engine == "dead" and self.state.died is not None:
+            return
+        from workbench.tui.screens.error_card import ErrorCard
+
+        self.app.main.say(failure.message, "error")
+        self.app.push_screen(ErrorCard(failure))
+
+    async def ask(self, screen: Screen[Answer]) -> Answer:
+        """Show a dialog and wait for its answer."""
+        return await self.app.push_screen_wait(screen)
+
+    def show_card(self, screen: Screen[Any]) -> None:
+        """Show a dialog whose answer nobody waits for."""
+        self.app.push_screen(screen)
+
+    # what is selected
+
+    @property
+    def selected_run(self) -> int:
+        """The run at the cursor, or the newest; 0 when there is none."""
+        return self.app.main.selected_run or (max(self.state.rows) if self.state.rows else 0)
+
+    @property
+    def selected_module(self) -> str:
+        """Path of the module at the cursor; "" is the root."""
+        return self.app.main.selected_module
+
+    def show_pane(self, pane: str, maximised: bool | None = None) -> None:
+        """Bring a pane forward and focus it."""
+        self.app.main.show_pane(pane, maximised)
+
+    @contextlib.contextmanager
+    def exporting(self, kind: str) -> Iterator[None]:
+        """An export of this kind runs meanwhile; a failure of it stays in its pane after the card was closed."""
+        main = self.app.main
+        main.painter.exporting = kind
+        main.artifacts.start(kind)
+        try:
+            yield
+        except WorkbenchError as problem:
+            main.artifacts.fail(kind, problem.failure)
+            raise
+        finally:
+            main.painter.exporting = ""
+
+    # verbs that several commands share
+
+    async def open(self, recipe: Recipe, change: ModeChange | None = None) -> None:
+        """Put a model on the bench; the old one stays when this fails."""
+        await self.session.started()
+        async with self.firing.paused():
+            loaded = await self.session.open(recipe, change)
+        self._diffed = ()
+        self.policy.forget()
+        words = "; ".join(loaded.info.warnings) or f"loaded in {loaded.info.seconds:.1f} s"
+        self.say(f"{loaded.info.name}: {words}. space fires it.", "good")
+
+    async def change(self, change: ModeChange) -> None:
+        """Turn switches, with a continuous fire held meanwhile."""
+        async with self.firing.paused():
+            now = await self.session.change(change)
+        modes = now.modes
+        self.say(now.note or f"{modes.training_word} · {modes.grad} · rng {modes.rng}")
+
+    async def show_difference(self, run: int) -> Diff | None:
+        """Fetch the difference of a run against the reference and put it into its pane; None when there is none."""
+        against = self.state.reference
+        if with_two_runs(self.state) or run == against or run not in self.state.rows:
+            return None
+        diff = await self.session.diff(run)
+        self._diffed = (run, against, self.state.rows[run].count)
+        self.app.main.show_diff(diff)
+        return diff
+
+    async def follow(self, run: int) -> None:
+        """The cursor came to a run: its difference, unless it is the one that is shown."""
+        row = self.state.rows.get(run)
+        if row is None or row.running or self._diffed == (run, self.state.reference, row.count):
+            return
+        await self.show_difference(run)
+
+    def show_divergence(self, divergence: Divergence) -> None:
+        """Where two runs part, in the pane of the difference."""
+        self.app.main.show_divergence(divergence)
+
+    async def fired(self, run: int) -> None:
+        """After every fire: the difference, and where it would help eager's own noise, while nothing runs."""
+        diff = await self.show_difference(run)
+        if diff is not None and self.policy.wants(self.session, self.state.rows[run]):
+            self.run(measure_noise)
+
+
+async def measure_noise(desk: Desk) -> None:
+    """Measure eager's own error in a process of its own, and judge with it from now on."""
+    desk.policy.asked(desk.state)
+    desk.say("measuring eager's own noise against float64 …")
+    yardstick = await desk.session.measure_noise()
+    if yardstick.kind == "float64":
+        desk.say("differences are now judged by eager's own noise against float64", "good")
+    else:
+        desk.say(f"judged by torch's tolerance: {yardstick.reason}", "warning")
+    await desk.show_difference(desk.selected_run)

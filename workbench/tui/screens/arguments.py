@@ -1,0 +1,51 @@
+"""Constructor arguments as a person types them. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from workbench.protocol.failures import error
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """`{"width": 16}` or `width=16 name=small`; a value that is not JSON is a string.
+
+    Raises `WorkbenchError("usage")` in words that name the part that was not understood.
+    """
+    text = text.strip()
+    if not text:
+        return {}
+    if text.startswith("{"):
+        try:
+            found = json.loads(text)
+        except ValueError as problem:
+            raise error(
+                "usage", f"The arguments are not JSON: {problem}.", "arguments", 'Like {"width": 16}.'
+            ) from problem
+        return dict(found)
+    try:
+        parts = shlex.split(text)
+    except ValueError as problem:
+        raise error("usage", f"The arguments cannot be read: {problem}.", "arguments") from problem
+    arguments: dict[str, Any] = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if not equals or not name.isidentifier():
+            raise error("usage", f"{part!r} is no argument.", "arguments", "Like width=16 deep=true, or as JSON.")
+        try:
+            arguments[name] = json.loads(value)
+        except ValueError:
+            arguments[name] = value
+    return arguments
+
+
+def print_arguments(arguments: dict[str, Any]) -> str:
+    """The inverse of `parse_arguments`."""
+    return json.dumps(arguments) if arguments else ""
+
+
+def parse_specs(text: str) -> tuple[str, ...]:
+    """`x=float32[4,10] ids=int64[2,16]{0..100}`: one spec a word."""
+    return tuple(text.split())

@@ -1,0 +1,93 @@
+"""Which artifact, and where to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
+
+from workbench.protocol.artifacts import KINDS
+
+from .dialog import Dialog, field, set_words, words
+from .paths import free_name
+
+ABOUT = {
+    "weights": "state_dict and how to build the architecture; never a pickled module",
+    "trace": "torch.jit.trace: legacy, bakes in one side of every branch; the proof looks for it",
+    "export": "torch.export .pt2 with a dynamic batch",
+}
+"""What a kind is, and what it cannot do."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The answer of the export screen."""
+
+    kind: str
+    out: str
+
+
+class ExportScreen(Dialog[Wanted]):
+    """Kind and directory. The model is exported as a copy, in eval under no_grad; the bench is not touched."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "move(1)", "down", show=False, priority=True),
+        Binding("up", "move(-1)", "up", show=False, priority=True),
+    ]
+
+    heading = "Export a proven bundle"
+    hint = "↑↓ kind · enter exports and proves · esc closes"
+
+    def __init__(self, name: str, folder: str = "bundles") -> None:
+        super().__init__()
+        self._stem = os.path.join(folder, name.lower())
+
+    def content(self) -> ComposeResult:
+        kinds = OptionList(
+            *(Option(Content(f"{kind:10}{ABOUT.get(kind, '')}")) for kind in KINDS), id="kinds", compact=True
+        )
+        kinds.can_focus = False
+        kinds.highlighted = KINDS.index("export")
+        yield kinds
+        yield words("into a new directory:", "gap dim")
+        yield field(self._suggested("export"), id="out")
+        yield words("A copy is exported in eval under no_grad, then proven in a clean process before it gets its name. "
+                    "A proof that says no leaves it as .failed only.", "gap dim")  # fmt: skip
+        yield words("", "bad", id="problem")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#out", Input).focus()
+
+    def action_move(self, by: int) -> None:
+        kinds = self.query_one(OptionList)
+        before = self._kind
+        kinds.highlighted = ((kinds.highlighted or 0) + by) % len(KINDS)
+        line = self.query_one(Input)
+        if line.value == self._suggested(before):  # not touched by hand
+            line.value = self._suggested(self._kind)
+
+    @on(OptionList.OptionSelected)
+    @on(Input.Submitted)
+    def _accept(self) -> None:
+        out = self.query_one(Input).value.strip()
+        if not out:
+            set_words(self.query_one("#problem"), "A directory is wanted.")
+        elif os.path.lexists(os.path.expanduser(out)):
+            set_words(self.query_one("#problem"), f"{out} is there already.")
+        else:
+            self.dismiss(Wanted(self._kind, os.path.expanduser(out)))
+
+    @property
+    def _kind(self) -> str:
+        return KINDS[self.query_one(OptionList).highlighted or 0]
+
+    def _suggested(self, kind: str) -> str:
+        return free_name(f"{self._stem}-{kind}")

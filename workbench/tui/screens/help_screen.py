@@ -1,0 +1,34 @@
+"""Help: every key by group, and how to read the signs. Made from the registry of actions."""
+
+from __future__ import annotations
+
+from workbench.client.state import State
+from workbench.tui.actions import ACTIONS, GROUPS
+
+from .text_card import TextCard
+
+SIGNS = (
+    ("=", "the same bits"),
+    ("≈", "within the noise that eager itself has against float64"),
+    ("✗", "beyond it"),
+    ("?", "not comparable; never a pass"),
+)
+
+
+def help_card(state: State) -> TextCard:
+    """The help screen, with a word beside every action that cannot be done now."""
+    paragraphs: list[tuple[str, str]] = []
+    for group in GROUPS:
+        paragraphs.append(("strong gap", group))
+        lines = []
+        for action in ACTIONS:
+            if action.group != group:
+                continue
+            reason = action.when(state)
+            lines.append(f"  {'  '.join(action.keys):8}{action.help}" + (f"  ({reason})" if reason else ""))
+        paragraphs.append(("", "\n".join(lines)))
+    paragraphs.append(("strong gap", "Signs"))
+    paragraphs.append(("", "\n".join(f"  {sign:8}{meaning}" for sign, meaning in SIGNS)))
+    moving = "  tab     Next pane.  Arrows move in it, enter opens.  The mouse works too.\n  ctrl+c  Cancels what runs."
+    paragraphs += [("strong gap", "Moving"), ("", moving + " When nothing runs it leaves.")]
+    return TextCard("Keys", paragraphs)

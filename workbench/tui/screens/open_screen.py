@@ -1,0 +1,214 @@
+"""The open screen: a path, the classes found in it without running it, arguments, weights, inputs.
+
+It asks for a model and shows why it could not be had; the model on the bench stays until another one is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
+
+from workbench.protocol.failures import Failure, WorkbenchError
+from workbench.protocol.messages import Scanned
+from workbench.protocol.model import Candidate, Recipe
+from workbench.protocol.text import clean_line
+
+from .arguments import parse_arguments, parse_specs, print_arguments
+from .dialog import Dialog, field, set_words, words
+from .paths import completion, listing
+
+FIELDS = (
+    ("path", "file.py, package.module:Name, or file.py:Name"),
+    ("arguments", 'width=16 or {"width": 16}; empty: as the class has them'),
+    ("weights", ".safetensors, .pt, .pth; empty: as constructed"),
+    ("inputs", "x=float32[4,10] …; empty: found by looking at the model"),
+)
+SUFFIXES = {"path": (".py",), "weights": (".safetensors", ".pt", ".pth"), "inputs": (".safetensors", ".pt")}
+
+
+class OpenScreen(Dialog[bool]):
+    """The answer is True when a model was opened. `scan` lists a file's classes, `opener` opens a recipe."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "move(1)", "down", show=False, priority=True),
+        Binding("up", "move(-1)", "up", show=False, priority=True),
+        Binding("tab", "complete", "complete", show=False, priority=True),
+    ]
+
+    DEFAULT_CSS = """
+    OpenScreen {
+        & .label { width: 11; color: $foreground-muted; }
+        & Horizontal { height: 1; width: 100%; }
+        & Horizontal > Input { width: 1fr; }
+        & #found { height: 9; max-height: 9; }
+        & #open-status { min-height: 2; }
+    }
+    """
+
+    heading = "Open a model"
+    hint = "↑↓ choose · tab completes, next field · enter opens · esc closes"
+
+    def __init__(
+        self,
+        scan: Callable[[str], Awaitable[Scanned]],
+        opener: Callable[[Recipe], Awaitable[None]],
+        base: str,
+        recipe: Recipe | None = None,
+    ) -> None:
+        super().__init__()
+        self._scan, self._opener, self._base = scan, opener, base
+        self._recipe = recipe or Recipe("")
+        self._paths: list[str] = []
+        self._candidates: tuple[Candidate, ...] = ()
+        self._scanned = ""
+        self._opening = False
+
+    def content(self) -> ComposeResult:
+        recipe = self._recipe
+        values = (recipe.target, print_arguments(recipe.kwargs), recipe.weights,
+                  recipe.inputs_file or " ".join(recipe.inputs))  # fmt: skip
+        for (name, about), value in zip(FIELDS, values, strict=True):
+            with Horizontal():
+                yield words(name, "label")
+                yield field(value, about, id=name)
+            if name == "path":
+                found = OptionList(id="found", compact=True)
+                found.can_focus = False
+                yield found
+        yield words("", "gap", id="open-status")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#path", Input).focus()
+
+    # the list under the path: files while the path is a directory, classes once it is a file
+
+    @on(Input.Changed)
+    async def _typed(self, event: Input.Changed) -> None:
+        name = event.input.id or ""
+        if name == "path":
+            file, _, _ = event.value.partition(":")
+            if file.endswith(".py") and os.path.isfile(os.path.join(self._base, os.path.expanduser(file))):
+                if file != self._scanned:
+                    self.run_worker(self._look(file), group="scan", exclusive=True)
+                return
+            self._scanned = ""
+        if name in SUFFIXES:
+            self._offer(listing(event.value, self._base, SUFFIXES[name]))
+
+    async def _look(self, file: str) -> None:
+        """Have the engine list what the file offers; it does not run it."""
+        self._scanned = file
+        try:
+            scanned = await self._scan(os.path.join(self._base, os.path.expanduser(file)))
+        except WorkbenchError as problem:
+            self._offer([])
+            self._tell(problem.failure)
+            return
+        self._paths, self._candidates = [], scanned.candidates
+        rows = [_candidate_row(one) for one in scanned.candidates]
+        self._fill(rows)
+        wanted = self.query_one("#path", Input).value.partition(":")[2]
+        names = [one.name for one in self._candidates]
+        if wanted in names:
+            self.query_one(OptionList).highlighted = names.index(wanted)
+        set_words(self.query_one("#open-status"), "" if rows else f"{file} holds nothing that could be opened.")
+
+    def _offer(self, paths: Sequence[str]) -> None:
+        self._paths, self._candidates = list(paths), ()
+        self._fill([Content(clean_line(path)) for path in paths])
+
+    def _fill(self, rows: Sequence[Content]) -> None:
+        found = self.query_one(OptionList)
+        found.clear_options()
+        found.add_options([Option(row) for row in rows])
+        found.highlighted = 0 if rows else None
+
+    def action_move(self, by: int) -> None:
+        found = self.query_one(OptionList)
+        if found.option_count:
+            found.highlighted = ((found.highlighted or 0) + by) % found.option_count
+
+    def action_complete(self) -> None:
+        """Complete the path as far as that is sure; when there is nothing to complete, go to the next field."""
+        line = self.focused
+        if isinstance(line, Input) and self._paths and line.id in SUFFIXES:
+            longer = completion(line.value, self._paths)
+            if longer != line.value:
+                line.value, line.cursor_position = longer, len(longer)
+                return
+        self.focus_next()
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self._enter()
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        self._enter()
+
+    def _enter(self) -> None:
+        """Take what is highlighted: into a directory, into a file, or open the class."""
+        line = self.focused if isinstance(self.focused, Input) else self.query_one("#path", Input)
+        position = self.query_one(OptionList).highlighted
+        offered = self._paths[position] if self._paths and position is not None and line.id in SUFFIXES else line.value
+        if line.value != offered and (line.id == "path" or line.value):  # an empty optional field stays empty
+            line.value, line.cursor_position = offered, len(offered)
+            return
+        if not self._opening:
+            self.run_worker(self._open(), group="open")
+
+    # opening
+
+    async def _open(self) -> None:
+        self._opening = True
+        set_words(self.query_one("#open-status"), "opening …")
+        try:
+            await self._opener(self._wanted())
+        except WorkbenchError as problem:
+            self._tell(problem.failure)
+        else:
+            self.dismiss(True)
+        finally:
+            self._opening = False
+
+    def _wanted(self) -> Recipe:
+        """The recipe that the fields describe. Raises `WorkbenchError("usage")`."""
+        path, arguments, weights, inputs = (self.query_one(f"#{name}", Input).value.strip() for name, _ in FIELDS)
+        position = self.query_one(OptionList).highlighted
+        if self._candidates and position is not None:
+            path = f"{path.partition(':')[0]}:{self._candidates[position].name}"
+        file = "=" not in inputs and inputs.endswith(SUFFIXES["inputs"])
+        return Recipe(
+            target=os.path.expanduser(path),
+            kwargs=parse_arguments(arguments),
+            weights=os.path.expanduser(weights),
+            inputs=() if file else parse_specs(inputs),
+            inputs_file=os.path.expanduser(inputs) if file else "",
+            seed=self._recipe.seed,
+            directory=self._base,
+        )
+
+    def _tell(self, failure: Failure) -> None:
+        status = self.query_one("#open-status")
+        status.add_class("bad")
+        parts = (failure.message, failure.where, failure.remedy)
+        set_words(status, "\n".join(part for part in parts if part))
+
+
+def _candidate_row(candidate: Candidate) -> Content:
+    arguments = f"({', '.join(candidate.arguments)})" if candidate.kind != "instance" else ""
+    row = Content.styled(candidate.name, "bold") + Content(arguments)
+    about = f"   {candidate.kind}, line {candidate.line}"
+    if candidate.summary:
+        about += f": {candidate.summary}"
+    return row + Content.styled(about, "dim")

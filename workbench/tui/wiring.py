@@ -1,0 +1,117 @@
+"""From what the engine says to what the panes show: which events touch which parts, and when they are painted.
+
+However many events come, parts are painted at most every `seconds`, and a part that nothing touched is not
+looked at. There is no timer while nothing runs: an idle screen sends no byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from workbench.client.state import State
+from workbench.protocol.artifacts import ExportResult, VerifyResult
+from workbench.protocol.codec import Envelope
+from workbench.protocol.memory import Leak, MemoryMark, MemorySample
+from workbench.protocol.messages import Done, Loaded, LogLines, ModesNow, Progress, WorkerBusy, WorkerDied, WorkerReady
+from workbench.protocol.runs import RunRow
+
+PARTS = ("status", "model", "modes", "runs", "memory", "artifacts", "log", "activity", "story")
+"""What can be painted by itself."""
+
+TOUCHED: dict[type, tuple[str, ...]] = {
+    WorkerReady: PARTS,
+    WorkerDied: PARTS,
+    WorkerBusy: ("status", "activity"),
+    Loaded: PARTS,
+    ModesNow: ("status", "modes", "story"),
+    RunRow: ("runs", "activity", "story"),
+    MemorySample: ("memory", "status"),
+    MemoryMark: ("memory",),
+    Leak: ("memory", "story"),
+    LogLines: ("log",),
+    Progress: ("activity", "artifacts"),
+    ExportResult: ("artifacts", "story"),
+    VerifyResult: ("artifacts", "story"),
+    Done: ("status", "activity", "artifacts", "story"),
+}
+"""Parts that an event may change."""
+
+CLOCK = 1.0
+"""Seconds between two looks of the clock, while a job is open or the engine starts."""
+
+
+class Wiring:
+    """Collects what was touched and has it painted."""
+
+    def __init__(self, state: State, paint: Callable[[frozenset[str]], None], seconds: float) -> None:
+        self.rows: dict[int, RunRow] = {}
+        """Newest reports of rows that were not painted yet."""
+        self.lines: list[tuple[str, str]] = []
+        """(role, line) that were not painted yet."""
+        self.samples: list[MemorySample | MemoryMark] = []
+        """The same for the memory graph."""
+        self.busy: WorkerBusy | None = None
+        """The worker has not answered for a while."""
+        self.fresh = False
+        """Another model is on the bench: its runs begin anew."""
+        self._state, self._paint, self._seconds = state, paint, seconds
+        self._touched: set[str] = set()
+        self._handle: asyncio.TimerHandle | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self._painted = float("-inf")
+
+    def take(self, body: Any, envelope: Envelope) -> None:
+        """Listen to the session."""
+        match body:
+            case RunRow():
+                self.rows[body.run] = body
+            case Loaded(keep_runs=False):
+                self.rows.clear()
+                self.fresh = True
+            case LogLines():
+                self.lines += [(body.role, line) for line in body.lines]
+                if body.dropped:
+                    self.lines.append((body.role, f"… {body.dropped} lines left out"))
+            case MemorySample(role="bench") | MemoryMark():
+                self.samples.append(body)
+            case WorkerBusy(role="bench"):
+                self.busy = body
+            case Done() | WorkerDied() | Progress():
+                self.busy = None
+        self.touch(*TOUCHED.get(type(body), ()))
+
+    def touch(self, *parts: str) -> None:
+        """Have these parts painted soon; without any, all of them."""
+        self._touched.update(parts or PARTS)
+        if self._handle is None and self._touched:
+            loop = asyncio.get_running_loop()
+            wait = self._painted + self._seconds - loop.time()
+            self._handle = loop.call_later(max(0.0, wait), self.flush)
+
+    def flush(self) -> None:
+        """Paint now what was touched."""
+        loop = asyncio.get_running_loop()
+        self._handle = None
+        self._painted = loop.time()
+        parts, self._touched = frozenset(self._touched), set()
+        self._paint(parts)
+        self._wind()
+
+    def close(self) -> None:
+        """Paint nothing any more."""
+        for handle in (self._handle, self._clock):
+            if handle is not None:
+                handle.cancel()
+        self._handle = self._clock = None
+
+    def _wind(self) -> None:
+        """The clock runs while something takes its time, and stands still otherwise."""
+        running = bool(self._state.jobs) or self._state.engine == "starting"
+        if running and self._clock is None:
+            self._clock = asyncio.get_running_loop().call_later(CLOCK, self._tick)
+
+    def _tick(self) -> None:
+        self._clock = None
+        self.touch("activity", "status")
