@@ -6,6 +6,7 @@ Owns the reader thread, the queue of requests, the beat and the mapping from any
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import queue
@@ -26,6 +27,8 @@ from workbench.worker.job import Cancelled, Job
 
 BEAT_INTERVAL = 1.0
 """Seconds between two `Beat` events while a job is open."""
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 class Server:
@@ -177,6 +180,9 @@ def outcome(problem: BaseException, job: Job) -> Failure:
     if isinstance(problem, SystemExit):
         message = f"The model's code asked Python to exit ({problem.code!r}); the worker stays."
         return Failure("model", message, remedy="Remove the call of sys.exit() or exit().", details=text)
+    if isinstance(problem, OSError) and problem.errno in _DISK:
+        message = f"Could not write {problem.filename or 'a file'}: {problem.strerror}."
+        return Failure("write", message, str(problem.filename or ""), "Free some space.", text)
     message = f"An error of the workbench itself: {type(problem).__name__}: {problem}"
     return Failure("internal", message, details=text)
 
@@ -185,7 +191,7 @@ def out_of_memory(problem: BaseException) -> bool:
     """Python's, CUDA's or the CPU allocator's word for it; torch raises plain RuntimeErrors for the last."""
     if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(problem, RuntimeError) and "not enough memory: you tried to allocate" in str(problem)
+    return isinstance(problem, RuntimeError) and "you tried to allocate" in str(problem)
 
 
 def _forget_frames(problem: BaseException) -> None:

@@ -1,18 +1,130 @@
-"""What an error out of the user's forward means, in plain words, with the place and the next thing to type."""
+"""What an error out of the user's model means: one plain message, the place, and what to type next.
+
+Owns the scene of an error: which module was running, with what. The words for each kind of error are the table in
+`rules.py`. It changes nothing and runs nothing of the model.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from workbench.protocol.failures import Failure, WorkbenchError
-from workbench.worker.bench.failing import first_line, full_text, users_place
+from workbench.worker.bench.failing import first_line, frames, full_text, users_place
+from workbench.worker.bench.sampling import tensors_in
+from workbench.worker.bench.signature import Forward
+from workbench.worker.bench.words import shape_text
+
+_INPUT_NAMES = ("input", "x", "query", "hidden_states")
+"""What layers call the tensor they work on, the likeliest first."""
 
 
-def explain(problem: BaseException, model: nn.Module | None = None, args: Any = ()) -> Failure:
-    """The failure that `problem`, raised by a forward of `model`, means to the person."""
+@dataclass(frozen=True)
+class Scene:
+    """Where an error happened and with what."""
+
+    problem: BaseException
+    model: nn.Module | None
+    path: str
+    """Of the innermost module that was running; "" is the root."""
+    module: nn.Module | None
+    """None when no module was running."""
+    tensor: torch.Tensor | None
+    """What that module was given, where its frame shows it."""
+    argument: str
+    """Name of forward's argument when `tensor` is one of the inputs themselves; empty otherwise."""
+
+    @property
+    def at(self) -> str:
+        """ "fc1 (Linear)", "the model (Net)"."""
+        if self.module is None:
+            return "the model"
+        return f"{self.path or 'the model'} ({type(self.module).__name__})"
+
+    @property
+    def given(self) -> str:
+        """ "float32[4,11]", or "its input" when it is not known."""
+        tensor = self.tensor
+        return "its input" if tensor is None else f"{str(tensor.dtype)[6:]}{shape_text(tensor.shape)}"
+
+    def spec(self, shape: tuple[int, ...] | None = None, dtype: str = "", values: str = "") -> str:
+        """The option that passes this input with another shape or dtype; empty when it is not an input of the model."""
+        if not self.argument or self.tensor is None:
+            return ""
+        sizes = shape_text(self.tensor.shape if shape is None else shape)
+        return f"--input '{self.argument}={dtype or str(self.tensor.dtype)[6:]}{sizes}{values}'"
+
+
+def explain(problem: BaseException, model: nn.Module | None = None, args: Any = (), kwargs: Any = None) -> Failure:
+    """The failure that `problem`, raised while `model` ran on `args`, means to the person. Never raises."""
     if isinstance(problem, WorkbenchError):
         return problem.failure
-    message = f"The model raised while it ran: {first_line(problem)}."
-    return Failure("forward", message, users_place(problem), "", full_text(problem))
+    from workbench.worker.bench.rules import RULES
+
+    if not args and not kwargs:
+        args, kwargs = _called_with(problem, model)
+    scene = _scene(problem, model, args, kwargs or {})
+    place = users_place(problem)
+    where = " in ".join(part for part in (place, scene.path) if part)
+    details = full_text(problem)
+    for rule in RULES:
+        failure = rule.apply(scene)
+        if failure is not None:
+            return dataclasses.replace(failure, where=failure.where or where, details=details)
+    message = sentence(f"{scene.at} raised {first_line(problem)}.")
+    remedy = "Mend the source and reload it." if place else ""
+    return Failure("forward", message, where, remedy, details)
+
+
+def no_tensor(output: Any, model: nn.Module) -> Failure:
+    """A forward that returned nothing to compare."""
+    message = f"{type(model).__name__} returned {_kind_of(output)}, and no tensor in it: there is nothing to compare."
+    return Failure("forward", message, "", "Let forward return its tensors, in a tuple, a dict or a dataclass.")
+
+
+def _scene(problem: BaseException, model: nn.Module | None, args: Any, kwargs: dict[str, Any]) -> Scene:
+    """The innermost module of `model` among the frames, and the tensor it was working on."""
+    paths: dict[int, str] = {} if model is None else {id(module): path for path, module in model.named_modules()}
+    for frame, _ in reversed(frames(problem)):
+        module = frame.f_locals.get("self")
+        if not isinstance(module, nn.Module) or (model is not None and id(module) not in paths):
+            continue
+        given = next((frame.f_locals[name] for name in _INPUT_NAMES if name in frame.f_locals), None)
+        if given is None:
+            own = frame.f_code.co_varnames[1 : frame.f_code.co_argcount]
+            given = next((frame.f_locals[name] for name in own if name in frame.f_locals), None)
+        tensor = given if isinstance(given, torch.Tensor) else None
+        argument = "" if model is None or tensor is None else _argument(tensor, model, args, kwargs)
+        return Scene(problem, model, paths.get(id(module), ""), module, tensor, argument)
+    return Scene(problem, model, "", model, None, "")
+
+
+def _called_with(problem: BaseException, model: nn.Module | None) -> tuple[Any, dict[str, Any]]:
+    """(args, kwargs) of the model's own call, from its frame; empty ones where it shows none."""
+    for frame, _ in frames(problem):
+        seen = frame.f_locals
+        if model is not None and seen.get("self") is model and frame.f_code.co_name.endswith("_call_impl"):
+            return seen.get("args", ()), seen.get("kwargs", {})
+    return (), {}
+
+
+def _argument(tensor: torch.Tensor, model: nn.Module, args: Any, kwargs: dict[str, Any]) -> str:
+    """The name under which this very tensor was passed to the model; empty when it was made on the way."""
+    names = Forward.of(model).positional
+    for place, value in enumerate(args):
+        if any(one is tensor for one in tensors_in(value)):
+            return names[place] if place < len(names) else ""
+    return next((name for name, value in kwargs.items() if value is tensor), "")
+
+
+def _kind_of(output: Any) -> str:
+    return "None" if output is None else f"a {type(output).__name__}"
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital, unless it begins with the path of a module."""
+    return text[:1].upper() + text[1:] if text.startswith(("the ", "there ")) else text

@@ -20,6 +20,7 @@ from torch import nn
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModelInfo, Recipe
 from workbench.worker.bench import fitting, weights
+from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.info import absolute, describe, tied, unset_tensors
 from workbench.worker.bench.inputs import Example, example_from
@@ -172,9 +173,10 @@ def instantiate(resolved: Resolved, recipe: Recipe) -> nn.Module:
     _check_arguments(resolved, recipe)
     try:
         model = named(**recipe.kwargs)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except (Exception, SystemExit) as problem:
+        known = explain(problem)
+        if known.kind in ("device", "memory"):
+            raise WorkbenchError(known) from problem
         raise failed_in(problem, "model", f"{resolved.name} raised while it was constructed", where) from problem
     if not isinstance(model, nn.Module):
         message = f"{resolved.name}() made a {type(model).__name__}, no nn.Module."

@@ -47,12 +47,15 @@ def vary(value: torch.Tensor, seed: int, scale: float, batch: tuple[int, int] | 
     """Another sample like the given one: rows in another order, floats jittered by `JITTER` and scaled.
 
     `batch` is (present size, wanted size) when the first dimension counts rows; rows are repeated where there are
-    too few. Integers and booleans keep their values.
+    too few. Integers of more than two values are drawn from those given; masks and booleans keep their rows.
     """
     generator = torch.Generator().manual_seed(seed)
     if batch is not None and value.dim() and value.shape[0] == batch[0] and batch[0] > 0:
         order = torch.randperm(batch[0], generator=generator)
         value = value[order[torch.arange(batch[1]) % batch[0]]]
+    if not value.is_floating_point() and value.dtype != torch.bool and len(torch.unique(value)) > 2:
+        given = value.flatten()
+        value = given[torch.randint(given.numel(), value.shape, generator=generator)]
     if value.is_floating_point() and value.numel() > 1:
         noise = torch.randn(value.shape, generator=generator)
         value = value + (noise * (JITTER * value.float().std())).to(value.dtype)
