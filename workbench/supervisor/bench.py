@@ -83,9 +83,9 @@ class Bench:
     # starting and ending
 
     def start(self, request: Start, job: int | None) -> Coroutine[Any, Any, WorkerReady]:
-        """A fresh worker, in the place of the old one. Awaiting raises `WorkbenchError("engine")` when it does not come up.
+        """A fresh worker, in the place of the old one; requests that come from now on wait for it.
 
-        Requests that come from now on wait for the fresh worker.
+        Awaiting raises `WorkbenchError("engine")` when it does not come up.
         """
         self._starting += 1
         return self._start(request, job)

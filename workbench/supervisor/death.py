@@ -48,6 +48,8 @@ def cause(code: int, rung: str = "", tail: Sequence[str] = (), out_of_memory: bo
         return _signalled(-code, tail, out_of_memory)
     if code == 0:
         return "it ended by itself (exit code 0)"
+    if tail and ("cannot import torch: " in tail[-1] or "can't open file" in tail[-1]):
+        return f"it could not start: {tail[-1].strip()}"
     if last := last_error(tail):
         return f"it stopped with an error: {last}"
     return f"it called os._exit({code})"

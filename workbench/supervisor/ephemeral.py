@@ -130,8 +130,11 @@ def _result(end: Done) -> Any:
         raise error("engine", f"The worker sent a result nobody can read: {problem}") from problem
 
 
-async def finish(work: Any) -> Any:
-    """Await `work` to its end even when the task is cancelled meanwhile; the cancel is felt afterwards."""
+async def finish(work: Any, swallow: bool = False) -> Any:
+    """Await `work` to its end even when the task is cancelled meanwhile.
+
+    The cancel is felt afterwards, or not at all with `swallow`: for what has happened when it returns.
+    """
     task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():
@@ -141,7 +144,7 @@ async def finish(work: Any) -> Any:
             if task.cancelled():
                 raise
             cancelled = True
-    if cancelled:
+    if cancelled and not swallow:
         raise asyncio.CancelledError
     return task.result()
 

@@ -9,4 +9,4 @@ from workbench.supervisor.__main__ import main
 
 PROGRAM = str(Path(__file__).with_name(sys.argv[1]))
 
-main(lambda role, python, isolated: [python or sys.executable, PROGRAM, role])
+main(lambda role, python, isolated: [python or sys.executable, *(["-I"] if isolated else []), PROGRAM, role])

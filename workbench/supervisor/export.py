@@ -1,0 +1,147 @@
+"""The flow of an export: made in one worker, proven in another, and only then given its name.
+
+Owns the order (stage, artifact, proof, report, digests, manifest, rename) and what is published where. A target never
+holds half a bundle: everything happens in a directory beside it that is removed unless it was renamed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workbench.protocol import files
+from workbench.protocol.artifacts import KINDS, ExportResult, Made, Proof
+from workbench.protocol.codec import plain
+from workbench.protocol.failures import error
+from workbench.protocol.messages import Export, MakeArtifact, Prove
+from workbench.protocol.model import Recipe
+from workbench.report.bundle import render_report
+
+from .bundles import hash_files, write_manifest
+from .ephemeral import Flow, finish, in_thread
+
+SCHEMA = 1
+"""Of the manifest."""
+
+REPORT = "report.md"
+
+
+async def export(request: Export, flow: Flow) -> ExportResult:
+    """Make, prove and publish. Raises `WorkbenchError`; then nothing is left behind."""
+    target = Path(os.path.abspath(request.out))
+    refuse(request, target)
+    with files.staging(target) as stage:
+        made = await make(request, stage, flow)
+        await provisional(stage, made)
+        proof = await prove(request, stage, made, flow)
+        flow.progress("writing report and manifest")
+        files.write_text(stage / REPORT, render_report(made, proof))
+        digests = await in_thread(hash_files, stage)
+        manifest = {**made.manifest, "schema": SCHEMA, "files": digests, "proof": plain(proof)}
+        digest = hashlib.sha256(write_manifest(stage, manifest)).hexdigest()
+        published = proof.verdict == "pass"
+        place = target if published else target.with_name(target.name + ".failed")
+        flow.progress("publishing")
+        # once begun it is not cancelled: its end alone decides whether the bundle exists
+        await finish(asyncio.to_thread(files.publish, stage, place, not published), swallow=True)
+    return ExportResult(request.kind, str(place), published, digest, made, proof, flow.seconds)
+
+
+def refuse(request: Export, target: Path) -> None:
+    """Raises `WorkbenchError` for what must not even begin."""
+    if request.kind not in KINDS:
+        raise error(
+            "usage", f"There is no artifact kind {request.kind!r}.", "--to", f"Choose one of {', '.join(KINDS)}."
+        )
+    if os.path.lexists(target):
+        raise error("exists", f"{target} is there already.", str(target), "Choose another --out, or move it away.")
+    if request.training and not request.force:
+        raise error(
+            "usage",
+            "An artifact made in train mode keeps dropout and batch statistics active for ever: it answers differently "
+            "each time, changes with what it is fed, and its own eval() does not help.",
+            "--mode train",
+            "Export in eval mode, or add --force if that is what you want.",
+        )
+
+
+async def make(request: Export, stage: Path, flow: Flow) -> Made:
+    """The artifact and its golden data in `stage`."""
+    wanted = MakeArtifact(
+        request.recipe,
+        request.kind,
+        str(stage),
+        request.state,
+        request.training,
+        request.device,
+        request.dtype,
+        request.threads,
+        request.tolerance,
+    )
+    made: Made = expect(await flow.run("export", wanted, timeout=request.timeout), Made)
+    return made
+
+
+async def provisional(stage: Path, made: Made) -> None:
+    """The manifest that the proof reads; the final one has the digests of everything and the proof itself."""
+    digests = await in_thread(hash_files, stage)
+    write_manifest(stage, {**made.manifest, "schema": SCHEMA, "made": digests})
+
+
+async def prove(request: Any, stage: Path, made: Made, flow: Flow) -> Proof:
+    """The proof of what is in `stage`, by a clean worker; `request` is an `Export` or a `Verify`."""
+    blocked = tuple(made.manifest.get("blocked") or ()) or (blocked_by(request.recipe) if request.recipe else ())
+    return await clean_proof(
+        flow, Prove(str(stage), blocked, request.device, request.threads), request.python, request.timeout
+    )
+
+
+async def clean_proof(flow: Flow, wanted: Prove, python: str, timeout: float) -> Proof:
+    """Prove in an isolated interpreter whose current directory is empty."""
+    interpreter = absolute_python(python)
+    with empty_directory() as nowhere:
+        answer = await flow.run("proof", wanted, python=interpreter, isolated=True, cwd=nowhere, timeout=timeout)
+    proof: Proof = expect(answer, Proof)
+    return proof
+
+
+def blocked_by(recipe: Recipe) -> tuple[str, ...]:
+    """What a clean proof must not be able to import: the model's file, or its top-level package."""
+    place = recipe.target.rpartition(":")[0] or recipe.target
+    if place.endswith(".py") or os.sep in place:
+        return (os.path.realpath(os.path.join(recipe.directory or os.getcwd(), place)),)
+    return (place.split(".")[0],)
+
+
+def absolute_python(python: str) -> str:
+    """`--python` as seen from another directory; links stay, for a virtual environment is found through them."""
+    return os.path.abspath(python) if os.sep in python else (shutil.which(python) or python) if python else ""
+
+
+@contextmanager
+def empty_directory() -> Iterator[str]:
+    """A fresh directory with nothing in it, removed afterwards. Raises `WorkbenchError("write")`."""
+    try:
+        directory = tempfile.mkdtemp(prefix="workbench-")
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        words = f"Could not make a temporary directory: {reason}."
+        raise error("write", words, tempfile.gettempdir(), "Free some space there, or set TMPDIR.") from problem
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def expect(record: Any, kind: type) -> Any:
+    """`record` when it is what was asked for. Raises `WorkbenchError("engine")`."""
+    if not isinstance(record, kind):
+        raise error("engine", f"The worker answered with {type(record).__name__} where {kind.__name__} was due.")
+    return record

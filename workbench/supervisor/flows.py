@@ -1,0 +1,31 @@
+"""Which flow answers which request. Imported with the first flow, so that starting a worker waits for none of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.protocol.messages import Export, GetFingerprint, Inspect, MeasureNoise, Scan, Scanned, Verify
+
+from .ephemeral import Flow, in_thread
+from .export import export
+from .fingerprint import fingerprint
+from .scan import scan
+from .verify import verify
+
+
+async def run_flow(request: Any, flow: Flow) -> Any:
+    """The result record of `request`. Raises `WorkbenchError`."""
+    match request:
+        case Scan():
+            return Scanned(request.path, await in_thread(scan, request.path))
+        case GetFingerprint():
+            return await in_thread(fingerprint, request.path)
+        case MeasureNoise():
+            return await flow.run("yardstick", request)
+        case Inspect():
+            return await flow.run("inspect", request)
+        case Export():
+            return await export(request, flow)
+        case Verify():
+            return await verify(request, flow)
+    raise TypeError(f"no flow answers {type(request).__name__}")
