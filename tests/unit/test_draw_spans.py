@@ -1,7 +1,9 @@
 from rich.cells import cell_len
+from rich.segment import ControlType, Segment
+from textual.color import Color
 
 from workbench.tui.draw.spans import ascii_text, cells_of, changed_cells, fit, fit_line, text_of, wrapped
-from workbench.tui.guard import guarded
+from workbench.tui.guard import ControlGuard, guarded
 
 
 def test_fit_is_exact_also_with_wide_characters() -> None:
@@ -57,3 +59,11 @@ def test_guard_makes_control_characters_visible() -> None:
     assert guarded("a\nb\tc") == "a\\nb\\tc"
     assert guarded("\u202eevil\u200b\x9b") == "\\u202eevil\\u200b\\x9b"
     assert guarded("≈ 模型 ⣿") == "≈ 模型 ⣿"
+
+
+def test_the_filter_for_other_widgets_does_the_same_and_touches_nothing_else() -> None:
+    clear, black = Segment("plain ≈"), Color(0, 0, 0)
+    assert ControlGuard().apply([clear], black)[0] is clear
+    control = Segment("\x1b[H", None, [(ControlType.HOME,)])
+    found = ControlGuard().apply([Segment("a\x1b[31m"), control, clear], black)
+    assert [segment.text for segment in found] == ["a\\x1b[31m", "\x1b[H", "plain ≈"]

@@ -31,14 +31,14 @@ def test_columns_give_way_in_order_and_never_overflow() -> None:
 def test_a_repeat_shows_its_spread() -> None:
     text = text_of(detail_line(run_row(4, 9.7, 100, differing=2, mark="noise", noise_multiple=1.1)))
     assert "×100" in text
-    assert "median 9.7 ms  p90 10.7  p99 12.6 ms  103 runs/s  spread 5%" in text
+    assert "median 9.7 ms  p90 10.7 ms  p99 12.6 ms  103 runs/s  spread 5%" in text
     assert "2 of 100 differ" in text
-    assert "≈ 1.1× noise" in text
+    assert "≈ 0 · 0/10 · 1.1× noise" in text
 
 
 def test_cuda_and_notes_are_in_the_detail() -> None:
     row = run_row(4, cuda=CudaUse(1 << 20, 2 << 20, 3 << 20), note="first call 41x the median")
-    assert "CUDA 1.0 MB, peak 3.0 MB  first call 41x the median" in text_of(detail_line(row))
+    assert "CUDA 1.0 MB, peak 3.0 MB  output 40 B  first call 41x the median" in text_of(detail_line(row))
 
 
 def test_modes_line_keeps_what_matters_when_narrow() -> None:

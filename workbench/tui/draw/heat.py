@@ -24,7 +24,7 @@ LABEL = 6
 
 
 def thresholds(values: Sequence[float]) -> tuple[float, float, float, float]:
-    """Upper ends of the four levels: by equal factors when the values span more than a hundredfold, else equal steps."""
+    """Upper ends of the four levels: equal factors where values span more than a hundredfold, else equal steps."""
     positive = [value for value in values if value > 0 and math.isfinite(value)]
     if not positive:
         return (0.0, 0.0, 0.0, 0.0)

@@ -69,17 +69,20 @@ def is_shown(number: int, total: int, width: int, unicode: bool) -> bool:
 def sweep(samples: Sequence[float], total: int, width: int, height: int, scale: Scale, unicode: bool) -> list[str]:
     """The plot in `height` rows of `width` cells, top first.
 
-    `samples` are the newest ones, oldest first; `total` is how many were ever taken, so the last has number `total - 1`.
+    `samples` are the newest ones, oldest first; `total` is how many were ever taken: the last is number `total - 1`.
     """
     columns, levels = (2, 4) if unicode else (1, 1)
     steps = height * levels
     span = (scale.high - scale.low) or 1.0
     grid = [[0] * width for _ in range(height)]
     first = max(total - len(samples), total - capacity(width - GAP_CELLS, unicode), 0)
-    before = -1
+
+    def level_of(number: int) -> int:
+        return min(steps - 1, max(0, int((samples[number - total] - scale.low) / span * steps)))
+
+    before = level_of(first - 1) if first > max(0, total - len(samples)) else -1
     for number in range(first, total):
-        value = samples[number - total]
-        level = min(steps - 1, max(0, int((value - scale.low) / span * steps)))
+        level = level_of(number)
         cell, side = divmod(number % (width * columns), columns)
         start, end = (level, level) if before < 0 else sorted((before + (level > before) - (level < before), level))
         for at in range(start if before != level else level, end + 1):

@@ -89,7 +89,7 @@ def row_line(row: RunRow, layout: Layout) -> Line:
     spans: list[Span] = []
     for position, column in enumerate(layout.columns):
         text, style = _cell(row, column)
-        spans.append(((layout.gap if position else "") + fit(text, column.width, column.right), style))
+        spans.append(((layout.gap if position else "") + fit(text, column.width, column.right), style if text else ""))
     return tuple(spans)
 
 
@@ -98,7 +98,7 @@ def _cell(row: RunRow, column: Column) -> Span:
         case "run":
             return f"{'◌' if row.running else '★' if row.reference else ''}{row.run}", "strong" if row.reference else ""
         case "times":
-            return _times(row.count), "dim"
+            return _times(row.count), ""
         case "training":
             return row.training, "warn" if row.training == "mix" else ""
         case "grad":
@@ -168,19 +168,21 @@ def detail_line(row: RunRow) -> Line:
     latency = row.latency
     if row.count > 1:
         doubt = latency.iqr / latency.median if latency.median else 0.0
-        spans.append((f"  median {numbers.duration(latency.median)}", ""))
-        spans.append((f"  p90 {numbers.milliseconds(latency.p90)}  p99 {numbers.milliseconds(latency.p99)} ms", ""))
-        spans.append((f"  {numbers.count(latency.per_second)} runs/s", ""))
         wide = doubt > DOUBTFUL_SPREAD
+        spans.append((f"  median {numbers.duration(latency.median)}  p90 {numbers.duration(latency.p90)}", ""))
+        spans.append((f"  p99 {numbers.duration(latency.p99)}  {numbers.count(latency.per_second)} runs/s", ""))
         spans.append((f"  spread {doubt:.0%}{' (too wide to conclude)' if wide else ''}", "warn" if wide else ""))
+    else:
+        spans.append((f"  {numbers.duration(latency.median)}", ""))
     if row.differing and row.compared > 1:
         spans.append((f"  {row.differing} of {row.compared} differ", "warn"))
-    if row.mark and row.mark not in ("identical", INCOMPARABLE):
-        spans.append((f"  {SIGNS[row.mark]} {numbers.multiple(row.noise_multiple)} noise", MARK_STYLES[row.mark]))
+    if row.mark:
+        spans.append((f"  {against_text(row, 999)}", MARK_STYLES.get(row.mark, "warn")))
     if row.cause:
         spans.append((f"  {row.cause}", "warn"))
     if row.cuda is not None:
         spans.append((f"  CUDA {numbers.size(row.cuda.allocated)}, peak {numbers.size(row.cuda.peak)}", ""))
+    spans.append((f"  output {numbers.size(row.output_bytes)}", "dim"))
     if row.note:
         spans.append((f"  {row.note}", "dim"))
     return tuple(spans)

@@ -1,4 +1,4 @@
-"""The first line of the screen: what is on the bench, whose code it is, where it runs, and how the engine does. Pure."""
+"""The first line of the screen: what is on the bench, whose code it is, where it runs, how the engine does. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ENGINE = {
 """Sign and style of an engine's state; the word stands beside it."""
 
 
-def status_line(info: ModelInfo | None, modes: Modes | None, engine: Line, width: int) -> Line:
-    """Left what is on the bench, right how the engine does; what matters least gives way first."""
+def bench_part(info: ModelInfo | None, modes: Modes | None, width: int) -> Line:
+    """What is on the bench; what matters least gives way first."""
     parts: list[tuple[Line, int]] = [((("workbench", "strong"),), 6)]
     if info is None:
         parts.append(((("no model on the bench", "dim"),), 0))
@@ -32,11 +32,9 @@ def status_line(info: ModelInfo | None, modes: Modes | None, engine: Line, width
             (((modes.device if modes else "cpu", ""), (f" {_dtype(info, modes)}", "")), 2),
             (((numbers.count(info.parameters), ""), (" params", "dim")), 4),
         ]
-    room = max(0, width - cells_of(engine) - 2)
-    while len(parts) > 1 and _width(parts) > room:
+    while len(parts) > 1 and _width(parts) > width:
         parts.remove(max(parts, key=lambda part: part[1]))
-    left = tuple(span for part, _ in parts for span in (*part, ("  ", "")))[:-1]
-    return (*left, (" " * max(2, width - cells_of(left) - cells_of(engine)), ""), *engine)
+    return tuple(span for part, _ in parts for span in (*part, ("  ", "")))[:-1]
 
 
 def engine_part(state: str, words: str, seconds: float | None, rss: int) -> Line:

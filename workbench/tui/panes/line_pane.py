@@ -180,7 +180,8 @@ class LinePane(Widget, can_focus=True):
         if style is None:
             style = self.get_component_rich_style(f"line--{name}") if name else self.rich_style
             if at_cursor:
-                style += self.get_component_rich_style("line--cursor", partial=True)
+                cursor = self.get_component_rich_style("line--cursor")
+                style += cursor if self.has_focus else Style(bgcolor=cursor.bgcolor)
             self._palette[name, at_cursor] = style
         return style
 
@@ -206,7 +207,9 @@ class LinePane(Widget, can_focus=True):
         safe = tuple((guarded(text), style) for text, style in line)
         if not self.unicode:
             safe, mark = tuple((ascii_text(text), style) for text, style in safe), ascii_text(mark)
-        return fit_line(((" ", ""), *fit_line(safe, inner), (mark, "dim" if mark.strip() else "")), inner + MARGIN)
+        # The margin takes the style of what follows: every change of style is 45 bytes of escape codes.
+        margin = (" ", safe[0][1] if safe else "")
+        return fit_line((margin, *fit_line(safe, inner), (mark, "dim" if mark.strip() else "")), inner + MARGIN)
 
     # Moving about
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from time import monotonic
 
+from textual.app import ComposeResult
 from textual.timer import Timer
+from textual.widget import Widget
 
 from workbench.protocol.messages import Progress
 from workbench.protocol.model import ModelInfo, Modes
-from workbench.tui.draw.spans import Line
-from workbench.tui.draw.status_line import engine_part, job_line, status_line
-from workbench.tui.panes.line_pane import LinePane
+from workbench.tui.draw.spans import Line, cells_of
+from workbench.tui.draw.status_line import bench_part, engine_part, job_line
+from workbench.tui.panes.line_pane import MARGIN, LinePane
 
 
 class _BareLine(LinePane, can_focus=False):
@@ -52,39 +54,76 @@ class _BareLine(LinePane, can_focus=False):
         return 1
 
 
-class StatusLine(_BareLine):
-    """What is on the bench and how the engine does."""
+class _BenchPart(_BareLine):
+    """What is on the bench."""
+
+    DEFAULT_CSS = "_BenchPart { width: 1fr; }"
+
+    info: ModelInfo | None = None
+    modes: Modes | None = None
+
+    def body_line(self, index: int, width: int) -> Line:
+        return bench_part(self.info, self.modes, width)
+
+
+class _EnginePart(_BareLine):
+    """How the engine does. A widget of its own, so that a new number there repaints only itself."""
+
+    DEFAULT_CSS = "_EnginePart { width: 12; }"
+
+    def __init__(self, *, unicode: bool) -> None:
+        super().__init__(unicode=unicode)
+        self.state, self.words, self.rss = "starting", "", 0
+
+    def tell(self, clock: bool) -> None:
+        """Something about the engine changed; the width follows only when it must."""
+        self._run_clock(clock)
+        needed = cells_of(self.body_line(0, 0)) + MARGIN
+        if self.styles.width is None or self.styles.width.value != needed:
+            self.styles.width = needed
+        self.redraw()
+
+    def restart_clock(self) -> None:
+        self._run_clock(False)
+
+    def body_line(self, index: int, width: int) -> Line:
+        return engine_part(self.state, self.words, self._elapsed(), self.rss)
+
+
+class StatusLine(Widget):
+    """The first line: what is on the bench, and how the engine does."""
+
+    DEFAULT_CSS = "StatusLine { height: 1; layout: horizontal; }"
 
     def __init__(self, *, id: str | None = None, classes: str | None = None, unicode: bool = True) -> None:
-        super().__init__(id=id, classes=classes, unicode=unicode)
-        self._info: ModelInfo | None = None
-        self._modes: Modes | None = None
-        self._engine, self._words, self._rss = "starting", "", 0
+        super().__init__(id=id, classes=classes)
+        self._bench = _BenchPart(unicode=unicode)
+        self._engine = _EnginePart(unicode=unicode)
+        self._clock = False
+
+    def compose(self) -> ComposeResult:
+        yield self._bench
+        yield self._engine
 
     def set_model(self, info: ModelInfo | None, modes: Modes | None) -> None:
         """What is on the bench; None: nothing."""
-        self._info, self._modes = info, modes
-        self.redraw()
+        self._bench.info, self._bench.modes = info, modes
+        self._bench.redraw()
 
     def set_engine(self, state: str, words: str = "", clock: bool = False) -> None:
-        """ "starting", "loading", "ready", "busy" or "dead"; `words` replace the state's own; with `clock` time is shown.
+        """Engine's state, one of `status_line.ENGINE`; `words` replace the state's own; `clock` shows the time.
 
         The clock starts with the call that first asks for it and goes on while the state stays the same.
         """
-        if state != self._engine:
-            self._since = None
-        self._engine, self._words = state, words
-        self._run_clock(clock)
-        self.redraw()
+        if state != self._engine.state:
+            self._engine.restart_clock()
+        self._engine.state, self._engine.words, self._clock = state, words, clock
+        self._engine.tell(clock)
 
     def set_rss(self, rss: int) -> None:
         """Bytes of the bench worker; 0: none."""
-        self._rss = rss
-        self.redraw()
-
-    def body_line(self, index: int, width: int) -> Line:
-        engine = engine_part(self._engine, self._words, self._elapsed(), self._rss)
-        return status_line(self._info, self._modes, engine, width)
+        self._engine.rss = rss
+        self._engine.tell(self._clock)
 
 
 class JobLine(_BareLine):
