@@ -7,393 +7,97 @@ same here, in the engine's file that does it, in the pane that shows it and in t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 from .artifacts import CheckRow, ExportResult, Fingerprint, Inspection, Made, Proof, VerifyResult
-from .failures import Failure
+from .events import (
+    Beat,
+    Done,
+    Hello,
+    Loaded,
+    LogLines,
+    ModesNow,
+    Progress,
+    Saved,
+    Scanned,
+    WorkerBusy,
+    WorkerDied,
+    WorkerReady,
+)
 from .memory import Leak, MemoryMark, MemorySample
-from .model import Candidate, ModeChange, ModelInfo, Modes, Recipe
+from .requests import (
+    Cancel,
+    Check,
+    Export,
+    FindDivergence,
+    Fire,
+    GetDiff,
+    GetFingerprint,
+    Inspect,
+    Kill,
+    Load,
+    MakeArtifact,
+    MakeGolden,
+    MeasureNoise,
+    Prove,
+    Quit,
+    Restore,
+    SaveState,
+    Scan,
+    SetModes,
+    SetRate,
+    SetReference,
+    SetYardstick,
+    Start,
+    Verify,
+)
 from .runs import Diff, Divergence, RunRow, Yardstick
+
+__all__ = [
+    "BENCH_REQUESTS",
+    "EVENTS",
+    "PROTOCOL",
+    "REGISTRY",
+    "SUPERVISOR_REQUESTS",
+    "WORKER_REQUESTS",
+    "Beat",
+    "Cancel",
+    "Check",
+    "Done",
+    "Export",
+    "FindDivergence",
+    "Fire",
+    "GetDiff",
+    "GetFingerprint",
+    "Hello",
+    "Inspect",
+    "Kill",
+    "Load",
+    "Loaded",
+    "LogLines",
+    "MakeArtifact",
+    "MakeGolden",
+    "MeasureNoise",
+    "ModesNow",
+    "Progress",
+    "Prove",
+    "Quit",
+    "Restore",
+    "SaveState",
+    "Saved",
+    "Scan",
+    "Scanned",
+    "SetModes",
+    "SetRate",
+    "SetReference",
+    "SetYardstick",
+    "Start",
+    "Verify",
+    "WorkerBusy",
+    "WorkerDied",
+    "WorkerReady",
+]
 
 PROTOCOL = 1
 """Raised with every change that an older side would misread."""
-
-
-# Requests to the bench worker
-
-
-@dataclass(frozen=True)
-class Load:
-    """Build the recipe and put it on the bench. Result: `Loaded`. The old model stays when it fails."""
-
-    recipe: Recipe
-    change: ModeChange = field(default_factory=ModeChange)
-    """Modes to put it in; what is None stays as constructed."""
-    keep_runs: bool = False
-    """Keep the runs recorded so far (a reload of edited source compares against them)."""
-    keep_state: bool = False
-    """Take parameters and buffers from the model on the bench, where names and shapes agree."""
-
-
-@dataclass(frozen=True)
-class SetModes:
-    """Change switches. Result: `ModesNow`."""
-
-    change: ModeChange
-
-
-@dataclass(frozen=True)
-class Restore:
-    """Put parameters and buffers back to the checkpoint; modes stay. Result: `Loaded`."""
-
-
-@dataclass(frozen=True)
-class Fire:
-    """Run the model. Result: the last `RunRow`; the row is sent as it grows, at most ten times a second."""
-
-    count: int = 1
-    """How often; 0: until cancelled."""
-    new_inputs: bool = False
-    """Draw the next sample of the same specs first; it stays until the next draw."""
-
-
-@dataclass(frozen=True)
-class SetReference:
-    """Compare with another run from now on; rows already there are judged again and sent. Result: None."""
-
-    run: int
-
-
-@dataclass(frozen=True)
-class GetDiff:
-    """Compare two runs in full. Result: `Diff`."""
-
-    run: int
-    against: int = 0
-    """0: the reference."""
-
-
-@dataclass(frozen=True)
-class FindDivergence:
-    """Find the first module at which two runs part, by replay. Result: `Divergence`."""
-
-    run: int
-    against: int = 0
-    """0: the reference."""
-
-
-@dataclass(frozen=True)
-class SetYardstick:
-    """Judge with this from now on; rows already there are judged again and sent. Result: None."""
-
-    yardstick: Yardstick
-
-
-@dataclass(frozen=True)
-class Check:
-    """Answer one question about the model on the bench. Result: `CheckRow`."""
-
-    id: str
-    budget: float = 20.0
-    """Seconds it should try to stay within; the caller ends it later by force."""
-
-
-@dataclass(frozen=True)
-class SaveState:
-    """Write the model's state_dict to a private file, for another worker. Result: `Saved`."""
-
-    path: str
-
-
-# Requests to the supervisor
-
-
-@dataclass(frozen=True)
-class Start:
-    """Start the bench worker, or a fresh one in the place of the old. Result: `WorkerReady`."""
-
-    role: str = "bench"
-    python: str = ""
-    """Interpreter for it; empty: the supervisor's own."""
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """End a job: ask, then interrupt it. Result: None at once; the job ends with its own `Done`."""
-
-    target: int
-
-
-@dataclass(frozen=True)
-class Kill:
-    """End a worker by the ladder, whatever it does. Result: None when it is gone."""
-
-    role: str = "bench"
-
-
-@dataclass(frozen=True)
-class SetRate:
-    """How often live events may come. Result: None."""
-
-    hertz: float
-
-
-@dataclass(frozen=True)
-class MeasureNoise:
-    """Measure eager's own error against float64, in a worker of its own. Result: `Yardstick`."""
-
-    recipe: Recipe
-    modes: Modes
-    state: str = ""
-    """File written by `SaveState`; empty: as the recipe makes it."""
-
-
-@dataclass(frozen=True)
-class Export:
-    """Make an artifact, prove it in a clean worker, publish it. Result: `ExportResult`."""
-
-    recipe: Recipe
-    kind: str
-    out: str
-    """Directory that must not exist yet."""
-    state: str = ""
-    """File written by `SaveState`; empty: as the recipe makes it."""
-    training: bool = False
-    """Export in train mode; refused without `force`."""
-    force: bool = False
-    device: str = "cpu"
-    dtype: str = ""
-    threads: int = 0
-    python: str = ""
-    """Interpreter that proves it; empty: the supervisor's own."""
-    tolerance: float = 0.0
-    """Above 0: overrides the yardstick."""
-    timeout: float = 0.0
-    """Seconds for the export and for the proof each; 0: none."""
-
-
-@dataclass(frozen=True)
-class Verify:
-    """Prove a bundle, or with `recipe` an artifact that somebody else made. Result: `VerifyResult`."""
-
-    path: str
-    sha256: str
-    """Digest that was trusted; the bytes that are loaded must have it."""
-    recipe: Recipe | None = None
-    device: str = "cpu"
-    dtype: str = ""
-    threads: int = 0
-    python: str = ""
-    tolerance: float = 0.0
-    timeout: float = 0.0
-
-
-@dataclass(frozen=True)
-class GetFingerprint:
-    """What kind of thing a path is, and its digest. Result: `Fingerprint`."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class Inspect:
-    """Look into a file without running any of its code. Result: `Inspection`."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class Scan:
-    """List what a source file offers without running it. Result: `Scanned`."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class Quit:
-    """End every worker and the supervisor itself. Result: None, then the end of the stream."""
-
-
-# Requests of the supervisor to workers of its own
-
-
-@dataclass(frozen=True)
-class MakeArtifact:
-    """Build the recipe, make the artifact and its golden data in `stage`. Result: `Made`."""
-
-    recipe: Recipe
-    kind: str
-    stage: str
-    state: str = ""
-    training: bool = False
-    device: str = "cpu"
-    dtype: str = ""
-    threads: int = 0
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True)
-class MakeGolden:
-    """Build the recipe and write golden data for a foreign artifact into `stage`. Result: `Made`."""
-
-    recipe: Recipe
-    artifact: str
-    """Path of the artifact; copied into `stage` while it is hashed."""
-    sha256: str
-    stage: str
-    device: str = "cpu"
-    dtype: str = ""
-    threads: int = 0
-    tolerance: float = 0.0
-
-
-@dataclass(frozen=True)
-class Prove:
-    """Prove the artifact in `stage` against its golden data. Result: `Proof`."""
-
-    stage: str
-    blocked: tuple[str, ...] = ()
-    """Files and top-level packages of the model that must not be importable."""
-    device: str = "cpu"
-    threads: int = 0
-
-
-# Results and events
-
-
-@dataclass(frozen=True)
-class Hello:
-    """First message of every engine process."""
-
-    role: str
-    protocol: int
-    workbench: str
-    python: str
-    pid: int
-    platform: str
-    torch: str = ""
-    """Empty until torch is imported, and always in the supervisor."""
-
-
-@dataclass(frozen=True)
-class WorkerReady:
-    """A worker has imported torch and takes jobs."""
-
-    role: str
-    pid: int
-    python: str
-    torch: str
-    cuda: tuple[str, ...]
-    """Names of the CUDA devices."""
-    threads: int
-    """torch.get_num_threads()."""
-    seconds: float
-    """From its start until now."""
-
-
-@dataclass(frozen=True)
-class WorkerDied:
-    """A worker is gone."""
-
-    role: str
-    pid: int
-    cause: str
-    """In words: "it called os._exit(3)", "killed by the kernel: out of memory", "segmentation fault in native code"."""
-    code: int
-    """Exit status; negative: signal."""
-    rung: str
-    """How it was ended when we ended it: "asked", "interrupt", "terminate", "kill"; empty: it died by itself."""
-    tail: tuple[str, ...]
-    """Last lines it wrote."""
-    during: str
-    """Request it was busy with; empty: none."""
-    expected: bool
-    """We ended it on purpose."""
-
-
-@dataclass(frozen=True)
-class WorkerBusy:
-    """A worker has not answered for a while."""
-
-    role: str
-    seconds: float
-    state: str
-    """"running", "busy in native code", "stopped"."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model is on the bench."""
-
-    info: ModelInfo
-    modes: Modes
-    keep_runs: bool = False
-    """The runs recorded before it still count."""
-
-
-@dataclass(frozen=True)
-class ModesNow:
-    """The switch board after a change."""
-
-    modes: Modes
-    note: str = ""
-    """What the change cost, if anything: "float16 and back: values were rounded; restore brings them back"."""
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """What a source file offers."""
-
-    path: str
-    candidates: tuple[Candidate, ...]
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A file that the engine wrote for itself."""
-
-    path: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A long job is alive."""
-
-    phase: str
-    """What it does now: "building the model", "tracing", "proving case 3 of 16"."""
-    done: float
-    total: float
-    """0: not known."""
-    seconds: float
-    """Since the job began."""
-
-
-@dataclass(frozen=True)
-class LogLines:
-    """What a worker printed."""
-
-    role: str
-    lines: tuple[str, ...]
-    dropped: int = 0
-    """Lines left out here because there were too many."""
-
-
-@dataclass(frozen=True)
-class Beat:
-    """A worker's Python is alive: sent once a second while a job is open; consumed by the supervisor."""
-
-    job_type: str
-
-
-@dataclass(frozen=True)
-class Done:
-    """The end of a job."""
-
-    result: Any = None
-    """Name and body of the result record, or None. Use `result_of`."""
-    failure: Failure | None = None
 
 
 BENCH_REQUESTS = (Load, SetModes, Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, SaveState)
