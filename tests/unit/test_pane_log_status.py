@@ -1,12 +1,11 @@
 from tests.unit.pane_host import hosted, spy_on_refresh
 from tests.unit.pane_records import model_info
-from workbench.protocol.messages import Progress
 from workbench.protocol.model import Modes
 from workbench.tui.draw.spans import text_of
-from workbench.tui.draw.status_line import bench_part, job_line
+from workbench.tui.draw.status_line import bench_part
 from workbench.tui.panes import log
 from workbench.tui.panes.log import LogPane
-from workbench.tui.panes.status import JobLine, StatusLine
+from workbench.tui.panes.status import StatusLine
 
 
 async def test_log_follows_its_end_unless_scrolled() -> None:
@@ -86,22 +85,3 @@ async def test_a_new_figure_repaints_the_engine_part_alone() -> None:
         await pilot.pause()
         assert bench == []
         assert [region.width for regions in engine for region in regions] == [1]
-
-
-def test_job_line_shows_share_clock_and_how_to_end_it() -> None:
-    text = text_of(job_line("export", "proving", 0.5, 41.0, "esc cancels", 80))
-    assert text == "◌ export  proving  ━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌  50%  00:41  esc cancels"
-    assert text_of(job_line("fire", "", None, 2.0, "esc stops", 80)) == "◌ fire  00:02  esc stops"
-
-
-async def test_job_line_is_empty_without_a_job() -> None:
-    line = JobLine()
-    async with hosted(line, (80, 3)) as (host, pilot):
-        assert host.picture()[0] == ""
-        line.start("export")
-        line.progress(Progress("tracing", 0, 0, 1.0))
-        await pilot.pause()
-        assert host.has("◌ export  tracing  00:00  esc cancels")
-        line.stop()
-        await pilot.pause()
-        assert host.picture()[0] == ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len
-
 from workbench.protocol.model import ModelInfo, Modes
 from workbench.tui.draw import numbers
 from workbench.tui.draw.spans import Line, Span, cells_of
@@ -67,22 +65,3 @@ def _dtype(info: ModelInfo, modes: Modes | None) -> str:
     if modes is not None and modes.dtype:
         return modes.dtype
     return max(info.dtypes, key=info.dtypes.__getitem__) if info.dtypes else ""
-
-
-def progress_bar(share: float, width: int) -> str:
-    """A bar of `width` cells."""
-    full = round(max(0.0, min(1.0, share)) * width)
-    return "━" * full + "╌" * (width - full)
-
-
-def job_line(title: str, phase: str, share: float | None, seconds: float, hint: str, width: int) -> Line:
-    """What runs, how far it is (None: not known), for how long, and how to end it."""
-    head: list[Span] = [("◌ ", "accent"), (title, "strong"), (f"  {phase}" if phase else "", "")]
-    tail: list[Span] = [(f"  {numbers.clock(seconds)}", "strong"), (f"  {hint}", "dim")]
-    used = cells_of((*head, *tail))
-    if share is not None:
-        bar = min(24, max(0, width - used - 7))
-        if bar >= 6:
-            head += [("  ", ""), (progress_bar(share, bar), "accent")]
-        head.append((f" {share:4.0%}", ""))
-    return (*head, *tail) if cell_len(title) else ()

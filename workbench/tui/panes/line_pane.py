@@ -1,8 +1,7 @@
-"""The base of every pane: lines of spans, painted one by one, repainting only the cells that changed.
+"""The base of every pane: a frame around lines that scroll, with a cursor where the pane wants one.
 
-It owns scrolling, the cursor, the palette and the last guard. A pane says how many lines there are and
-what stands in each; it never asks for a layout, and `redraw` without a change sends nothing. There is no
-child widget and no timer here: an idle pane costs nothing.
+It owns what is visible of the body and where the cursor stands. A pane says how many lines there are and
+what stands in each. There is no child widget and no timer here: an idle pane costs nothing.
 """
 
 from __future__ import annotations
@@ -10,26 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region
-from textual.strip import Strip
-from textual.widget import Widget
 
-from workbench.tui.draw.spans import STYLES, Line, ascii_text, changed_cells, fit_line
-from workbench.tui.guard import guarded
-
-MARGIN = 2
-"""Cells of a line that are not text: one at the left, and one at the right for the scroll mark."""
-
-_Shown = tuple[Line, bool]
-"""A painted line and whether it has the cursor."""
+from workbench.tui.draw.spans import Line
+from workbench.tui.panes.line_surface import LineSurface, Painted
 
 
-class LinePane(Widget, can_focus=True):
-    """A widget made of lines. Subclasses define `body_length` and `body_line`, and call `redraw`."""
+class LinePane(LineSurface, can_focus=True):
+    """A framed widget of lines. Subclasses define `body_length` and `body_line`, and call `redraw`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
@@ -40,10 +28,6 @@ class LinePane(Widget, can_focus=True):
         Binding("end", "end", "Last line", show=False),
     ]
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"line--{style}" for style in STYLES if style} | {"line--cursor"}
-
-    ALLOW_SELECT = False
-
     ALLOW_MAXIMIZE = True
 
     DEFAULT_CSS = """
@@ -52,31 +36,11 @@ class LinePane(Widget, can_focus=True):
         border-title-color: $foreground;
         border-title-background: $background;
         border-subtitle-color: $foreground-muted;
-        background: $background;
-        color: $foreground;
         &:focus { border: heavy $primary; border-title-style: bold; }
+        &:ansi { border: solid ansi_default; }
+        &:ansi:focus { border: heavy ansi_default; }
         &.-ascii { border: ascii $foreground 40%; }
         &.-ascii:focus { border: ascii $primary; }
-        &.-bare { border: none; }
-        & > .line--dim { color: $foreground-muted; }
-        & > .line--good { color: $text-success; }
-        & > .line--warn { color: $text-warning; text-style: bold; }
-        & > .line--bad { color: $text-error; text-style: bold; }
-        & > .line--accent { color: $text-primary; }
-        & > .line--strong { text-style: bold; }
-        & > .line--cursor { background: $primary 20%; }
-        &:focus > .line--cursor {
-            color: $block-cursor-foreground;
-            background: $block-cursor-background;
-            text-style: bold;
-        }
-        &:ansi {
-            border: solid ansi_default;
-            &:focus { border: heavy ansi_default; }
-            & > .line--dim { color: ansi_default; text-style: dim; }
-            & > .line--cursor { text-style: bold; }
-            &:focus > .line--cursor { color: ansi_default; background: ansi_default; text-style: reverse; }
-        }
     }
     """
 
@@ -84,21 +48,9 @@ class LinePane(Widget, can_focus=True):
     """Arrow keys move a cursor over the body's lines; without it they scroll."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None, unicode: bool = True) -> None:
-        super().__init__(id=id, classes=classes)
-        self.unicode = unicode
+        super().__init__(id=id, classes=classes, unicode=unicode)
         self._top = 0
         self._cursor = 0
-        self._shown: list[_Shown] = []
-        self._shown_width = -1
-        self._redraw_asked = False
-        self._palette: dict[tuple[str, bool], Style] = {}
-        self.set_class(not unicode, "-ascii")
-
-    def set_unicode(self, unicode: bool) -> None:
-        """Draw with Unicode's signs, or with ASCII only."""
-        self.unicode = unicode
-        self.set_class(not unicode, "-ascii")
-        self.redraw()
 
     # What a pane defines
 
@@ -124,92 +76,28 @@ class LinePane(Widget, can_focus=True):
     def cursor_opened(self) -> None:
         """Called for a double click on the cursor's line."""
 
-    # Painting
-
-    @property
-    def text_width(self) -> int:
-        """Cells a line of text may have."""
-        return max(1, self.size.width - MARGIN)
-
     @property
     def cursor(self) -> int:
         """Line of the body that the cursor is on."""
         return self._cursor
 
-    def redraw(self) -> None:
-        """Have the visible lines looked at again soon; many calls before that are one."""
-        if self.is_mounted and not self._redraw_asked:
-            self._redraw_asked = True
-            self.call_later(self.redraw_now)
-
-    def redraw_now(self) -> None:
-        """Look at every visible line again, and repaint the cells that changed."""
-        self._redraw_asked = False
-        width, height = self.size
-        if width != self._shown_width or len(self._shown) != height:
-            self._shown_width = -1
-            self.refresh()
-            return
-        lines = self._lines(width, height)
-        regions = []
-        for y, (old, new) in enumerate(zip(self._shown, lines, strict=True)):
-            if old != new:
-                start, end = changed_cells(old[0], new[0]) if old[1] == new[1] else (0, width)
-                regions.append(Region(start, y, end - start, 1))
-        self._shown = lines
-        if regions:
-            self.refresh(*regions)
-
-    def render_line(self, y: int) -> Strip:
-        """One painted line of the content."""
-        width, height = self.size
-        if width != self._shown_width or len(self._shown) != height:
-            self._shown, self._shown_width = self._lines(width, height), width
-        if y >= len(self._shown):
-            return Strip.blank(width, self.rich_style)
-        line, at_cursor = self._shown[y]
-        segments = [Segment(text, self._style(style, at_cursor)) for text, style in line]
-        return Strip(segments, width)
-
-    def notify_style_update(self) -> None:
-        self._palette.clear()
-        super().notify_style_update()
-
-    def _style(self, name: str, at_cursor: bool) -> Style:
-        style = self._palette.get((name, at_cursor))
-        if style is None:
-            style = self.get_component_rich_style(f"line--{name}") if name else self.rich_style
-            if at_cursor:
-                cursor = self.get_component_rich_style("line--cursor")
-                style += cursor if self.has_focus else Style(bgcolor=cursor.bgcolor)
-            self._palette[name, at_cursor] = style
-        return style
-
-    def _lines(self, width: int, height: int) -> list[_Shown]:
-        """Every visible line, exactly `width` cells wide."""
-        inner = max(1, width - MARGIN)
+    def painted_lines(self, width: int, height: int) -> list[Painted]:
+        """Head, what is visible of the body, foot."""
+        inner = self.text_width
         total = self.body_length(inner)
         self._cursor = max(0, min(self._cursor, total - 1))
         head, foot = list(self.head_lines(inner)), list(self.foot_lines(inner, height))
         room = max(0, height - len(head) - len(foot))
         self._top = max(0, min(self._top, total - room))
         bar = _scroll_mark(self._top, room, total)
-        lines = [(self._framed(line, inner, " "), False) for line in head[:height]]
+        lines = [(self.framed(line, width), False) for line in head[:height]]
         for row in range(room):
             index = self._top + row
             line = self.body_line(index, inner) if index < total else ()
             at_cursor = self.HAS_CURSOR and index == self._cursor and index < total
-            lines.append((self._framed(line, inner, "▐" if row in bar else " "), at_cursor))
-        lines.extend((self._framed(line, inner, " "), False) for line in foot)
+            lines.append((self.framed(line, width, "▐" if row in bar else " "), at_cursor))
+        lines.extend((self.framed(line, width), False) for line in foot)
         return lines[:height]
-
-    def _framed(self, line: Line, inner: int, mark: str) -> Line:
-        safe = tuple((guarded(text), style) for text, style in line)
-        if not self.unicode:
-            safe, mark = tuple((ascii_text(text), style) for text, style in safe), ascii_text(mark)
-        # The margin takes the style of what follows: every change of style is 45 bytes of escape codes.
-        margin = (" ", safe[0][1] if safe else "")
-        return fit_line((margin, *fit_line(safe, inner), (mark, "dim" if mark.strip() else "")), inner + MARGIN)
 
     # Moving about
 
