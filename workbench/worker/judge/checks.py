@@ -1,0 +1,74 @@
+"""Owns the table of checks, and that each of them ends in a row: one question, one answer, nothing changed.
+
+What a check asks is in checks_*.py. A check runs the model under the bench's own modes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.messages import Check
+from workbench.worker.job import Cancelled, Job
+from workbench.worker.judge.checks_answers import check_batch_rows, check_finite, check_repeatable
+from workbench.worker.judge.checks_memory import check_graph_free, check_memory_flat
+from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.checks_state import check_buffers, check_modes, check_randomness, check_reload
+from workbench.worker.judge.checks_untouched import untouched
+
+if TYPE_CHECKING:
+    from workbench.worker.bench.bench import Bench
+    from workbench.worker.judge.run import Runs
+
+CHECKS: dict[str, Callable[[Subject], CheckRow]] = {
+    "modes": check_modes,
+    "repeatable": check_repeatable,
+    "randomness": check_randomness,
+    "buffers": check_buffers,
+    "finite": check_finite,
+    "batch_rows": check_batch_rows,
+    "graph_free": check_graph_free,
+    "memory_flat": check_memory_flat,
+    "reload": check_reload,
+}
+"""Every check by its id."""
+
+
+def check(bench: Bench, runs: Runs, request: Check, job: Job) -> CheckRow:
+    """Answer one question about the model on the bench; model, inputs and generators are as before afterwards.
+
+    What the user's code raises becomes a row of status "error". Raises `WorkbenchError("usage")` for an id that does
+    not exist, and `Cancelled`.
+    """
+    function = CHECKS.get(request.id)
+    if function is None:
+        raise error("usage", f"There is no check {request.id!r}.", "--only", f"Checks are {', '.join(CHECKS)}.")
+    started = time.monotonic()
+    with untouched(bench) as snapshot:
+        subject = Subject(request.id, bench, runs.yardstick, job, request.budget, snapshot)
+        try:
+            row = function(subject)
+        except (Cancelled, KeyboardInterrupt):
+            raise
+        except Exception as problem:  # noqa: BLE001 (the forward is the user's code)
+            row = _error(subject, problem)
+        except SystemExit as problem:  # a forward may call sys.exit
+            row = _error(subject, problem)
+    if snapshot.lost and row.status == "pass":
+        words = f"{row.evidence} But the forward changed {', '.join(snapshot.lost[:4])}, too large to be put back."
+        row = dataclasses.replace(row, status="error", evidence=words, remedy="Put it back to the checkpoint: restore.")
+    return dataclasses.replace(row, seconds=time.monotonic() - started)
+
+
+def _error(subject: Subject, problem: BaseException) -> CheckRow:
+    if isinstance(problem, WorkbenchError):
+        failure = problem.failure
+    else:
+        from workbench.worker.bench.diagnosis import explain
+
+        failure = explain(problem, subject.bench.model)
+    return CheckRow(subject.id, "error", failure.message, failure.where, failure.remedy)

@@ -1,0 +1,150 @@
+"""Owns the checks on what a forward leaves in memory: no graph under no_grad, no live bytes that pile up."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import gc
+import sys
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.protocol.artifacts import CheckRow
+from workbench.worker.bench.words import counted, some
+from workbench.worker.judge import leak, memory
+from workbench.worker.judge.checks_run import Subject, located, watching
+from workbench.worker.judge.leaves import flatten
+
+RUNS = 40
+LEAST = 8
+"""Runs after warm-up below which a slope says nothing."""
+
+EXACT_FLOOR = 16 << 10
+"""Bytes in all below which a climb is Python's own small change, where the allocator tells live bytes exactly."""
+
+
+class _Mallinfo2(ctypes.Structure):
+    """glibc's struct mallinfo2."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
+
+
+def check_graph_free(subject: Subject) -> CheckRow:
+    """Under no_grad (or inference_mode, where the bench is in it) no output carries a graph."""
+    bench = subject.bench
+    modes = bench.modes if bench.modes.grad != "grad" else dataclasses.replace(bench.modes, grad="no_grad")
+    output = subject.forward(modes=modes)
+    leaves = flatten(output).leaves
+    kept = [path for path, leaf in leaves if leaf.grad_fn is not None]
+    if not leaves:
+        return subject.skipped("The model answers with no tensor.")
+    if not kept:
+        return subject.passed(f"Under {modes.grad} none of {counted(len(leaves), 'output')} carries a graph.")
+    held = memory.saved_bytes([leaf for _, leaf in leaves], bench.model.parameters())
+    evidence = f"Under {modes.grad} {some(kept, 4)} carries a graph that keeps {leak.size(held)} for backward."
+    del output, leaves
+    found: list[str] = []
+    entered: list[bool] = []
+
+    def before(path: str, module: nn.Module, inputs: Any) -> None:
+        entered.append(torch.is_grad_enabled())
+
+    def after(path: str, module: nn.Module, output: Any) -> None:
+        if not entered.pop() and not found and any(leaf.grad_fn is not None for _, leaf in flatten(output).leaves):
+            found.append(located(path, module))
+
+    with watching(bench.model, before, after):
+        subject.forward(modes=modes)
+    cause = f"First in {found[0]}: grad mode is switched on inside the forward." if found else ""
+    return subject.failed(evidence, cause, "Take enable_grad() out of forward, or return output.detach().")
+
+
+def check_memory_flat(subject: Subject) -> CheckRow:
+    """Live bytes do not grow with the runs once warm, with every output dropped."""
+    live, exact = live_bytes(subject.bench.modes.device)
+    points: list[tuple[int, int]] = []
+    gc.collect()
+    gc.freeze()  # what is there already need not be looked through after every run: 70 ms with torch imported
+    try:
+        for number in subject.times(RUNS + leak.WARM_UP, least=3):
+            subject.forward()
+            gc.collect()
+            points.append((number, live()))
+    finally:
+        gc.unfreeze()
+    warm = points[leak.WARM_UP :]
+    if len(warm) < LEAST:
+        reason = f"Only {counted(len(points), 'run')} within {subject.budget:.0f} s: too few for a slope."
+        return subject.skipped(reason, "Give it more time: --timeout.")
+    line = leak.fit(points)
+    assert line is not None  # there are more points than it wants
+    span = warm[-1][0] - warm[0][0]
+    late = leak.fit(points[len(points) // 2 - leak.WARM_UP :])
+    going_on = late is None or late.slope > 0.25 * line.slope  # a climb that ends is warm-up
+    floor = EXACT_FLOOR if exact else leak.NOISE_FLOOR
+    climbing = line.slope > leak.CERTAIN * line.error and line.slope * span > floor and going_on
+    measured = f"{_signed(line.slope)} ± {leak.size(line.error)} a run over {counted(len(warm), 'run')} after warm-up"
+    modes = subject.bench.modes
+    where = f"under {modes.training_word} and {modes.grad}, {'live bytes' if exact else 'resident bytes'}"
+    if not climbing:
+        return subject.passed(f"Flat: {measured} ({where}).")
+    grown = [f"{path} ({kind}, {old} → {new} items)" for path, kind, old, new in subject.snapshot.grown()]
+    cause = f"These hold on to what each run makes: {some(grown, 4)}." if grown else _others(len(points))
+    remedy = "Keep nothing of a run in the model, or keep it detached and bounded."
+    return subject.failed(f"Climbs {measured} ({where}), though every output is dropped.", cause, remedy)
+
+
+def live_bytes(device: str) -> tuple[Any, bool]:
+    """A function that gives live bytes now, and whether it is exact (an allocator's own count) or resident memory."""
+    if device.startswith("cuda"):
+        return functools.partial(torch.cuda.memory_allocated, device), True
+    info = _mallinfo()
+    if info is not None:
+        return lambda: int(info().uordblks + info().hblkhd), True
+    return memory.anonymous, False
+
+
+@functools.cache
+def _mallinfo() -> Any:
+    """glibc's mallinfo2, where there is one (2.33 and later); what malloc has given out, in every arena."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        function = ctypes.CDLL(None).mallinfo2
+    except (OSError, AttributeError):
+        return None
+    function.restype = _Mallinfo2
+    before = function().uordblks + function().hblkhd
+    held = torch.empty(1 << 22, dtype=torch.uint8)
+    seen = function().uordblks + function().hblkhd - before >= held.nbytes  # torch may have another allocator
+    return function if seen else None
+
+
+def _others(runs: int) -> str:
+    """Tensors of one shape that are as many as there were runs: somebody keeps them."""
+    counts: dict[str, int] = {}
+    for thing in gc.get_objects():
+        if issubclass(type(thing), torch.Tensor) and not issubclass(type(thing), nn.Parameter):
+            try:
+                key = f"{str(thing.dtype).removeprefix('torch.')}{list(thing.shape)}"
+            except RuntimeError:  # lazy or otherwise without a shape
+                continue
+            counts[key] = counts.get(key, 0) + 1
+    many = [key for key, count in sorted(counts.items(), key=lambda pair: -pair[1]) if count >= runs - leak.WARM_UP]
+    if not many:
+        return "Nothing in the modules' own attributes grew: look at lists and caches outside of them."
+    return (
+        f"Still alive after every run: {some(many, 3)}; no attribute of a module grew, so a global or cache has them."
+    )
+
+
+def _signed(count: float) -> str:
+    return f"{'+' if count >= 0 else '−'}{leak.size(abs(count))}"

@@ -1,0 +1,241 @@
+"""Owns the float64 yardstick: how far eager's own answers stand from the same model computed in float64.
+
+The measured model is left as it was: the float64 run has a deep copy, and what eager's forwards move (buffers,
+flags, generators) is put back. It judges nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.messages import MeasureNoise
+from workbench.protocol.model import ModeChange
+from workbench.protocol.runs import LeafNoise, Yardstick
+from workbench.worker.bench.failing import failed_in, first_line
+from workbench.worker.bench.inputs import Example
+from workbench.worker.bench.modes import apply, generators_kept, read_modes, set_flags
+from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.job import Cancelled, Job
+from workbench.worker.judge.checks_run import FirstOperator
+from workbench.worker.judge.checks_untouched import untouched_model
+from workbench.worker.judge.compare import relative_error
+from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.replay import Generators
+from workbench.worker.judge.verdict import CaseError, pool, verdict_eps
+
+CASES = 16
+"""Inputs that are pooled: one alone alarms on scalars, whose error may be zero by luck."""
+
+_WIDE = (torch.float64, torch.complex128)
+_NARROW = (torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex32)
+
+
+class NoYardstick(Exception):
+    """Says why the float64 run is no yardstick."""
+
+
+def measure_noise(request: MeasureNoise, job: Job) -> Yardstick:
+    """Build the recipe in the request's modes and measure it.
+
+    Raises `WorkbenchError` when the model cannot be built, put in its modes, or run on its inputs.
+    """
+    from workbench.worker.bench.load import build
+
+    built = build(request.recipe, job, request.state)
+    modes = request.modes
+    change = ModeChange(
+        training=modes.training, flips=modes.flips, dtype=modes.dtype, device=modes.device, threads=modes.threads
+    )
+    apply(built.model, built.example, read_modes(built.model), change)
+    return measure(built.model, built.example, job)
+
+
+def measure(model: nn.Module, example: Example, job: Job, cases: int = CASES) -> Yardstick:
+    """Eager's error against float64 over `cases` inputs, pooled by leaf, under no_grad and the model's own flags.
+
+    A model that draws random numbers in train mode is measured in eval. Falls back to kind "tolerance", with the
+    reason, where a float64 run does not exist or computes in less. Raises `WorkbenchError("forward")` when eager
+    does not run, and `Cancelled`.
+    """
+    with untouched_model(model):
+        try:
+            note = _settle_randomness(model, example)
+            twin = float64_twin(model)
+            return _pooled(model, twin, example, job, cases, note)
+        except NoYardstick as reason:
+            return Yardstick("tolerance", reason=str(reason))
+
+
+def float64_twin(model: nn.Module) -> nn.Module:
+    """A deep copy whose floating parameters, buffers and tensor attributes are float64 (complex ones complex128).
+
+    Raises `NoYardstick` when the model cannot be copied.
+    """
+    try:
+        twin = copy.deepcopy(model).double()
+        for module in twin.modules():
+            for parameter in module._parameters.values():
+                if parameter is not None and parameter.is_complex():
+                    parameter.data = parameter.data.to(torch.complex128)
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.is_complex():
+                    module._buffers[name] = buffer.to(torch.complex128)
+            for name, value in list(vars(module).items()):
+                if isinstance(value, torch.Tensor) and value.dtype in _NARROW:
+                    object.__setattr__(module, name, _widened(value))
+    except (Cancelled, KeyboardInterrupt):
+        raise
+    except Exception as problem:
+        raise NoYardstick(f"the model cannot be copied for a float64 run: {first_line(problem)}") from problem
+    return twin
+
+
+def reference_outputs(twin: nn.Module, args: Any, kwargs: Any, seed: int = 0) -> tuple[Flat, str]:
+    """One case's float64 answer, under no_grad and with generators seeded, and where it computed in less ("" nowhere).
+
+    `args` and `kwargs` are eager's; they are copied and widened here. Raises what the forward raises.
+    """
+    args, kwargs = map_tensors(args, _widened), map_tensors(kwargs, _widened)
+    with generators_kept(seed), torch.no_grad(), FirstOperator(_narrows) as watch:
+        output = twin(*args, **kwargs)
+    return flatten(output), watch.words
+
+
+def unreal_reason(problem: BaseException) -> str:
+    """Why a float64 run raised, as the yardstick's reason."""
+    return str(problem) if isinstance(problem, NoYardstick) else f"the float64 run failed: {first_line(problem)}"
+
+
+def _widened(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_floating_point():
+        return tensor.detach().to(torch.float64, copy=True)
+    return tensor.detach().to(torch.complex128, copy=True) if tensor.is_complex() else tensor.detach().clone()
+
+
+def _eager(model: nn.Module, args: Any, kwargs: Any, seed: int) -> Flat:
+    args, kwargs = (map_tensors(value, lambda tensor: tensor.detach().clone()) for value in (args, kwargs))
+    with generators_kept(seed), torch.no_grad():
+        return flatten(model(*args, **kwargs))
+
+
+def _settle_randomness(model: nn.Module, example: Example) -> str:
+    """Put the model in eval when the forward draws in train mode; returns what to say about it."""
+    with untouched_model(model):  # these forwards move the statistics of a model in train mode
+        if not _answers_vary(model, example):
+            return ""
+    if any(module.training for module in model.modules()):
+        set_flags(model, False, ())
+        if not _answers_vary(model, example):
+            return "measured in eval: in train mode the forward draws random numbers"
+    raise NoYardstick("the forward draws random numbers, so eager and float64 answer different questions")
+
+
+def _answers_vary(model: nn.Module, example: Example) -> bool:
+    """Whether the answer depends on the generators."""
+    args, kwargs = example.sample(example.seed)
+    try:
+        with generators_kept(0):
+            before = Generators.take()
+            with torch.no_grad():
+                model(*(map_tensors(value, torch.clone) for value in args), **map_tensors(kwargs, torch.clone))
+            if not before.moved(Generators.take()):
+                return False
+        one, other = (_eager(model, args, kwargs, seed) for seed in (1, 2))
+    except Exception as problem:
+        raise _does_not_run(problem) from problem
+    leaves = dict(other.leaves)
+    return one.structure != other.structure or not all(torch.equal(tensor, leaves[path]) for path, tensor in one.leaves)
+
+
+def _pooled(model: nn.Module, twin: nn.Module, example: Example, job: Job, cases: int, note: str) -> Yardstick:
+    errors: dict[str, list[CaseError]] = {}
+    dtypes: dict[str, str] = {}
+    raised = 0
+    for case in range(cases):
+        job.progress("measuring eager's own noise against float64", case, cases)
+        seed = example.seed + case
+        args, kwargs = example.sample(seed)
+        try:
+            eager = _eager(model, args, kwargs, seed)
+        except Exception as problem:
+            if case == 0:
+                raise _does_not_run(problem) from problem
+            raised += 1
+            continue
+        for path, value, exact in _twins(twin, eager, args, kwargs, seed):
+            dtypes[path] = str(value.dtype).removeprefix("torch.")
+            errors.setdefault(path, []).append(relative_error(value, exact, value))
+    leaves = {path: pool(found, verdict_eps(dtypes[path])) for path, found in errors.items()}
+    on_cuda = any(parameter.is_cuda for parameter in model.parameters())
+    return _yardstick(leaves, cases, raised, note, on_cuda)
+
+
+def _twins(
+    twin: nn.Module, eager: Flat, args: Any, kwargs: Any, seed: int
+) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+    """(path, eager, float64) of the leaves that a float64 run says something about."""
+    if not any(tensor.dtype in _NARROW for _, tensor in eager.leaves):
+        wide = any(tensor.dtype in _WIDE for _, tensor in eager.leaves)
+        raise NoYardstick(
+            "the model answers in float64 itself" if wide else "no output leaf is floating: all are exact"
+        )
+    try:
+        flat, downcast = reference_outputs(twin, args, kwargs, seed)
+    except Exception as problem:
+        raise NoYardstick(unreal_reason(problem)) from problem
+    if downcast:
+        raise NoYardstick(f"float64 run downcasts in {downcast}")
+    exact = dict(flat.leaves)
+    found = []
+    for path, value in eager.leaves:
+        if value.dtype not in _NARROW:
+            continue
+        if path not in exact or exact[path].shape != value.shape or exact[path].layout is not value.layout:
+            raise NoYardstick(f"the float64 run answers with another structure at {path}")
+        if exact[path].dtype not in _WIDE:
+            kind = str(exact[path].dtype).removeprefix("torch.")
+            raise NoYardstick(f"the float64 run answers {path} in {kind}")
+        if value.layout is torch.strided:
+            found.append((path, value, exact[path]))
+    return found
+
+
+def _yardstick(leaves: dict[str, LeafNoise], cases: int, raised: int, note: str, on_cuda: bool) -> Yardstick:
+    known = {path: noise for path, noise in leaves.items() if noise.cases}
+    if not known:
+        return Yardstick("tolerance", reason="the float64 answers are zero everywhere: they have no scale")
+    notes = [note] if note else []
+    if raised:
+        notes.append(f"{raised} of {cases} inputs made the model raise and were left out")
+    if on_cuda and torch.backends.cuda.matmul.allow_tf32:
+        notes.append("TF32 is on: eager's noise includes it")
+    return Yardstick("float64", known, reason="; ".join(notes))
+
+
+def _does_not_run(problem: Exception) -> WorkbenchError:
+    return failed_in(problem, "forward", "The model does not run on its example inputs", "--input")
+
+
+def _narrows(func: Any, args: Any, kwargs: Any, output: Any) -> bool:
+    """Whether an operator makes less than float64 out of float64."""
+    return _holds(output, _NARROW) and _holds((args, kwargs), _WIDE) and not _makes_new(func)
+
+
+def _holds(value: Any, dtypes: tuple[torch.dtype, ...]) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.dtype in dtypes
+    if isinstance(value, (tuple, list)):
+        return any(_holds(item, dtypes) for item in value)
+    return isinstance(value, dict) and any(_holds(item, dtypes) for item in value.values())
+
+
+def _makes_new(func: Callable[..., Any]) -> bool:
+    """Factories like zeros_like take only shape and device from their input: nothing of its values is lost."""
+    name = str(getattr(func, "overloadpacket", func)).rpartition(".")[2]
+    return name.endswith("_like") or name.startswith("new_")
