@@ -110,3 +110,19 @@ async def test_old_rows_are_let_go() -> None:
         assert pane.body_length(80) <= runs.MOST_ROWS
         pane.put(run_row(1, ms=1.0))
         assert pane.body_length(80) <= runs.MOST_ROWS, "a report about a run that was let go is not a new row"
+
+
+async def test_a_hidden_pane_rests_and_shows_the_newest_when_it_comes_back() -> None:
+    pane = RunsPane()
+    async with hosted(pane, (90, 14)) as (host, pilot):
+        pane.put(run_row(1))
+        await pilot.pause()
+        pane.display = False
+        await pilot.pause()
+        calls = spy_on_refresh(pane)
+        pane.put(run_row(2, **BEYOND))
+        await pilot.pause()
+        assert calls == []
+        pane.display = True
+        await pilot.pause()
+        assert host.has("✗ 0.491")

@@ -35,7 +35,7 @@ COLUMNS = (
     Column("ms", "ms", 6, 0),
     Column("p99", "p99", 6, 8),
     Column("rate", "runs/s", 7, 9),
-    Column("against", "against", 15, 0, right=False, grows=20),
+    Column("against", "against", 18, 0, right=False, grows=17),
     Column("cause", "cause", 12, 2, right=False, grows=40),
     Column("saved", "saved", 7, 4),
     Column("rss", "RSS", 7, 5),
