@@ -80,7 +80,7 @@ def violates_constraints(problem: BaseException) -> bool:
 
 def why_not_free(problem: BaseException, guards: list[Guard]) -> str:
     """What took a dimension's freedom: the lines that restrict it, or torch's own first sentence."""
-    if guards:
+    if guards and violates_constraints(problem):
         equal = [guard for guard in guards if guard.expression.startswith("Eq(")] or guards
         return "; ".join(dict.fromkeys(guard.words for guard in equal[-2:]))
     lines = [line.strip(" -") for line in str(problem).splitlines() if line.strip().startswith("- ")]

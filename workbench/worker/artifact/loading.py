@@ -56,12 +56,18 @@ def open_program(path: Path, kind: str, device: str) -> Opened:
 
 
 def open_artifact(
-    stage: Path, manifest: dict[str, Any], device: str, architecture: str = "", kwargs: dict[str, Any] | None = None
+    stage: Path,
+    manifest: dict[str, Any],
+    device: str,
+    architecture: str = "",
+    kwargs: dict[str, Any] | None = None,
+    insist: bool = True,
 ) -> Opened:
     """Open the artifact that `manifest` names. Raises ValueError for whatever goes wrong.
 
     architecture: for weights only; `file.py:Name` (a relative file lies in `stage`) or `package.module:Name`, built
-    with `kwargs` (None: the manifest's). Empty: there is nothing to call.
+    with `kwargs` (None: the manifest's). Empty: there is nothing to call. Unless `insist`, an
+    architecture that cannot be built leaves the weights without a call, and the reason in `no_call`.
     """
     path, kind = stage / manifest["artifact"]["file"], manifest["kind"]
     if kind != "weights":
@@ -69,7 +75,13 @@ def open_artifact(
     tensors = _loading_weights(path, manifest)
     if not architecture:
         return Opened(None, tensors=tensors, words=f"{len(tensors)} tensors", no_call="no architecture to fill")
-    model = build_architecture(stage, architecture, manifest.get("kwargs") or {} if kwargs is None else kwargs)
+    built = manifest.get("architecture") or {}
+    try:
+        model = build_architecture(stage, architecture, built.get("kwargs") or {} if kwargs is None else kwargs)
+    except ValueError as problem:
+        if insist:
+            raise
+        return Opened(None, tensors=tensors, words=f"{len(tensors)} tensors", no_call=str(problem))
     fill_architecture(model, tensors, manifest, device)
     return Opened(model, tensors=dict(model.state_dict()), words=f"{len(tensors)} tensors into {architecture}")
 
@@ -77,7 +89,7 @@ def open_artifact(
 def _loading_weights(path: Path, manifest: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The complete state_dict: the file's tensors, and the tied names that the file holds once. Raises ValueError."""
     try:
-        tensors = load(path)
+        tensors = load(str(path)) if _loading_is_safetensors(path) else _loading_state_dict(path)
     except OSError as problem:
         raise ValueError(f"{path.name} cannot be read: {problem.strerror or problem}") from problem
     for name, first in (manifest.get("ties") or {}).items():
@@ -97,6 +109,25 @@ def _loading_weights(path: Path, manifest: dict[str, Any]) -> dict[str, torch.Te
             f"{path.name}: {'; '.join(wrong[:6])}{f'; and {len(wrong) - 6} more' if len(wrong) > 6 else ''}"
         )
     return tensors
+
+
+def _loading_is_safetensors(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        head = stream.read(9)
+    return head[8:9] == b"{" or path.suffix == ".safetensors"
+
+
+def _loading_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """A state_dict that torch.save wrote, read with weights_only. Raises ValueError."""
+    try:
+        content = torch.load(str(path), map_location="cpu", weights_only=True)
+    except Exception as problem:
+        raise ValueError(_loading_words(path.name, problem)) from problem
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or any(not isinstance(value, torch.Tensor) for value in content.values()):
+        raise ValueError(f"{path.name} is no state_dict: it holds more than tensors by name")
+    return {str(name): value for name, value in content.items()}
 
 
 def build_architecture(stage: Path, target: str, kwargs: dict[str, Any]) -> torch.nn.Module:
@@ -127,7 +158,11 @@ def _loading_source(path: Path) -> Any:
         raise ValueError(f"{path.name} is no Python file")
     namespace = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = namespace  # dataclasses and torch look a class's module up there
-    spec.loader.exec_module(namespace)
+    sys.path.append(str(path.parent))  # helper modules that lie beside it
+    try:
+        spec.loader.exec_module(namespace)
+    finally:
+        sys.path.remove(str(path.parent))
     return namespace
 
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 
+from workbench.worker.artifact.prove_cases import plain_output
 from workbench.worker.judge.leaves import flatten
 
 
 def named_outputs(model: torch.nn.Module) -> None:
-    """From now on `model` answers with a dict of its tensors by `leaf_name`; constants and opaque objects are left out.
+    """From now on `model` answers with a dict of its tensors by path; constants and opaque objects are left out.
 
     Only the object's class is exchanged, so that parameters, paths and the signature of forward stay as they are.
     """
@@ -50,17 +51,6 @@ def placed_arguments(model: torch.nn.Module, names: Sequence[str], by_place: int
 def _exchange(model: torch.nn.Module, forward: Any) -> None:
     original = type(model)
     model.__class__ = type(original.__name__, (original,), {"forward": forward, "__module__": original.__module__})
-
-
-def plain_output(output: Any) -> dict[str, torch.Tensor]:
-    """The tensors of `output` by name."""
-    return {leaf_name(path): leaf for path, leaf in flatten(output).leaves}
-
-
-def leaf_name(path: str) -> str:
-    """A leaf's path as a plain name: "output.logits" → "logits", "output['past'][0]" → "past.0"."""
-    name = path.replace("['", ".").replace("']", "").replace("[", ".").replace("]", "")
-    return name.partition(".")[2] or name
 
 
 def is_plain(output: Any) -> bool:

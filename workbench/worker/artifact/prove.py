@@ -68,15 +68,16 @@ def prove(
     threads: int = 0,
     architecture: str = "",
     kwargs: dict[str, Any] | None = None,
+    insist: bool = True,
     progress: ProveProgress = lambda phase, done, total: None,
 ) -> Proof:
     """Prove the artifact in `stage`; whatever is wrong with it ends in the returned record.
 
     blocked: files and top-level packages that must not be importable (None: those of the manifest).
     architecture: for weights, `file.py:Name` or `package.module:Name` to build with `kwargs` (None: the manifest's);
-    empty: only hashes, keys and shapes are proven.
+    empty: only hashes, keys and shapes are proven. insist: an architecture that cannot be built is an error.
     """
-    work = _Proof(stage, device, architecture, kwargs, progress)
+    work = _Proof(stage, device, architecture, kwargs, insist, progress)
     if threads > 0:
         torch.set_num_threads(threads)
     try:
@@ -104,6 +105,7 @@ class _Proof:
     device: str
     architecture: str
     kwargs: dict[str, Any] | None
+    insist: bool
     progress: ProveProgress
     manifest: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, CheckRow] = field(default_factory=dict)
@@ -148,9 +150,11 @@ class _Proof:
         since = time.perf_counter()
         self.progress("loading the artifact", 0, 0)
         try:
-            self.opened = open_artifact(self.stage, self.manifest, self.device, self.architecture, self.kwargs)
+            self.opened = open_artifact(
+                self.stage, self.manifest, self.device, self.architecture, self.kwargs, self.insist
+            )
             if self.manifest["cases"]:
-                self.golden = Golden(load(self.stage / "golden.safetensors"), self.manifest)
+                self.golden = Golden(load(str(self.stage / "golden.safetensors")), self.manifest)
         except (ValueError, OSError) as problem:
             versions = _prove_environment(self.manifest)
             self.row("load", "error", str(problem), versions, "Look at the details of the load above.", since)

@@ -79,9 +79,21 @@ class Golden:
         return tuple(args), kwargs
 
     def eager(self, index: int) -> Flat:
-        """Eager's answer of a case."""
-        output, outputs = self.manifest["output"], self.part(index, "output")
+        """Eager's answer of a case; a case whose tree is not the usual one says so itself."""
+        outputs, case = self.part(index, "output"), self.manifest["cases"][index]
+        output = case.get("output") or self.manifest["output"]
         return Flat(output["structure"], [(path, outputs[path]) for path in output["paths"]])
+
+
+def leaf_name(path: str) -> str:
+    """A leaf's path as a plain name: "output.logits" → "logits", "output['past'][0]" → "past.0"."""
+    name = path.replace("['", ".").replace("']", "").replace("[", ".").replace("]", "")
+    return name.partition(".")[2] or name
+
+
+def plain_output(output: Any) -> dict[str, torch.Tensor]:
+    """The tensors of `output` by name, whatever classes hold them; constants are left out."""
+    return {leaf_name(path): leaf for path, leaf in flatten(output).leaves}
 
 
 def grow(tree: dict[str, Any], tensors: dict[str, torch.Tensor], device: str) -> Any:
@@ -122,18 +134,17 @@ def repeat_case(opened: Opened, golden: Golden, index: int, device: str) -> tupl
 
 
 def call_artifact(opened: Opened, manifest: dict[str, Any], args: Any, kwargs: Any) -> Flat:
-    """One call under no_grad; the answer taken apart, on the CPU, under the names that eager's answer has."""
-    assert opened.call is not None
-    with torch.no_grad():
-        flat = flatten(opened.call(*args, **kwargs))
-    flat = Flat(flat.structure, [(path, leaf.detach().cpu()) for path, leaf in flat.leaves], flat.opaque)
+    """One call under no_grad; the answer taken apart, on the CPU."""
     output = manifest["output"]
-    for other in output.get("alternatives") or ():
-        if set(flat.structure.split("\n")) == set(other["structure"].split("\n")):
-            leaves = dict(flat.leaves)
-            pairs = zip(output["paths"], other["paths"])  # noqa: B905 (written together)
-            return Flat(output["structure"], [(path, leaves[own]) for path, own in pairs])
-    return flat
+    with torch.no_grad():
+        answer = opened.call(*args, **kwargs) if opened.call is not None else None
+        flat = flatten(plain_output(answer) if output.get("named") else answer)
+    leaves = [(path, leaf.detach().cpu()) for path, leaf in flat.leaves]
+    if output.get("any_container") and len(leaves) == len(output["paths"]) and not flat.opaque:
+        # eager answers with a class of its own, which an artifact of another maker may give as a tuple
+        pairs = zip(output["paths"], leaves)  # noqa: B905 (compared above)
+        return Flat(output["structure"], [(path, leaf) for path, (_, leaf) in pairs])
+    return Flat(flat.structure, leaves, flat.opaque)
 
 
 def _cases_measure(golden: Golden, index: int, batch: int, answer: Flat) -> CaseResult:

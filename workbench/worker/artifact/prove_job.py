@@ -5,6 +5,7 @@ Adds only what a worker has beyond a bundle's own verify.py: progress, and the a
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from workbench.protocol.artifacts import Proof
@@ -16,14 +17,24 @@ from workbench.worker.job import Job
 def prove(request: Prove, job: Job) -> Proof:
     """Prove what is staged; every fault of the artifact ends in the `Proof`. Raises `Cancelled` only."""
     stage = Path(request.stage)
+    architecture = _snapshot(stage)
     return proving.prove(
         stage,
-        blocked=request.blocked or None,
+        blocked=_blocked(request, architecture),
         device=request.device or "cpu",
         threads=request.threads,
-        architecture=_snapshot(stage),
+        architecture=architecture,
+        insist=False,
         progress=lambda phase, done, total: job.progress(phase, done, total),
     )
+
+
+def _blocked(request: Prove, architecture: str) -> tuple[str, ...] | None:
+    """What must not be importable; a package that weights are built with is needed and cannot be blocked."""
+    place = architecture.rpartition(":")[0]
+    if place and not place.endswith(".py"):
+        return tuple(one for one in request.blocked if one != place.split(".")[0])
+    return request.blocked or None
 
 
 def _snapshot(stage: Path) -> str:
@@ -37,4 +48,7 @@ def _snapshot(stage: Path) -> str:
         return ""
     if built.get("file") and built.get("name"):
         return f"{built['file']}:{built['name']}"
-    return str(built.get("target") or "") if built.get("package") else ""
+    package = str(built.get("package") or "")
+    if not package or importlib.util.find_spec(package) is None:
+        return ""  # it is not installed here: hashes, keys and shapes are proven
+    return str(built.get("target") or "")

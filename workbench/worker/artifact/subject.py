@@ -40,8 +40,6 @@ class Subject:
     plain: bool
     """The output needs no wrapping."""
     training: bool = False
-    sources: tuple[str, ...] = ()
-    """Source files of the model: the first is its own, the others stand beside it."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -88,9 +86,7 @@ def argument_name(argument: Argument, place: int) -> str:
     return argument.name or f"arg{place}"
 
 
-def subject_of(
-    model: torch.nn.Module, example: Example, seed: int, training: bool = False, sources: tuple[str, ...] = ()
-) -> Subject:
+def subject_of(model: torch.nn.Module, example: Example, seed: int, training: bool = False) -> Subject:
     """Run the example once and look at the answer. Raises `WorkbenchError` ("forward", "export")."""
     batch = example.batch
     wanted = _export_batch(example)
@@ -104,7 +100,7 @@ def subject_of(
         args, kwargs = example.sample(seed)
         output = run_eager(model, args, kwargs)
     plain = is_plain(output)
-    subject = Subject(model, example, seed, args, kwargs, wanted, output, plain, training, sources)
+    subject = Subject(model, example, seed, args, kwargs, wanted, output, plain, training)
     if not flatten(output).leaves:
         message = f"The model answers with {type(output).__name__}, which holds no tensor: there is nothing to export."
         raise error("export", message, remedy="Return tensors, in tuples, lists, dicts or dataclasses.")

@@ -1,0 +1,74 @@
+"""Takes an artifact that somebody else made: a private copy of exactly the bytes that were trusted.
+
+Nothing of it is loaded here. What it serves is read from its own header where the format says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.worker.artifact.inspect_kind import kind_of
+from workbench.worker.artifact.inspect_pt2 import batch_range
+from workbench.worker.artifact.subject import Artifact
+
+KINDS = {"torchscript": "trace", "pt2": "export", "safetensors": "weights", "state_dict": "weights"}
+"""What `inspect` calls it → the kind of artifact that it is proven as."""
+
+_SUFFIXES = {".pt2": "export", ".ts": "trace", ".torchscript": "trace", ".pt": "trace", ".pth": "weights"}
+"""For files whose content says nothing, such as truncated ones: the proof then says that they do not load."""
+
+_CHUNK = 1 << 20
+
+
+def take(path: Path, sha256: str, stage: Path) -> Artifact:
+    """Copy `path` into `stage` while hashing it. Raises `WorkbenchError` ("artifact", "trust", "write")."""
+    name = _plain_name(path)
+    digest = _copy(path, stage / name)
+    if sha256 and digest != sha256:
+        message = f"{path} is no longer the file that was trusted: its sha256 is {digest[:16]}…, not {sha256[:16]}…."
+        raise error("trust", message, str(path), "Look at it again (workbench inspect), and decide again.")
+    found = kind_of(stage / name)
+    kind = KINDS.get(found) or (_SUFFIXES.get(path.suffix.lower()) if found == "unknown" else None)
+    if kind is None:
+        words = {"aoti": "an AOTInductor package", "onnx": "an ONNX model", "pickle": "a pickle"}.get(found, found)
+        message = f"{path.name} is {words}; what can be proven is TorchScript, .pt2 and a state_dict."
+        raise error("artifact", message, str(path), f"workbench inspect {path}")
+    return Artifact(name, batch_range=batch_range(stage / name) if kind == "export" else None, extra={"kind": kind})
+
+
+def _plain_name(path: Path) -> str:
+    """The file's own name, unless a bundle needs that name for itself."""
+    taken = {"golden.safetensors", "manifest.json", "verify.py", "report.md", "architecture.py"}
+    return f"artifact{path.suffix}" if path.name in taken else path.name
+
+
+def _copy(path: Path, target: Path) -> str:
+    digest = hashlib.sha256()
+    with _opened(path) as source:
+        try:
+            with open(target, "xb") as sink:
+                while chunk := source.read(_CHUNK):
+                    digest.update(chunk)
+                    sink.write(chunk)
+        except OSError as problem:
+            raise _full(target, problem) from problem
+    return digest.hexdigest()
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise error("artifact", f"{path} is no regular file.", str(path), "Name the artifact's file.")
+        return open(path, "rb")
+    except OSError as problem:
+        raise error("artifact", f"{path} cannot be read: {problem.strerror or problem}.", str(path)) from problem
+
+
+def _full(target: Path, problem: OSError) -> WorkbenchError:
+    message = f"Could not copy the artifact: {problem.strerror or problem}."
+    return error("write", message, str(target.parent), "Free some space there.")

@@ -1,0 +1,261 @@
+"""Makes golden data: inputs, eager's answers and float64 answers of every case, in `golden.safetensors`.
+
+Everything is computed by the eager model, which is left as it was. A model that does not repeat by itself is named
+not comparable; no artifact of it ever passes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.protocol.artifacts import Finding
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
+from workbench.worker.artifact.golden_inputs import argument_trees, case_inputs
+from workbench.worker.artifact.golden_plan import CASES, Case, plan
+from workbench.worker.artifact.prove_cases import plain_output
+from workbench.worker.artifact.subject import Subject, eager_accepts, run_eager
+from workbench.worker.artifact.trace import save_or_raise
+from workbench.worker.bench.failing import first_line
+from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.job import Cancelled, Job
+from workbench.worker.judge.checks_untouched import untouched_model
+from workbench.worker.judge.compare import compare, relative_error
+from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.noise import float64_twin, reference_outputs, unreal_reason
+from workbench.worker.judge.verdict import CaseError, judge, pool, verdict_eps
+from workbench.worker.tensorfile import save
+
+FILE = "golden.safetensors"
+
+
+@dataclass
+class GoldenPart:
+    """What golden data adds to the manifest."""
+
+    cases: list[dict[str, Any]]
+    inputs: list[dict[str, Any]]
+    output: dict[str, Any]
+    yardstick: Yardstick
+    batch: dict[str, Any]
+    not_comparable: str = ""
+    findings: list[Finding] = field(default_factory=list)
+
+
+def make_golden_data(
+    subject: Subject,
+    stage: Path,
+    job: Job,
+    batch_range: tuple[int, int | None] | None = None,
+    tolerance: float = 0.0,
+    foreign: bool = False,
+) -> GoldenPart:
+    """Write `stage/golden.safetensors` and say what is in it.
+
+    batch_range: sizes that the artifact serves by its own contract; None: whatever eager serves. tolerance: above 0
+    it is the yardstick. foreign: the artifact may give a class's tensors as a tuple.
+    Raises `WorkbenchError` ("forward", "export", "write") and `Cancelled`.
+    """
+    maker = _Maker(subject, job, tolerance, foreign)
+    with untouched_model(subject.model):
+        low, high, reason = _limits(subject, batch_range)
+        maker.run(_cases(subject, low, high))
+        not_comparable = maker.repeats()
+    part = maker.part()
+    part.not_comparable = not_comparable
+    free = high is None or high > low
+    part.batch = {"free": free, "minimum": low, "maximum": high, "reason": reason, "axes": _axes(subject)}
+    job.progress("writing the golden data")
+    save_or_raise(lambda path: save(path, maker.tensors, {"made by": "workbench"}), stage / FILE)
+    return part
+
+
+def _limits(subject: Subject, batch_range: tuple[int, int | None] | None) -> tuple[int, int | None, str]:
+    """(smallest, largest or None, why it is not free) number of rows that cases may have."""
+    batch = subject.batch
+    if not batch:
+        return 0, 0, "no input has a batch dimension"
+    declared = subject.example.batch_range
+    if batch_range is not None:
+        low, high = batch_range
+        if declared is not None:
+            low, high = max(low, declared[0]), declared[1] if high is None else min(high, declared[1])
+        if high is not None and high <= low:
+            return low, high, f"the artifact serves {high} rows only"
+        return max(low, 1), high, ""
+    if declared is not None:
+        return declared[0], declared[1], "" if declared[1] > declared[0] else "one size was declared"
+    refused = eager_accepts(subject, batch + 1)
+    if refused:
+        return batch, batch, f"eager refuses {batch + 1} rows: {refused}"
+    low = 1 if not eager_accepts(subject, 1) else min(2, batch)
+    return low, None, ""
+
+
+def _cases(subject: Subject, low: int, high: int | None) -> list[Case]:
+    """The plan, with the bytes that one case of this model takes."""
+    inputs = flatten((subject.args, subject.kwargs)).leaves
+    outputs = flatten(subject.output).leaves
+    total = sum(leaf.numel() * leaf.element_size() for _, leaf in inputs)
+    total += sum(leaf.numel() * (leaf.element_size() + 8 * leaf.is_floating_point()) for _, leaf in outputs)
+    rows = subject.batch or 0
+    given = any(argument.spec is None for argument in subject.example.arguments)
+    return plan(subject.seed, rows, low, high, total // rows if rows else 0, 0 if rows else total, given)
+
+
+def _axes(subject: Subject) -> dict[str, int]:
+    """Input tensor → its axis that counts rows."""
+    axes: dict[str, int] = {}
+    values = (*subject.args, *subject.kwargs.values())
+    for argument, name, value in zip(subject.example.arguments, subject.names, values):  # noqa: B905 (one each)
+        if argument.spec is not None:
+            axes.update([(name, axis) for axis in subject.example.batch_axes(argument.spec)[:1]])
+        else:
+            leaves = flatten(value, name).leaves
+            axes.update({path: 0 for path, leaf in leaves if leaf.dim() and leaf.shape[0] == subject.batch})
+    return axes
+
+
+class _Maker:
+    """Golden data in the making."""
+
+    def __init__(self, subject: Subject, job: Job, tolerance: float, foreign: bool) -> None:
+        self.subject, self.job, self.foreign = subject, job, foreign
+        self.tensors: dict[str, torch.Tensor] = {}
+        self._cases: list[tuple[Case, dict[str, Any], Flat]] = []
+        self._refused: dict[str, str] = {}
+        self._errors: dict[str, list[CaseError]] = {}
+        self._twin: torch.nn.Module | None = None
+        self._unreal = ""
+        self._tolerance = tolerance
+        try:
+            self._twin = float64_twin(subject.model)
+        except Exception as problem:  # noqa: BLE001 (copying runs the model's own code)
+            self._unreal = unreal_reason(problem)
+
+    def run(self, cases: list[Case]) -> None:
+        """Eager's and the float64 answer of every case that eager takes; raises its `WorkbenchError` for none."""
+        last: WorkbenchError | None = None
+        for number, case in enumerate(cases):
+            self.job.progress("making golden data", number, len(cases))
+            args, kwargs, entry = case_inputs(self.subject, case)
+            try:
+                eager = self._answer(*_copied(args, kwargs))
+            except WorkbenchError as problem:
+                last = problem
+                cause = problem.__cause__
+                what = f"batch {case.batch}" if case.batch else f"{case.kind} inputs at scale {case.scale:g}"
+                self._refused.setdefault(what, first_line(cause) if cause is not None else problem.failure.message)
+                continue
+            index = len(self._cases)
+            values = (*args, *kwargs.values())
+            for name, value in zip(self.subject.names, values):  # noqa: B905 (one name each)
+                for path, leaf in flatten(value, name).leaves:
+                    self.tensors[f"case.{index:02d}.input.{path}"] = leaf.detach().cpu().clone()
+            for path, leaf in eager.leaves:
+                self.tensors[f"case.{index:02d}.output.{path}"] = leaf
+            self._exact(index, args, kwargs, eager)
+            self._cases.append((case, entry, eager))
+        if not self._cases and last is not None:
+            raise last
+
+    def _answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flat:
+        output = run_eager(self.subject.model, args, kwargs)
+        flat = flatten(output if self.subject.plain else plain_output(output))
+        for path, leaf in flat.leaves:
+            if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_nested:
+                message = f"{path} is no ordinary tensor ({leaf.layout}): its values cannot be kept and compared."
+                raise error("export", message, path, "Return .to_dense() or .dequantize() of it.")
+        leaves = [(path, leaf.detach().cpu().resolve_conj().resolve_neg().clone()) for path, leaf in flat.leaves]
+        return Flat(flat.structure, leaves, flat.opaque)
+
+    def _exact(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], eager: Flat) -> None:
+        """The float64 answer of one case; one that is not real ends the float64 yardstick for all."""
+        if self._twin is None or self._unreal:
+            return
+        try:
+            flat, downcast = reference_outputs(self._twin, args, kwargs)
+        except (Cancelled, KeyboardInterrupt):
+            raise
+        except Exception as problem:  # noqa: BLE001 (the model's own code in a dtype it was not written for)
+            self._unreal = unreal_reason(problem)
+            return
+        if downcast:
+            self._unreal = f"the float64 run downcasts in {downcast}"
+            return
+        exact = dict(flat.leaves if self.subject.plain else _named(flat))
+        for path, leaf in eager.leaves:
+            twin = exact.get(path)
+            if not leaf.is_floating_point() or leaf.dtype == torch.float64:
+                continue
+            if twin is None or twin.shape != leaf.shape or twin.dtype != torch.float64:
+                self._unreal = f"the float64 run answers {path} differently"
+                return
+            twin = twin.detach().cpu()
+            self.tensors[f"case.{index:02d}.float64.{path}"] = twin.clone()
+            self._errors.setdefault(path, []).append(relative_error(leaf, twin, leaf))
+
+    def repeats(self) -> str:
+        """Why eager itself does not repeat: the first case again, after all others; empty when it does."""
+        self.job.progress("asking eager the same again")
+        case, _, first = self._cases[0]
+        for attempt in ("with the same inputs again", "with the same inputs twice in a row"):
+            args, kwargs, _ = case_inputs(self.subject, case)
+            try:
+                second = self._answer(args, kwargs)
+            except WorkbenchError as problem:
+                return f"eager raised when it was called {attempt}: {problem.failure.message}"
+            structure, diffs = compare(first, second)
+            bad = [diff for diff in diffs if judge(diff, Yardstick("tolerance")).mark in (BEYOND, INCOMPARABLE)]
+            if structure or bad:
+                words = structure or f"{bad[0].path} differs by {bad[0].max_abs:.3g}"
+                return f"eager {attempt} gives another answer ({words})"
+            first = second
+        return ""
+
+    def part(self) -> GoldenPart:
+        usual = self._cases[0][2]
+        structure, paths = usual.structure, [path for path, _ in usual.leaves]
+        entries = []
+        for case, entry, eager in self._cases:
+            described = {**dataclasses.asdict(case), **entry}
+            if eager.structure != structure:
+                described["output"] = {"structure": eager.structure, "paths": [path for path, _ in eager.leaves]}
+            entries.append(described)
+        dtypes = {path: str(leaf.dtype).removeprefix("torch.") for path, leaf in usual.leaves}
+        named = not self.subject.plain
+        output = {"structure": structure, "paths": paths, "dtypes": dtypes, "named": named}
+        output["any_container"] = named and self.foreign
+        findings = [
+            Finding("eager_refuses", f"eager itself refuses {what}: {why}") for what, why in self._refused.items()
+        ]
+        if len(entries) < CASES:
+            findings.append(Finding("few_cases", f"{len(entries)} cases only, where {CASES} are usual"))
+        return GoldenPart(entries, argument_trees(self.subject), output, self._yardstick(dtypes), {}, "", findings)
+
+    def _yardstick(self, dtypes: dict[str, str]) -> Yardstick:
+        if self._unreal:  # a part of the float64 answers would be no yardstick
+            self.tensors = {name: tensor for name, tensor in self.tensors.items() if ".float64." not in name}
+        if self._tolerance > 0:
+            return Yardstick("given", tolerance=self._tolerance, reason="--tolerance")
+        if self._unreal or not self._errors:
+            return Yardstick("tolerance", reason=self._unreal or "no output leaf is floating")
+        leaves = {path: pool(errors, verdict_eps(dtypes[path])) for path, errors in self._errors.items()}
+        return Yardstick("float64", leaves)
+
+
+def _named(flat: Flat) -> list[tuple[str, torch.Tensor]]:
+    """Leaves under the paths that the plain dict of them has."""
+    from workbench.worker.artifact.prove_cases import leaf_name
+
+    return flatten({leaf_name(path): leaf for path, leaf in flat.leaves}).leaves
+
+
+def _copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Inputs that the model may change in place."""
+    return map_tensors(args, torch.clone), map_tensors(kwargs, torch.clone)

@@ -1,0 +1,112 @@
+"""Which cases an artifact is proven on: seeds, batch sizes, scales, signs. Pure; no tensor is made here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CASES = 16
+"""At least so many where memory allows: the verdict pools over them."""
+
+FEWEST = 4
+"""Even for enormous inputs."""
+
+BUDGET = 64 << 20
+"""Bytes of golden data that a bundle may bring along."""
+
+SEED_OFFSET = 1000
+"""Cases have other seeds than the example that the artifact was exported with."""
+
+NORMAL, NEGATIVE, POSITIVE, ZEROS, GIVEN = "normal", "negative", "positive", "zeros", "given"
+
+_SHAPED = (
+    ("typical", 1.0, NORMAL),
+    (1, 1.0, NORMAL),
+    (2, 1.0, NORMAL),
+    (3, 1.0, NORMAL),
+    (5, 1.0, NORMAL),
+    (7, 1.0, NORMAL),
+    ("large", 1.0, NORMAL),
+    ("low", 1.0, NORMAL),
+    ("high", 1.0, NORMAL),
+    ("typical", 0.01, NORMAL),
+    ("typical", 10.0, NORMAL),
+    ("typical", 100.0, NORMAL),
+    ("typical", 1.0, NEGATIVE),
+    ("typical", 1.0, POSITIVE),
+    ("typical", 1.0, ZEROS),
+    (3, 10.0, NEGATIVE),
+    (2, 0.01, POSITIVE),
+    (1, 100.0, NORMAL),
+    ("typical", 1.0, NORMAL),
+)
+"""(batch, scale, kind): sizes that a contract breaks at, scales and signs that a baked branch hides behind."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input to make."""
+
+    seed: int
+    batch: int
+    """Rows; 0: the example's own sizes."""
+    scale: float
+    kind: str
+    extreme: str = ""
+    """"low" or "high": other dynamic dimensions are at that end of their range."""
+
+
+def plan(
+    seed: int, batch: int, low: int, high: int | None, row_bytes: int, case_bytes: int, given: bool = False
+) -> list[Case]:
+    """The cases for a batch that may be `low`..`high` (None: no limit) and typically is `batch`.
+
+    row_bytes: golden bytes of one row of a case; case_bytes: of one case whatever its batch. `given`: the example's
+    own values are a case too.
+    """
+    typical = min(max(batch, low), high) if high is not None else max(batch, low)
+    fitting = _largest_fitting(typical, low, row_bytes, case_bytes)
+    typical = min(typical, fitting)
+    large = max(17, 2 * typical + 1)
+    sizes = {
+        "typical": typical,
+        "large": min(large, fitting, high if high is not None else large),
+        "low": low or 1,
+        "high": min(high, fitting) if high is not None else typical,
+    }
+    cases: list[Case] = []
+    if given:
+        cases.append(Case(seed, batch, 1.0, GIVEN))
+    for wanted, scale, kind in _SHAPED:
+        rows = sizes[wanted] if isinstance(wanted, str) else wanted
+        rows = min(max(rows, low), high if high is not None else rows, fitting)
+        extreme = wanted if isinstance(wanted, str) and wanted in ("low", "high") else ""
+        cases.append(Case(seed + SEED_OFFSET + len(cases), rows if batch else 0, scale, kind, extreme))
+    return _bounded(cases, row_bytes, case_bytes)
+
+
+def _largest_fitting(typical: int, low: int, row_bytes: int, case_bytes: int) -> int:
+    """The most rows of a single case: one may take a quarter of the budget, but the smallest batch must go."""
+    if not row_bytes:
+        return 1 << 30
+    return max((BUDGET // 4 - case_bytes) // row_bytes, low, 1)
+
+
+def _bounded(cases: list[Case], row_bytes: int, case_bytes: int) -> list[Case]:
+    """Shrink batches, largest first, then drop cases from the end, until the golden data fits its budget."""
+
+    def cost(one: Case) -> int:
+        return case_bytes + row_bytes * max(one.batch, 1)
+
+    smallest = min((one.batch for one in cases if one.batch), default=0)
+    for limit in (16, 8, 4, 2):
+        if sum(map(cost, cases)) <= BUDGET:
+            return cases
+        rows = max(limit, smallest)
+        cases = [one if one.batch <= rows or one.kind == GIVEN else _with_batch(one, rows) for one in cases]
+    while len(cases) > FEWEST and sum(map(cost, cases)) > BUDGET:
+        cases.pop()
+    return cases
+
+
+def _with_batch(case: Case, batch: int) -> Case:
+    return Case(case.seed, batch, case.scale, case.kind, case.extreme)

@@ -1,0 +1,91 @@
+"""What a .pt2 says about its inputs, read from its JSON alone: names, dtypes, sizes, ranges. Nothing is loaded."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+JSON_LIMIT = 256 << 20
+"""Bytes of a program's JSON that are read, however small its archive says it is compressed."""
+
+ENDLESS = 2**62
+
+_DTYPES = {
+    1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
+    9: "complex32", 10: "complex64", 11: "complex128", 12: "bool", 13: "bfloat16",
+}  # fmt: skip
+"""torch/_export/serde/schema.py, `ScalarType`."""
+
+
+@dataclass(frozen=True)
+class ProgramInput:
+    """One input of an exported program."""
+
+    name: str
+    dtype: str
+    sizes: tuple[tuple[int, int | None], ...]
+    """(smallest, largest) of each dimension; equal where it is fixed, None for no limit."""
+
+    @property
+    def words(self) -> str:
+        """ "x float32[1..64, 10]"."""
+        sizes = (str(low) if low == high else f"{low}..{'' if high is None else high}" for low, high in self.sizes)
+        return f"{self.name} {self.dtype}[{', '.join(sizes)}]"
+
+
+def program_inputs(path: Path) -> list[ProgramInput]:
+    """Inputs of the exported program in `path`; empty where its JSON is not the known form."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = _program_text(archive)
+        program = json.loads(text) if text else {}
+        return _inputs(program)
+    except (zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError):
+        return []
+
+
+def batch_range(path: Path) -> tuple[int, int | None] | None:
+    """(smallest, largest) size of the first dimension that an input has; None where the file does not say."""
+    first = next((one.sizes[0] for one in program_inputs(path) if one.sizes), None)
+    return None if first is None else (max(first[0], 0), first[1])
+
+
+def _program_text(archive: zipfile.ZipFile) -> bytes:
+    for info in archive.infolist():
+        inside = info.filename.partition("/")[2] or info.filename
+        if (inside.startswith("models/") and inside.endswith(".json")) or inside == "serialized_exported_program.json":
+            if info.file_size > JSON_LIMIT:
+                return b""
+            with archive.open(info) as member:
+                return member.read(JSON_LIMIT)
+    return b""
+
+
+def _inputs(program: dict[str, Any]) -> list[ProgramInput]:
+    module = program["graph_module"]
+    values = module["graph"]["tensor_values"]
+    ranges = program.get("range_constraints") or {}
+    found = []
+    for spec in module["signature"]["input_specs"]:
+        argument = (spec.get("user_input") or {}).get("arg") or {}
+        name = (argument.get("as_tensor") or {}).get("name")
+        meta = values.get(name) if name else None
+        if meta is not None:
+            sizes = tuple(_size(one, ranges) for one in meta["sizes"])
+            found.append(ProgramInput(name, _DTYPES.get(meta.get("dtype"), "unknown"), sizes))
+    return found
+
+
+def _size(size: dict[str, Any], ranges: dict[str, Any]) -> tuple[int, int | None]:
+    if "as_int" in size:
+        return int(size["as_int"]), int(size["as_int"])
+    text = str(size["as_expr"]["expr_str"])
+    symbol = re.fullmatch(r"(?:Symbol\(')?(\w+)(?:'.*\))?", text)  # a bare name, or how sympy writes one
+    known = (ranges.get(symbol[1]) if symbol else None) or {}
+    low, high = known.get("min_val"), known.get("max_val")
+    open_end = high is None or int(high) >= ENDLESS
+    return int(low or 0), None if open_end else int(high)
