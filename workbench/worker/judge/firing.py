@@ -6,6 +6,7 @@ Owns when to look, to report and to stop. How a forward is timed is `pace.py`'s,
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ REPORT = 100_000_000
 """Nanoseconds between two reports of a growing row."""
 LEAK_REPORT = 1_000_000_000
 """Nanoseconds between two words about memory."""
-SHARE = 0.025
+SHARE = 0.01
 """Share of the elapsed time that looking at outputs may take."""
 CLOSING = 50_000_000
 """Nanoseconds of a forward up to which a cancelled repeat runs one more to look at its last output."""
@@ -101,7 +102,9 @@ class Firing:
         self.row = row
         del output
         self._per_run = row.saved_bytes + row.output_bytes + 1024
-        self._spent = time.perf_counter_ns() - self._began - row.times.first
+        # the first look warms up our own code as well: it is no part of the repeat's wall time
+        self._spent = 0
+        self._began = time.perf_counter_ns() - row.times.first
         self._remember(row, 1)
         row.growth = float(self._held() - before)
         row.seconds = row.times.first / 1e9
@@ -110,7 +113,7 @@ class Firing:
     def _rest(self, row: Row) -> None:
         expected, block = row.times.first, 1
         while not self._job.cancelled:
-            left = self._count - row.times.count if self._count else block
+            left = self._count - row.times.count if self._count else sys.maxsize
             if left <= 0:
                 return
             self._guard_memory(row)
@@ -168,9 +171,6 @@ class Firing:
         if row.times.count > 1:
             row.seconds = (now - self._began) / 1e9
             row.growth = leak.slope(self._points.points)
-        together = self._pace.together(round(row.times.typical))
-        if row.times.count > 16 and together > 1:
-            row.note(f"times are means of {together} forwards")
 
     def _remember(self, row: Row, forwards: int) -> None:
         self._forgotten += forwards
@@ -208,6 +208,9 @@ class Firing:
         if not row.running:
             return
         row.running = False
+        together = self._pace.together(round(row.times.typical))
+        if row.times.count > together > 1:
+            row.note(f"each time is the mean of about {together} forwards")
         self._measure(row, time.perf_counter_ns())
 
     def _explained(self, problem: Exception) -> WorkbenchError:

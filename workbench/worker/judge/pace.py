@@ -18,8 +18,8 @@ BLOCK = 20_000_000
 """Nanoseconds that a block should last: cancelling stays prompt, and what happens between blocks is 0.1 % of it."""
 SINGLE = 10_000
 """Nanoseconds of a forward below which several are timed together, for reading the clock costs 0.1 µs."""
-TOGETHER = 16
-"""How many then."""
+PIECE = 100_000
+"""Nanoseconds of work between two looks at the clock then."""
 DEVICE_PIECE = 2_000_000
 """Nanoseconds of work between two synchronisations of an accelerator."""
 
@@ -73,7 +73,7 @@ class Pace:
             return 1
         if self._synchronize is not None:
             return max(1, DEVICE_PIECE // max(1, expected))
-        return TOGETHER if expected < SINGLE else 1
+        return PIECE // max(1, expected) if expected < SINGLE else 1
 
     def _singly(self, count: int) -> None:
         clock, call, seed, keep, synchronize = (
@@ -111,9 +111,9 @@ class Pace:
 
     def _pieces(self, count: int, together: int) -> None:
         clock, call, keep, synchronize = time.perf_counter_ns, self._call, self._keep, self._synchronize
-        done = 0
-        while done < count:
-            size = min(together, count - done)
+        pieces, rest = divmod(count, together)
+        totals: list[int] = []
+        for size in (*repeat(together, pieces), *repeat(rest, bool(rest))):
             if synchronize is not None:
                 synchronize()
             start = clock()
@@ -125,8 +125,11 @@ class Pace:
                     keep(call())
             if synchronize is not None:
                 synchronize()
-            self._times.add_mean(clock() - start, size)
-            done += size
+            totals.append(clock() - start)
+            if size != together:
+                self._times.add_means([totals.pop()], size)
+        if totals:
+            self._times.add_means(totals, together)
 
 
 def _synchronizer(device: str) -> Callable[[], None] | None:

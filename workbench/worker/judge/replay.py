@@ -21,8 +21,8 @@ from workbench.worker.judge.memory import cuda_started
 BUFFER_BUDGET = 64 << 20
 """Bytes of all buffers together beyond which they are not recorded."""
 
-_BATCH_NORM = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
-_DROPOUT = (nn.modules.dropout._DropoutNd,)
+BATCH_NORM: tuple[type[nn.Module], ...] = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+DROPOUT = (nn.modules.dropout._DropoutNd,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +110,9 @@ class Parts:
         for path, module in self.modules:
             if not module.training:
                 continue
-            if isinstance(module, _DROPOUT) and module.p > 0:
+            if isinstance(module, DROPOUT) and module.p > 0:
                 found.append((path, "dropout"))
-            elif isinstance(module, _BATCH_NORM):
+            elif isinstance(module, BATCH_NORM):
                 found.append((path, "batch statistics"))
         return tuple(found)
 
