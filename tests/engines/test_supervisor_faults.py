@@ -131,7 +131,7 @@ async def test_what_is_printed_arrives_as_log_lines_and_harms_nothing(word: str,
     [
         ("foreign.py", ("protocol 99", "protocol 1")),
         ("broken.py", ("No module named 'torch'",)),
-        ("missing.py", ("exit", "can't open file")),
+        ("missing.py", ("could not start", "can't open file")),
     ],
 )
 async def test_a_worker_that_does_not_come_up(program: str, words: tuple[str, ...]):

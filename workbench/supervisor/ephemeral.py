@@ -11,11 +11,11 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from workbench.protocol.codec import CodecError, Envelope
 from workbench.protocol.failures import Failure, WorkbenchError, error
-from workbench.protocol.messages import Beat, Done, Progress
+from workbench.protocol.messages import Done, Progress
 from workbench.protocol.results import result_of
 
 from .bench import CommandMaker, Send
@@ -28,11 +28,9 @@ _DISPOSABLE = Patience(ask=0.3, interrupt=0.2, terminate=0.3)
 class Flow:
     """A request that the supervisor answers with workers of its own, one after the other."""
 
-    open: ClassVar[set[Flow]] = set()
-    """Flows that have a worker now."""
-
-    def __init__(self, command: CommandMaker, send: Send, job: int | None) -> None:
-        self._command, self._send, self._job = command, send, job
+    def __init__(self, command: CommandMaker, send: Send, job: int | None, working: set[Flow]) -> None:
+        """`working` holds the flows that have a worker now; each enters and leaves it by itself."""
+        self._command, self._send, self._job, self._working = command, send, job, working
         self._began = time.monotonic()
         self._worker: WorkerProcess | None = None
         self.role = ""
@@ -52,6 +50,11 @@ class Flow:
         if self._worker is not None:
             await self._worker.end()
 
+    def kill_now(self) -> None:
+        """SIGKILL for its worker's whole group, without waiting."""
+        if self._worker is not None:
+            self._worker.end_now()
+
     async def run(
         self, role: str, request: Any, *, python: str = "", isolated: bool = False, cwd: str | None = None,
         timeout: float = 0.0,
@@ -70,8 +73,6 @@ class Flow:
                     ended.set_result(body)
             elif isinstance(body, Progress):
                 self.progress(body.phase, body.done, body.total)
-            elif isinstance(body, Beat):
-                return
 
         worker = WorkerProcess(
             role, self._command(role, python, isolated), heard, lambda lines: self._send(lines, None, role), cwd
@@ -88,13 +89,15 @@ class Flow:
     @contextlib.asynccontextmanager
     async def _holding(self, worker: WorkerProcess) -> AsyncIterator[None]:
         self._worker, self.role = worker, worker.role
-        Flow.open.add(self)
+        self._working.add(self)
         try:
             yield
         finally:
-            Flow.open.discard(self)
-            await finish(worker.end(_DISPOSABLE))
-            self._worker, self.role = None, ""
+            try:
+                await finish(worker.end(_DISPOSABLE))
+            finally:
+                self._working.discard(self)
+                self._worker, self.role = None, ""
 
     async def _wait(self, worker: WorkerProcess, ended: asyncio.Future[Done], timeout: float) -> None:
         ends: set[asyncio.Future[Any]] = {ended, worker.gone}

@@ -97,7 +97,8 @@ async def provisional(stage: Path, made: Made) -> None:
 
 async def prove(request: Any, stage: Path, made: Made, flow: Flow) -> Proof:
     """The proof of what is in `stage`, by a clean worker; `request` is an `Export` or a `Verify`."""
-    blocked = tuple(made.manifest.get("blocked") or ()) or (blocked_by(request.recipe) if request.recipe else ())
+    known = made.manifest.get("blocked")
+    blocked = tuple(known) if known is not None else blocked_by(request.recipe)
     return await clean_proof(
         flow, Prove(str(stage), blocked, request.device, request.threads), request.python, request.timeout
     )

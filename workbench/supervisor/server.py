@@ -72,6 +72,7 @@ class Server:
         self._outbox = Outbox()
         self._ending = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], int | None] = {}
+        self._flows: set[Flow] = set()
         self._farewell: list[int | None] = []
         self.bench = Bench(command, self.send, self.clock, lambda: self._outbox.hertz)
 
@@ -103,6 +104,8 @@ class Server:
             self.send(LogLines("supervisor", ("something did not end in time and was left behind",)))
         finally:
             self.bench.close_now()
+            for flow in self._flows:
+                flow.kill_now()
             pump.cancel()
             await self._last_words(writer)
 
@@ -165,14 +168,14 @@ class Server:
     async def _flow(self, body: Any, job: int | None) -> Any:
         from .flows import run_flow  # not needed before the first worker is on its way
 
-        flow = Flow(self._command, self.send, job)
+        flow = Flow(self._command, self.send, job, self._flows)
         return await run_flow(body, flow)
 
     async def _kill(self, role: str) -> None:
         if role == ROLE:
             await self.bench.kill()
             return
-        for flow in [flow for flow in Flow.open if flow.role == role]:
+        for flow in [flow for flow in self._flows if flow.role == role]:
             await flow.kill()
 
     def _cancel(self, target: int) -> None:
