@@ -64,7 +64,7 @@ class Difference:
         lines = [f"missing     {name}" for name in self.missing]
         lines += [f"unexpected  {name}" for name in self.unexpected]
         lines += [
-            f"shape       {n} {shape_text(a)} in the file, {shape_text(b)} in the model" for n, a, b in self.shapes
+            f"shape       {n} {list(a)} in the file, {list(b)} in the model" for n, a, b in self.shapes
         ]
         more = [f"… and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
         return "\n".join(lines[:_SHOWN] + more)

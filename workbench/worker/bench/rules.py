@@ -123,7 +123,8 @@ _DTYPE_WORDS = "{at} computes in {t_weight} and was given {t_given}."
 RULES: tuple[Rule, ...] = (
     # memory and devices
     Rule("memory", r"tried to allocate (?P<bytes>[\d.]+ ?\w+)",
-         "there was not enough memory: {at} asked for {bytes} more.", "Use a smaller batch, a smaller dtype, or no_grad."),
+         "there was not enough memory: {at} asked for {bytes} more.",
+         "Use a smaller batch, a smaller dtype, or no_grad."),
     Rule("memory", r"^(MemoryError|OutOfMemoryError)",
          "there was not enough memory for {at}.", "Use a smaller batch, a smaller dtype, or no_grad."),
     Rule("device", r"not compiled with CUDA|no NVIDIA driver|No CUDA GPUs|CUDA driver version is insufficient",

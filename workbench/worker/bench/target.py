@@ -179,15 +179,15 @@ def module_classes(module: types.ModuleType) -> list[str]:
 def _no_name(target: str, directory: str) -> WorkbenchError:
     """Why a target without a name cannot be opened."""
     path = os.path.join(directory, target)
-    remedy = f"Write the name after a colon: {target}:Name"
+    remedy = f"Write {target}:Name"
     if os.path.isfile(os.path.join(path, "manifest.json")):
-        return error("model", f"{target} is a bundle, not an architecture.", target, f"workbench verify {target}")
+        return error("usage", f"{target} is a bundle, not an architecture.", target, f"workbench verify {target}")
     if target.endswith(_ARTIFACTS):
         message = f"{target} holds weights or an artifact, not an architecture to run."
-        return error("model", message, target, f"workbench inspect {target}, or open file.py:Name --weights {target}")
+        return error("usage", message, target, f"workbench inspect {target}, or open file.py:Name --weights {target}")
     if os.path.isdir(path):
-        return error("model", f"{target} is a directory.", target, "Name a file in it: path/file.py:Name")
-    return error("model", f"{target} does not say which class, factory or instance to take.", target, remedy)
+        return error("usage", f"{target} is a directory.", target, "Name a file in it: path/file.py:Name")
+    return error("usage", f"{target} does not say which class, factory or instance to take (file.py:Name).", target, remedy)
 
 
 def _new_modules(before: set[str], root: str) -> list[str]:

@@ -1,0 +1,170 @@
+"""Example inputs: drawn, given, resized, placed, inferred, and asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.unit import bench_models
+from workbench.protocol.failures import Failure, WorkbenchError
+from workbench.protocol.model import Recipe
+from workbench.worker import tensorfile
+from workbench.worker.bench.inputs import Example, example_from
+
+
+def example(model: nn.Module, *specs: str, file: str = "", seed: int = 0) -> Example:
+    return example_from(Recipe("x.py:Net", inputs=specs, inputs_file=file, seed=seed), model)
+
+
+def refused(model: nn.Module, *specs: str, file: str = "") -> Failure:
+    with pytest.raises(WorkbenchError) as caught:
+        example(model, *specs, file=file)
+    assert caught.value.failure.kind == "inputs"
+    return caught.value.failure
+
+
+def test_a_sample_is_the_same_for_the_same_seed_and_leaves_the_global_generator_alone() -> None:
+    made = example(bench_models.Net(), "x=float32[4,10]")
+    before = torch.get_rng_state()
+    (first,), _ = made.sample(3)
+    (again,), _ = made.sample(3)
+    (other,), _ = made.sample(4)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_values_keep_to_their_declared_ranges_at_any_scale() -> None:
+    model = nn.Identity()
+    (ints,), _ = example(model, "int64[1000]{3..7}").sample(0, scale=100)
+    (floats,), _ = example(model, "float32[1000]{-1..2}").sample(0, scale=100)
+    (normal,), _ = example(model, "float32[1000]").sample(0, scale=100)
+    (plain,), _ = example(model, "int64[1000]").sample(0)
+    (mask,), _ = example(model, "bool[50,6]").sample(0)
+    assert set(ints.tolist()) == {3, 4, 5, 6, 7}
+    assert floats.min() >= -1
+    assert floats.max() <= 2
+    assert 80 < normal.std() < 120
+    assert set(plain.tolist()) == {0, 1}
+    assert mask.any(1).all()
+    assert not mask.all(1).any()
+
+
+def test_the_batch_can_be_replaced_in_every_input_that_has_it() -> None:
+    model = bench_models.Opaque()
+    fixed = example(model, "left=float32[4,10]", "right=float32[4,1]")
+    assert fixed.batch == 4
+    assert [tuple(t.shape) for t in fixed.sample(0, batch=7)[0]] == [(7, 10), (7, 1)]
+    named = example(model, "left=float32[10,batch:1..64]", "right=float32[4,batch:1..64]")
+    assert (named.batch, named.batch_range) == (4, (1, 64))
+    assert [tuple(t.shape) for t in named.sample(0, batch=2)[0]] == [(10, 2), (4, 2)]
+
+
+def test_a_dimension_of_two_ranges_is_refused() -> None:
+    assert "batch" in refused(bench_models.Opaque(), "left=float32[batch:1..3]", "right=float32[batch:1..9]").message
+
+
+def test_placing_casts_floats_only() -> None:
+    made = example(bench_models.TwoInputs(), "ids=int64[2,3]{0..9}", "features=float32[2,3]")
+    made.place(torch.float16, torch.device("cpu"))
+    ids, features = made.sample(0)[0]
+    assert (ids.dtype, features.dtype) == (torch.int64, torch.float16)
+
+
+def test_arguments_are_put_in_forwards_order_and_by_name_where_they_must() -> None:
+    class Model(nn.Module):
+        def forward(self, a: torch.Tensor, b: int = 1, c: int = 2, *, d: int = 3) -> None: ...
+
+    args, kwargs = example(Model(), "d=float32[4]", "c=float32[3]", "a=float32[1]").sample(0)
+    assert [len(value) for value in args] == [1]
+    assert {name: len(value) for name, value in kwargs.items()} == {"d": 4, "c": 3}
+
+
+@pytest.mark.parametrize(
+    ("specs", "words"),
+    [
+        (("lft=float32[4]", "right=float32[4]"), "Did you mean 'left'"),
+        (("left=float32[4]",), "--input 'right=float32[4,…]'"),
+        (("float32[4]", "float32[4]", "float32[4]"), "3 inputs"),
+        (("left=float32[4]", "left=float32[4]"), "twice"),
+    ],
+)
+def test_inputs_that_do_not_fit_forward(specs: tuple[str, ...], words: str) -> None:
+    failure = refused(bench_models.Opaque(), *specs)
+    assert words in failure.message + failure.remedy
+
+
+def test_inputs_from_files(tmp_path: Path) -> None:
+    values = {"left": torch.arange(8.0).reshape(4, 2), "right": torch.ones(4, 2)}
+    tensorfile.save(str(tmp_path / "x.safetensors"), values)
+    torch.save({"left": [values["left"]], "right": values["right"]}, tmp_path / "x.pt")
+    made = example(bench_models.Opaque(), file=str(tmp_path / "x.safetensors"), seed=5)
+    assert torch.equal(made.sample(5)[0][0], values["left"])
+    assert torch.equal(made.sample(5, batch=6)[0][0], values["left"][[0, 1, 2, 3, 0, 1]])
+    assert not torch.equal(made.sample(6)[0][0], values["left"])
+    assert made.infos[0].spec == "left=float32[4,2]"
+    assert made.infos[0].origin == "from x.safetensors"
+    listed = example(bench_models.Opaque(), file=str(tmp_path / "x.pt"))
+    assert torch.equal(listed.sample(0)[0][0][0], values["left"])
+    (tmp_path / "broken.pt").write_bytes(b"PK\x03\x04broken")
+    assert "broken.pt" in refused(bench_models.Opaque(), file=str(tmp_path / "broken.pt")).message
+    assert "no file" in refused(bench_models.Opaque(), file=str(tmp_path / "none.pt")).message
+
+
+def test_a_given_tensor_keeps_its_vocabulary_when_it_is_varied() -> None:
+    def own() -> dict[str, torch.Tensor]:
+        return {"ids": torch.tensor([[3, 7, 9, 3]]), "features": torch.zeros(1, 3)}
+
+    made = example_from(Recipe("x.py:Net"), bench_models.TwoInputs(), own)
+    seen = {int(value) for seed in range(20) for value in made.sample(seed)[0][0].flatten()}
+    assert seen == {3, 7, 9}
+
+
+@pytest.mark.parametrize(
+    ("model", "specs", "origin"),
+    [
+        (bench_models.Net(), ["x=float32[4,10]"], "from fc1.weight [16,10]"),
+        (bench_models.Net().double(), ["x=float64[4,10]"], "from fc1.weight [16,10]"),
+        (bench_models.Tied(), ["ids=int64[2,16]{0..19}"], "from embed.weight [20,8]"),
+        (bench_models.Images(), ["image=float32[4,1,28,28]"], "from conv.weight [2,1,3,3]"),
+        (bench_models.Frozen(), ["x=float32[4,4]"], "from body.0.weight [4,4]"),
+        (bench_models.TwoInputs(), ["ids=int64[2,16]{0..49}", "features=float32[4,3]"], "from words.weight [50,4]"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), ["input=float32[4,12]"], "from 1.weight [2,12]"),
+        (nn.LSTM(6, 3), ["input=float32[16,4,6]"], "from weight_ih_l0 [12,6]"),
+    ],
+)
+def test_inputs_are_inferred_from_the_layers_that_take_them(model: nn.Module, specs: list[str], origin: str) -> None:
+    made = example(model)
+    assert [info.spec for info in made.infos] == specs
+    assert made.infos[0].origin == origin
+    args, kwargs = made.sample(0)
+    model.eval()(*args, **kwargs)
+
+
+def test_a_trial_changes_nothing_of_the_model() -> None:
+    model = bench_models.Images()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    generator = torch.get_rng_state()
+    example(model)
+    assert model.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_what_cannot_be_told_is_asked_for_by_name() -> None:
+    failure = refused(bench_models.Opaque())
+    assert "--input 'left=float32[4,…]' --input 'right=float32[4,…]'" in failure.remedy
+    assert "left" in failure.message
+
+
+def test_a_forward_without_arguments_takes_none() -> None:
+    class Constant(nn.Module):
+        def forward(self) -> torch.Tensor:
+            return torch.ones(2)
+
+    made = example(Constant())
+    assert made.sample(0) == ((), {})
+    assert made.batch == 0

@@ -1,0 +1,152 @@
+"""Our reader and writer of .safetensors, against the reference implementation and against liars."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from workbench.worker import tensorfile
+
+TENSORS = {
+    "f32": torch.randn(3, 4),
+    "f64": torch.randn(2).double(),
+    "f16": torch.randn(5).half(),
+    "bf16": torch.randn(5).bfloat16(),
+    "i64": torch.arange(7),
+    "u8": torch.arange(3, dtype=torch.uint8),
+    "flag": torch.tensor([True, False, True]),
+    "scalar": torch.tensor(2.5),
+    "empty": torch.zeros(0, 3),
+    "c64": torch.randn(2, dtype=torch.complex64),
+    "turned": torch.randn(3, 4).t(),
+    "wide": torch.ones(1, 3).expand(4, 3),
+}
+
+
+def write(path: Path, head: Any, data: bytes = b"", length: int | None = None) -> str:
+    text = head if isinstance(head, bytes) else json.dumps(head).encode()
+    path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
+    return str(path)
+
+
+def slot(dtype: str = "F32", shape: Any = (2,), begin: int = 0, end: int = 8) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(a[k].dtype == b[k].dtype and torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_reference_reads_what_we_write_and_we_read_what_it_writes(tmp_path: Path) -> None:
+    ours, theirs = str(tmp_path / "ours"), str(tmp_path / "theirs")
+    tensorfile.save(ours, TENSORS, {"made": "here"})
+    assert same(safetensors.torch.load_file(ours), TENSORS)
+    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in TENSORS.items()}, theirs)
+    assert same(tensorfile.load(theirs), TENSORS)
+    slots, metadata = tensorfile.header(ours)
+    assert metadata == {"made": "here"}
+    assert slots["f32"].dtype == "float32"
+    assert slots["f32"].shape == (3, 4)
+
+
+def test_the_digest_is_of_the_files_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    tensorfile.save(str(path), {"x": torch.randn(3_000_000)})
+    digest = hashlib.sha256()
+    tensorfile.load(str(path), digest=digest)
+    assert digest.hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_that_changes_afterwards_changes_nothing_here(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    tensorfile.save(str(path), {"x": torch.ones(1000)})
+    loaded = tensorfile.load(str(path))["x"]
+    with open(path, "r+b") as stream:
+        stream.truncate(10)
+    assert loaded.sum() == 1000
+    loaded.zero_()
+
+
+def test_tensors_can_be_written_to_in_place_each_on_its_own(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.safetensors")
+    tensorfile.save(path, {"a": torch.ones(4), "b": torch.ones(4), "odd": torch.tensor([True] * 3)})
+    loaded = tensorfile.load(path)
+    loaded["a"].zero_()
+    assert loaded["b"].sum() == 4
+    assert all(tensor.data_ptr() % tensor.element_size() == 0 for tensor in loaded.values())
+
+
+def test_misaligned_data_of_others_is_read_right(tmp_path: Path) -> None:
+    head = {"flag": slot("BOOL", [1], 0, 1), "x": slot("F32", [2], 1, 9)}
+    loaded = tensorfile.load(write(tmp_path / "x", head, b"\x01" + struct.pack("<2f", 1.5, -2)))
+    assert loaded["x"].tolist() == [1.5, -2]
+    assert loaded["x"].data_ptr() % 4 == 0
+
+
+@pytest.mark.parametrize(
+    ("head", "data", "words"),
+    [
+        (b"", b"", "no JSON"),
+        (b"[]", b"", "no JSON object"),
+        (b"\xff\xfe", b"", "no JSON"),
+        (b"[" * 50_000, b"", "no JSON"),
+        ({"x": slot()}, b"\0" * 7, "cut off"),
+        ({"x": slot()}, b"\0" * 9, "more behind"),
+        ({"x": slot(end=4)}, b"\0" * 4, "claims 4 bytes"),
+        ({"x": slot(shape=[10**9, 10**9])}, b"\0" * 8, "claims 8 bytes"),
+        ({"x": slot(shape=[-1, -2])}, b"\0" * 8, "impossible shape"),
+        ({"x": slot(shape=[True, 2])}, b"\0" * 8, "impossible shape"),
+        ({"x": slot(begin=8, end=0)}, b"\0" * 8, "impossible offsets"),
+        ({"x": slot(dtype="F33")}, b"\0" * 8, "not known"),
+        ({"x": {"dtype": "F32"}}, b"", "nothing usable"),
+        ({"x": 3}, b"", "nothing usable"),
+        ({"x": slot(), "y": slot()}, b"\0" * 8, "overlaps"),
+        ({"x": slot(begin=8, end=16)}, b"\0" * 16, "hole"),
+        (b'{"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"x":1}', b"", "'x' twice"),
+        ({"__metadata__": {"a": 1}}, b"", "metadata"),
+        ({"x": slot("BOOL", [1], 0, 1)}, b"\x02", "neither 0 nor 1"),
+    ],
+)
+def test_a_lying_header_is_refused_in_plain_words(tmp_path: Path, head: Any, data: bytes, words: str) -> None:
+    with pytest.raises(ValueError, match="(?s).") as caught:
+        tensorfile.load(write(tmp_path / "x", head, data))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [0, 7, 2**63, 2**64 - 1, 200_000_000])
+def test_a_lying_length_is_refused(tmp_path: Path, length: int) -> None:
+    with pytest.raises(ValueError, match="safetensors"):
+        tensorfile.load(write(tmp_path / "x", b"{}", b"", length))
+
+
+def test_every_truncation_is_refused(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    tensorfile.save(str(whole), {"x": torch.ones(3), "y": torch.zeros(2, 2)})
+    data = whole.read_bytes()
+    for size in range(len(data)):
+        (tmp_path / "cut").write_bytes(data[:size])
+        with pytest.raises(ValueError, match="."):
+            tensorfile.load(str(tmp_path / "cut"))
+
+
+def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ValueError, match="regular"):
+        tensorfile.load(str(tmp_path / "fifo"))
+
+
+@pytest.mark.parametrize(
+    "tensor", [torch.eye(2).to_sparse(), torch.empty(2, device="meta"), torch.randn(2, dtype=torch.complex128)]
+)
+def test_what_the_format_cannot_hold_is_refused_and_nothing_is_written(tmp_path: Path, tensor: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="'x'"):
+        tensorfile.save(str(tmp_path / "x"), {"x": tensor})
+    assert list(tmp_path.iterdir()) == []
