@@ -60,15 +60,26 @@ def _load(request: messages.Load, job: Job, state: State) -> Any:
     state.bench = bench
     if not request.keep_runs:
         state.runs = None
+    _settle_runs(state)
     return loaded
 
 
 def _set_modes(request: messages.SetModes, job: Job, state: State) -> Any:
-    return state.on_bench().set_modes(request, job)
+    now = state.on_bench().set_modes(request, job)
+    _settle_runs(state)
+    return now
 
 
 def _restore(request: messages.Restore, job: Job, state: State) -> Any:
-    return state.on_bench().restore(request, job)
+    loaded = state.on_bench().restore(request, job)
+    _settle_runs(state)
+    return loaded
+
+
+def _settle_runs(state: State) -> None:
+    """Outputs kept for the model or the switches before are let go of now, not at the next run."""
+    if state.runs is not None:
+        state.runs.settle()
 
 
 def _save_state(request: messages.SaveState, job: Job, state: State) -> Any:
