@@ -57,6 +57,8 @@ async def test_details_follow_the_cursor() -> None:
     async with hosted(pane, (100, 30)) as (host, pilot):
         pane.finish("export", export_result("export"))
         pane.finish("other.pt2", VerifyResult("other.pt2", "pt2", proof(), 3.0))
+        await pilot.pause()
+        assert host.has("≈ verify   proven 16 cases, 1.1× noise  other.pt2")
         await pilot.press("down", "down", "enter")
         await pilot.pause()
         assert pane.selected_kind == "export"

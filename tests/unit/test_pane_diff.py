@@ -73,7 +73,7 @@ async def test_pane_scrolls_jumps_and_stays_put() -> None:
         await pilot.pause()
         assert host.has("beyond the noise")
         assert pane.shown == (2, 1)
-        await pilot.press("n", "n")
+        await pilot.press("right_square_bracket", "right_square_bracket")
         await pilot.pause()
         assert "output['logits']" in host.picture()[1]
         calls = spy_on_refresh(pane)

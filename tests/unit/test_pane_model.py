@@ -26,13 +26,27 @@ async def test_keys_open_close_select_and_toggle() -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert not host.has("conv")
-        await pilot.press("right", "right", "t")
-        await pilot.pause()
+        await pilot.press("right", "right")
         assert pane.selected_path == "body.0"
-        toggles = [said for said in host.said if isinstance(said, ModelPane.ToggleModule)]
-        assert [(said.path, said.training) for said in toggles] == [("body.0", True)]
         await pilot.press("left", "left")
         assert pane.selected_path == "body"
+
+
+async def test_the_mouse_selects_opens_and_toggles() -> None:
+    pane = ModelPane()
+    async with hosted(pane, (60, 20)) as (host, pilot):
+        pane.show(model_info(), Modes(training=True, flips=("body",)))
+        await pilot.pause()
+        line = next(y for y, text in enumerate(host.picture()) if "body" in text)
+        await pilot.click(pane, offset=(12, line))
+        assert pane.selected_path == "body"
+        await pilot.click(pane, offset=(4, line))
+        await pilot.pause()
+        assert not host.has("conv")
+        await pilot.click(pane, offset=(54, line))
+        await pilot.pause()
+        toggles = [said for said in host.said if isinstance(said, ModelPane.ToggleModule)]
+        assert [(said.path, said.training) for said in toggles] == [("body", True)]
 
 
 async def test_a_reload_keeps_the_cursor_on_its_module() -> None:

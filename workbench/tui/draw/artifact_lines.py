@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workbench.protocol.artifacts import CheckRow, ExportResult, Proof, Speed, VerifyResult
+from workbench.protocol.artifacts import KINDS, CheckRow, ExportResult, Proof, Speed, VerifyResult
 from workbench.protocol.failures import Failure
 from workbench.protocol.messages import Progress
 from workbench.protocol.runs import SIGNS
@@ -41,33 +41,36 @@ class ArtifactRow:
         return self.verified.proof if self.verified is not None else None
 
 
-def artifact_line(row: ArtifactRow, seconds: float, width: int) -> Line:
+def artifact_line(row: ArtifactRow, seconds: float) -> Line:
     """One row; `seconds` is how long it has been running."""
+    known = row.kind in KINDS
+    name, path = fit(row.kind if known else "verify", NAME), "" if known else f"  {row.kind}"
+    return tuple(span for span in (*_state(row, name, seconds), (path, "dim")) if span[0])
+
+
+def _state(row: ArtifactRow, name: str, seconds: float) -> Line:
     if row.state == "running":
-        return _running(row, seconds)
+        progress = row.progress
+        phase = progress.phase if progress else "starting"
+        share = f"  {progress.done / progress.total:.0%}" if progress and progress.total > 0 else ""
+        return ((f"◌ {name}", "accent"), (numbers.clock(seconds), "strong"), (f"  {phase}", ""), (share, "dim"))
     if row.failure is not None:
         where = f"  {row.failure.where}" if row.failure.where else ""
-        return (("✗ ", "bad"), (fit(row.kind, NAME), "strong"), (row.failure.message, "bad"), (where, "dim"))
+        return (("✗ ", "bad"), (name, "strong"), (row.failure.message, "bad"), (where, "dim"))
     proof = row.proof
     if proof is None:
-        return (("  ", ""), (fit(row.kind, NAME), ""), ("not made yet", "dim"))
-    name = (fit(row.kind, NAME), "strong")
+        return ((f"  {name}", ""), ("not made yet", "dim"))
     if proof.verdict != "pass":
-        return (("✗ ", "bad"), name, (_reason(proof), "bad"))
-    sign, style = SIGNS.get(proof.mark, "?"), MARK_STYLES.get(proof.mark, "warn")
+        return (("✗ ", "bad"), (name, "strong"), (_reason(proof), "bad"))
+    style = MARK_STYLES.get(proof.mark, "warn")
     words = f"proven {proof.cases} cases"
     if proof.mark == "noise":
         words += f", {numbers.multiple(proof.noise_multiple)} noise"
-    speed = speed_words(row.result.made.speed) if row.result is not None and row.result.made.speed else ""
-    return ((f"{sign} ", style), name, (words, style), (f"  {speed}" if speed else "", ""), (_size(row), "dim"))
-
-
-def _running(row: ArtifactRow, seconds: float) -> Line:
-    progress = row.progress
-    phase = progress.phase if progress else "starting"
-    share = f"  {progress.done / progress.total:.0%}" if progress and progress.total > 0 else ""
-    return (("◌ ", "accent"), (fit(row.kind, NAME), "strong"), (numbers.clock(seconds), "strong"), (f"  {phase}", ""),
-            (share, "dim"))  # fmt: skip
+    made = row.result.made if row.result is not None else None
+    speed = f"  {speed_words(made.speed)}" if made is not None and made.speed is not None else ""
+    weight = f"  {numbers.size(made.bytes)}" if made is not None else ""
+    sign = SIGNS.get(proof.mark, "?")
+    return ((f"{sign} ", style), (name, "strong"), (words, style), (speed, ""), (weight, "dim"))
 
 
 def _reason(proof: Proof) -> str:
@@ -76,10 +79,6 @@ def _reason(proof: Proof) -> str:
         if check.status in ("fail", "error"):
             return f"{check.id}: {check.cause or check.evidence}"
     return f"verdict {proof.verdict}"
-
-
-def _size(row: ArtifactRow) -> str:
-    return f"  {numbers.size(row.result.made.bytes)}" if row.result is not None else ""
 
 
 def speed_words(speed: Speed) -> str:

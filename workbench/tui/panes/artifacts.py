@@ -115,7 +115,7 @@ class ArtifactsPane(LinePane):
         rows = self._listed()
         if index < len(rows):
             row = rows[index]
-            return artifact_line(row, monotonic() - self._began.get(row.kind, monotonic()), width)
+            return artifact_line(row, monotonic() - self._began.get(row.kind, monotonic()))
         if index == len(rows):
             return ((f"─ {self._chosen} " + "─" * max(0, width - len(self._chosen) - 3), "dim"),)
         return self._details_for(width)[index - len(rows) - 1]

@@ -16,8 +16,8 @@ class DiffPane(DocumentPane):
     """Shows one `Diff`; scrolls."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "next_leaf(1)", "Next output", show=False, tooltip="Go to the next output"),
-        Binding("p", "next_leaf(-1)", "Previous output", show=False, tooltip="Go to the output before"),
+        Binding("right_square_bracket", "next_leaf(1)", "Next output", show=False, tooltip="Go to the next output"),
+        Binding("left_square_bracket", "next_leaf(-1)", "Previous output", show=False, tooltip="Go to the one before"),
     ]
 
     BORDER_TITLE = "3 diff"

@@ -20,8 +20,8 @@ class LinePane(LineSurface, can_focus=True):
     """A framed widget of lines. Subclasses define `body_length` and `body_line`, and call `redraw`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("up", "move(-1)", "Up", show=False),
+        Binding("down", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("home", "home", "First line", show=False),
@@ -75,6 +75,10 @@ class LinePane(LineSurface, can_focus=True):
 
     def cursor_opened(self) -> None:
         """Called for a double click on the cursor's line."""
+
+    def cell_clicked(self, column: int) -> bool:
+        """Called for a click on the cursor's line, with the cell of its text; whether that was all it meant."""
+        return False
 
     @property
     def cursor(self) -> int:
@@ -157,7 +161,7 @@ class LinePane(LineSurface, can_focus=True):
         index = self._top + offset.y - len(self.head_lines(self.text_width))
         if self._top <= index < min(self._top + self.room(), self.body_length(self.text_width)):
             self.move_cursor(index)
-            if event.chain == 2:
+            if not self.cell_clicked(offset.x - 1) and event.chain == 2:
                 self.cursor_opened()
 
 

@@ -36,7 +36,6 @@ class ModelPane(LinePane):
         ),
         Binding("right", "expand", "Open", show=False, tooltip="Open the module, or go to its first child"),
         Binding("left", "collapse", "Close", show=False, tooltip="Close the module, or go to its parent"),
-        Binding("t", "toggle_module", "train/eval of module", id="model.toggle", tooltip="Toggle this module's mode"),
     ]
 
     BORDER_TITLE = "1 model"
@@ -52,7 +51,7 @@ class ModelPane(LinePane):
 
     @dataclass
     class ToggleModule(Message):
-        """The module, with all below it, should change its mode."""
+        """Its state was clicked: the module, with all below it, should change its mode."""
 
         path: str
         training: bool
@@ -162,6 +161,19 @@ class ModelPane(LinePane):
     def cursor_opened(self) -> None:
         self.action_toggle_open()
 
+    def cell_clicked(self, column: int) -> bool:
+        """A click on the sign opens or closes, a click on the state asks for the other mode."""
+        if self._info is None:
+            return False
+        sign = 2 * self._tree.depths[self._node]
+        if sign <= column <= sign + 1 and not self._tree.is_leaf(self._node):
+            self.action_toggle_open()
+            return True
+        if column >= self.text_width - STATE_WIDTH:
+            self.post_message(self.ToggleModule(self.selected_path, not self._flags[self._node]))
+            return True
+        return False
+
     def action_toggle_open(self) -> None:
         if len(self._tree):
             self._open(not self._tree.open[self._node])
@@ -176,10 +188,6 @@ class ModelPane(LinePane):
         above = self._tree.parents[self._node]
         if above >= 0:
             self.move_cursor(self._tree.reveal(above))
-
-    def action_toggle_module(self) -> None:
-        if len(self._tree):
-            self.post_message(self.ToggleModule(self.selected_path, not self._flags[self._node]))
 
     def _open(self, opened: bool) -> bool:
         changed = self._tree.set_open(self._cursor, opened)
