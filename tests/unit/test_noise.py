@@ -98,6 +98,16 @@ def test_only_leaves_that_float64_says_something_about() -> None:
     assert list(measured(made("Whole")).leaves) == ["output['logits']"]
 
 
+def test_a_scalar_has_its_usual_size() -> None:
+    class Scalar(check_models.Plain):
+        def act(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            return y.mean()
+
+    leaf = measured(Scalar()).leaves["output"]
+    assert 0.01 < leaf.scale < 1.0
+    assert measured(made("Plain")).leaves["output"].scale == 0.0
+
+
 def test_a_model_that_does_not_run_is_a_failure() -> None:
     with pytest.raises(WorkbenchError) as caught:
         measured(made("Raising"))

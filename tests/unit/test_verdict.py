@@ -45,6 +45,14 @@ def test_both_criteria_on_one_scale(rms: float, largest: float, mark: str, multi
     assert (judged.mark, judged.noise_multiple) == (mark, pytest.approx(multiple, rel=1e-2))
 
 
+def test_a_small_leaf_near_zero_is_seen_beside_its_usual_size() -> None:
+    near_zero = diff(1e-3, 1e-3, scale=1e-3, max_abs=1e-6)
+    plain = Yardstick("float64", {"output": LeafNoise(1e-5, 1e-5, EPS, 16)})
+    usual = Yardstick("float64", {"output": LeafNoise(1e-5, 1e-5, EPS, 16, scale=1.0)})
+    assert [judge(near_zero, one).mark for one in (plain, usual)] == [BEYOND, NOISE]
+    assert judge(diff(1e-3, 1e-3), usual).mark == BEYOND
+
+
 def test_eps_carries_outputs_that_eager_gets_exact() -> None:
     assert judge(diff(7.9 * EPS, 31.9 * EPS), float64(0.0, 0.0)).mark == NOISE
     assert judge(diff(8.1 * EPS, 1 * EPS), float64(0.0, 0.0)).mark == BEYOND

@@ -41,6 +41,9 @@ class LeafNoise:
     """Machine epsilon of the leaf's dtype."""
     cases: int
     """How many inputs were pooled."""
+    scale: float = 0.0
+    """RMS of the float64 outputs over all cases, for leaves of few elements, whose own RMS may be small by chance;
+    0 for larger ones, which are their own scale."""
 
 
 @dataclass(frozen=True)

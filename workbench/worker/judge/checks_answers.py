@@ -12,6 +12,7 @@ from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, LeafDiff
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
+from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_run import Subject, located, named, watching
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.digest import digest
@@ -157,11 +158,14 @@ def check_batch_rows(subject: Subject) -> CheckRow:
     seed = bench.recipe.seed
     other_size = batch - 1 if limits and batch == limits[1] else batch + 1
     args, kwargs = example.sample(seed, batch)
+    subject.forward()  # what does not run at all is an error, and no matter of batches
     try:
         whole = subject.answer(args, kwargs, seed=seed)
         other_args, other_kwargs = example.sample(seed, other_size)
         resized = subject.answer(other_args, other_kwargs, seed=seed)
-    except Exception as problem:  # noqa: BLE001 (the forward is the user's; another batch size is not what is asked here)
+    except Cancelled:
+        raise
+    except Exception as problem:  # noqa: BLE001 (the user's forward; another batch size is not what is asked here)
         reason = f"It does not run with batches of {batch} and {other_size}: {first_line(problem)}."
         return subject.skipped(reason, "Declare the range that it takes: --input 'x=float32[batch:2..8,10]'.")
     axes = _scaling_axes(whole, resized)
