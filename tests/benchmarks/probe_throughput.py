@@ -1,0 +1,55 @@
+"""What the engine costs a forward: its repeat against a bare loop of the same forwards, in turns."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+
+from workbench.protocol.messages import Fire, Load
+from workbench.protocol.model import ModeChange, Recipe
+
+from .child import ROOT, Child
+from .engine import Engine
+from .face import cores
+from .measure import Settings, in_turns, ratios, with_spread
+from .table import Row
+
+TURN = 1.5
+"""Seconds that one turn of the bare loop takes."""
+
+Case = tuple[str, str, str, tuple[int, ...]]
+"""Name, file and class, input, its shape."""
+
+CASES: tuple[Case, ...] = (
+    ("small net", "sample_models/story.py:Net", "x=float32[1,10]", (1, 10)),
+    ("conv net", "sample_models/cnn.py:Cnn", "x=float32[4,3,32,32]", (4, 3, 32, 32)),
+)
+
+
+def measure(settings: Settings) -> list[Row]:
+    spared = max(1, cores() - 1)
+    with Engine() as engine:
+        return [
+            row
+            for threads, goal in ((cores(), 0.95), (spared, 0.98))
+            for case in CASES
+            for row in compare(engine, settings, case, threads, goal)
+        ]
+
+
+def compare(engine: Engine, settings: Settings, case: Case, threads: int, goal: float) -> Sequence[Row]:
+    name, target, spec, shape = case
+    change = ModeChange(training=False, grad="no_grad", threads=threads)
+    engine.ask(Load(Recipe(target, inputs=(spec,), directory=str(ROOT)), change))
+    with Child("bare.py", str(ROOT / target), json.dumps([shape]), "no_grad", str(threads)) as bare:
+        bare.ask("loop 20")
+        forward = bare.ask("loop 200") / 200
+        count = max(20, int(TURN / forward))
+        engine.ask(Fire(count))
+        loop, fired = in_turns(lambda: bare.ask(f"loop {count}"), lambda: engine.timed(Fire(count)), settings.rounds)
+    held = ratios(loop, fired)
+    what = f"engine throughput over a bare loop, {name}, {threads} of {cores()} cores"
+    note = f"one forward {forward * 1e6:.0f} µs, {count} a turn, A B in turns; the engine's time ends with its Done"
+    value = statistics.median(held)
+    return [Row("throughput", what, f"≥ {goal}", with_spread(held, "{:.3f}"), value >= goal, note, held)]
