@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from workbench.client.state import OpenJob, State
 from workbench.protocol.messages import WorkerBusy
-from workbench.tui.draw import numbers
+from workbench.report import numbers
 
 PATIENCE = 0.5
 """Seconds a job may take before its clock is shown."""

@@ -86,12 +86,19 @@ class WorkbenchApp(App[None]):
         self.crash: Exception | None = None
         """What ended the app against its will."""
         self.desk = Desk(self, session)
-        self.main = MainScreen(self.desk)
+        self.main = self._screen()
         self.animation_level = "none"
         self.theme = THEMES[suited_theme(self.options.theme)]
         self._recipe, self._change = recipe, change
         self._guards = (ControlGuard(),)
         self._cancelled: set[int] = set()
+
+    def _screen(self) -> MainScreen:
+        if not self.options.demo:
+            return MainScreen(self.desk)
+        from workbench.tui.demo.story_screen import StoryScreen
+
+        return StoryScreen(self.desk)
 
     def get_default_screen(self) -> Screen[object]:
         return self.main  # type: ignore[return-value]
@@ -104,6 +111,8 @@ class WorkbenchApp(App[None]):
         await self.session.attach()
         if self.options.slow_link:
             self.desk.run(_slow_down)
+        if self.options.demo:
+            return  # its screen opens what the story wants
         if self._recipe is not None:
             self.desk.run(self._open_given)
         else:

@@ -38,6 +38,10 @@ class Desk:
         self.session = session
         self.firing = Firing(session, self.say)
         self.policy = YardstickPolicy()
+        self.failures: list[Failure] = []
+        """Every failure that was shown."""
+        self.export_folder = "bundles"
+        """Where exports are suggested to go."""
         self._diffed: tuple[int, ...] = ()
 
     @property
@@ -92,6 +96,7 @@ class Desk:
             return
         from workbench.tui.screens.error_card import ErrorCard
 
+        self.failures.append(failure)
         self.app.main.say(failure.message, "error")
         self.app.push_screen(ErrorCard(failure))
 

@@ -8,6 +8,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Static
 
 from workbench.protocol.model import ModeChange
@@ -68,9 +69,17 @@ class MainScreen(Screen[None]):
         yield self.status
         yield self.tabs
         yield self.board
+        yield from self.above_activity()
         yield self.activity
         yield KeyBar("keys", self.desk.app.options.unicode)
         yield Static("", markup=False, id="too-small")
+
+    def above_activity(self) -> list[Widget]:
+        """What stands between the panes and the activity line."""
+        return []
+
+    def story_changed(self) -> None:
+        """Something happened that a story may wait for."""
 
     def on_mount(self) -> None:
         self.set_focus(self.runs)
@@ -99,9 +108,8 @@ class MainScreen(Screen[None]):
     # what the desk asks of the screen
 
     def say(self, words: str, severity: str = "information") -> None:
-        """One line above the keys; what runs comes before it."""
-        self.painter.said = (words, severity)
-        self.wiring.touch("activity")
+        """One line above the keys, at once."""
+        self.painter.say(words, severity)
 
     def touch(self) -> None:
         """Look at everything again."""

@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from workbench.tui.main_screen import MainScreen
     from workbench.tui.wiring import Wiring
 
+SAY_SECONDS = 3.0
+"""How long words stay on the activity line before a job that runs takes it again."""
+
 
 class Painter:
     """What was painted last, so that only what changed is handed to a pane."""
 
     def __init__(self, screen: MainScreen, wiring: Wiring) -> None:
-        self.said = ("", "information")
-        """Last words for the activity line, and their severity."""
         self.badges: set[str] = set()
         """Panes with something new that nobody has looked at."""
         self.exporting = ""
         """Kind of the export that runs."""
         self._screen, self._wiring = screen, wiring
+        self._said, self._said_at = ("", "information"), float("-inf")
         self._info: ModelInfo | None = None
         self._leak: Leak | None = None
         self._recipe: Recipe | None = None
@@ -43,6 +45,11 @@ class Painter:
         if self._screen.board.shown != pane:
             self.badges.add(pane)
 
+    def say(self, words: str, severity: str) -> None:
+        """Words for the activity line; a job that runs gives them a moment, a dead worker does not."""
+        self._said, self._said_at = (words, severity), asyncio.get_running_loop().time()
+        self._activity()
+
     def seen(self, pane: str) -> None:
         """A pane is looked at."""
         self.badges.discard(pane)
@@ -52,6 +59,8 @@ class Painter:
         for part in ("model", "modes", "runs", "memory", "artifacts", "log", "status", "activity"):
             if part in parts:
                 getattr(self, f"_{part}")()
+        if "story" in parts:
+            self._screen.story_changed()
 
     def _model(self) -> None:
         state, wiring = self._state, self._wiring
@@ -85,8 +94,10 @@ class Painter:
 
     def _memory(self) -> None:
         pane, state = self._screen.memory, self._state
-        pane.set_running(any(job.name != "Start" for job in state.jobs.values()))
         samples, self._wiring.samples = self._wiring.samples, []
+        if samples:
+            pane.set_running(self._wiring.active or any(job.name != "Start" for job in state.jobs.values()))
+            self._wiring.active = False
         for one in samples:
             if isinstance(one, MemorySample):
                 pane.add_sample(one)
@@ -134,9 +145,9 @@ class Painter:
         now = asyncio.get_running_loop().time()
         job = activity.working(state, now, self._wiring.busy)
         dead = activity.dead_line(state)
-        if job is not None:
+        if job is not None and now - self._said_at >= SAY_SECONDS:
             bar.working(job.words, job.clock, job.share, job.hint)
-        elif dead:
+        elif dead and job is None:
             bar.say(dead, "error")
         else:
-            bar.say(*self.said)
+            bar.say(*self._said)

@@ -14,7 +14,7 @@ from workbench.client.state import State
 from workbench.protocol.artifacts import ExportResult, VerifyResult
 from workbench.protocol.codec import Envelope
 from workbench.protocol.memory import Leak, MemoryMark, MemorySample
-from workbench.protocol.messages import Done, Loaded, LogLines, ModesNow, Progress, WorkerBusy, WorkerDied, WorkerReady
+from workbench.protocol.messages import Done, LogLines, Progress, WorkerBusy, WorkerDied, WorkerReady
 from workbench.protocol.runs import RunRow
 
 PARTS = ("status", "model", "modes", "runs", "memory", "artifacts", "log", "activity", "story")
@@ -24,8 +24,6 @@ TOUCHED: dict[type, tuple[str, ...]] = {
     WorkerReady: PARTS,
     WorkerDied: PARTS,
     WorkerBusy: ("status", "activity"),
-    Loaded: PARTS,
-    ModesNow: ("status", "modes", "story"),
     RunRow: ("runs", "activity", "story"),
     MemorySample: ("memory", "status"),
     MemoryMark: ("memory",),
@@ -34,7 +32,7 @@ TOUCHED: dict[type, tuple[str, ...]] = {
     Progress: ("activity", "artifacts"),
     ExportResult: ("artifacts", "story"),
     VerifyResult: ("artifacts", "story"),
-    Done: ("status", "activity", "artifacts", "story"),
+    Done: PARTS,
 }
 """Parts that an event may change."""
 
@@ -54,6 +52,8 @@ class Wiring:
         """The same for the memory graph."""
         self.busy: WorkerBusy | None = None
         """The worker has not answered for a while."""
+        self.active = False
+        """Something ran since memory was painted last: a run may be over before a sample of it comes."""
         self.fresh = False
         """Another model is on the bench: its runs begin anew."""
         self._state, self._paint, self._seconds = state, paint, seconds
@@ -67,7 +67,8 @@ class Wiring:
         match body:
             case RunRow():
                 self.rows[body.run] = body
-            case Loaded(keep_runs=False):
+                self.active = True
+            case Done(result={"type": "Loaded", "body": {"keep_runs": False}}):
                 self.rows.clear()
                 self.fresh = True
             case LogLines():
@@ -78,9 +79,10 @@ class Wiring:
                 self.samples.append(body)
             case WorkerBusy(role="bench"):
                 self.busy = body
-            case Done() | WorkerDied() | Progress():
-                self.busy = None
-        self.touch(*TOUCHED.get(type(body), ()))
+        if isinstance(body, Done | WorkerDied | Progress):
+            self.busy = None
+        if type(body) in TOUCHED:
+            self.touch(*TOUCHED[type(body)])
 
     def touch(self, *parts: str) -> None:
         """Have these parts painted soon; without any, all of them."""

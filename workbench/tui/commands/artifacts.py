@@ -9,10 +9,10 @@ from workbench.protocol.artifacts import ExportResult, Fingerprint, Proof, Verif
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Export, Verify
 from workbench.protocol.model import Modes
+from workbench.report import numbers
 from workbench.tui.desk import Desk
-from workbench.tui.draw import numbers
 from workbench.tui.screens.ask import AskText, Confirm
-from workbench.tui.screens.text_card import TextCard
+from workbench.tui.screens.text_card import TextCard, Told
 
 _SIGNS = {"pass": "✓", "fail": "✗", "skip": "-", "error": "!"}
 
@@ -23,7 +23,7 @@ async def export(desk: Desk) -> None:
     info, recipe, modes = desk.state.info, desk.state.recipe, desk.state.modes or Modes()
     assert info is not None
     assert recipe is not None
-    chosen = await desk.ask(ExportScreen(info.name))
+    chosen = await desk.ask(ExportScreen(info.name, desk.export_folder))
     if chosen is None:
         return
     async with desk.firing.paused():  # the present parameters are written before the bench goes on
@@ -97,15 +97,17 @@ def show_proof(desk: Desk, result: ExportResult | VerifyResult) -> None:
     desk.show_card(TextCard(heading, _told(result.proof, result.path), copy=result.path, danger=not holds))
 
 
-def _told(proof: Proof, path: str) -> list[tuple[str, str]]:
+def _told(proof: Proof, path: str) -> list[tuple[str, str] | Told]:
     """A proof as paragraphs: each check with what was measured, and for those that failed why and what next."""
     worst = f"{proof.noise_multiple:.1f}× the noise" if proof.noise_multiple else "identical"
-    told = [("strong gap", f"{proof.cases} cases, {worst}, yardstick {proof.yardstick}, {proof.seconds:.0f} s")]
+    told: list[tuple[str, str] | Told] = []
+    told.append(("strong gap", f"{proof.cases} cases, {worst}, yardstick {proof.yardstick}, {proof.seconds:.0f} s"))
     for row in proof.checks:
         style = {"fail": "bad", "error": "bad", "skip": "dim"}.get(row.status, "")
-        told.append((style, f"{_SIGNS.get(row.status, '?')} {row.id:14}{row.evidence}"))
-        told += [("dim", f"{'':16}{line}") for line in (row.cause, row.remedy) if line and row.status != "pass"]
-    told += [("dim", f"· {finding.words} {finding.remedy}".rstrip()) for finding in proof.findings]
+        told.append(Told(style, f"{_SIGNS.get(row.status, '?')} {row.id:14}{row.evidence}", 16))
+        if row.status != "pass":
+            told += [Told("dim", f"{'':16}{line}", 16) for line in (row.cause, row.remedy) if line]
+    told += [Told("dim", f"· {finding.words} {finding.remedy}".rstrip(), 2) for finding in proof.findings]
     told.append(("gap dim", path))
     return told
 

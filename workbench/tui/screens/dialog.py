@@ -14,6 +14,12 @@ from textual.widgets import Input, Static
 Answer = TypeVar("Answer")
 
 
+WIDTH = 100
+"""Columns of a card where the terminal has them."""
+FRAME = 6
+"""Columns of a card's border, padding and scroll bar."""
+
+
 class Dialog(ModalScreen[Answer | None], Generic[Answer]):
     """A modal card. Subclasses yield their widgets from `content`; the answer is None when it is closed with esc."""
 

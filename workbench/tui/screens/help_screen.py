@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbench.client.state import State
 from workbench.tui.actions import ACTIONS, GROUPS
 
-from .text_card import TextCard
+from .text_card import TextCard, Told
 
 SIGNS = (
     ("=", "the same bits"),
@@ -17,7 +17,7 @@ SIGNS = (
 
 def help_card(state: State) -> TextCard:
     """The help screen, with a word beside every action that cannot be done now."""
-    paragraphs: list[tuple[str, str]] = []
+    paragraphs: list[tuple[str, str] | Told] = []
     for group in GROUPS:
         paragraphs.append(("strong gap", group))
         lines = []
@@ -26,7 +26,7 @@ def help_card(state: State) -> TextCard:
                 continue
             reason = action.when(state)
             lines.append(f"  {'  '.join(action.keys):8}{action.help}" + (f"  ({reason})" if reason else ""))
-        paragraphs.append(("", "\n".join(lines)))
+        paragraphs.append(Told("", "\n".join(lines), 10))
     paragraphs.append(("strong gap", "Signs"))
     paragraphs.append(("", "\n".join(f"  {sign:8}{meaning}" for sign, meaning in SIGNS)))
     moving = "  tab     Next pane.  Arrows move in it, enter opens.  The mouse works too.\n  ctrl+c  Cancels what runs."

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from .dialog import Dialog, words
+from .dialog import FRAME, WIDTH, Dialog, words
+
+
+class Told(NamedTuple):
+    """A paragraph: its style (classes of a dialog), its words, and how far its further lines are indented."""
+
+    style: str
+    text: str
+    indent: int = 0
 
 
 class TextCard(Dialog[bool]):
-    """Paragraphs as (class, words); `copy` is what `c` puts on the clipboard."""
+    """Paragraphs; `copy` is what `c` puts on the clipboard."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,q", "close", "close", show=False),
@@ -22,16 +31,18 @@ class TextCard(Dialog[bool]):
     ]
 
     def __init__(
-        self, heading: str, paragraphs: Sequence[tuple[str, str]], copy: str = "", danger: bool = False
+        self, heading: str, paragraphs: Sequence[tuple[str, str] | Told], copy: str = "", danger: bool = False
     ) -> None:
         super().__init__(classes="-danger" if danger else "")
         self.heading = heading
-        self._paragraphs, self._copy = paragraphs, copy
+        self._paragraphs, self._copy = [Told(*paragraph) for paragraph in paragraphs], copy
         self.hint = "c copies · esc closes" if copy else "esc closes"
 
     def content(self) -> ComposeResult:
-        for style, text in self._paragraphs:
-            yield words(text, style)
+        width = min(WIDTH, self.app.size.width * 96 // 100) - FRAME
+        for style, text, indent in self._paragraphs:
+            lines = [textwrap.fill(line, width, subsequent_indent=" " * indent) for line in text.split("\n")]
+            yield words("\n".join(lines) if indent else text, style)
 
     def action_copy(self) -> None:
         if self._copy:
