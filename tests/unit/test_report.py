@@ -9,7 +9,6 @@ import pytest
 
 from workbench.protocol.artifacts import CheckRow, Proof
 from workbench.protocol.failures import Failure
-from workbench.report import numbers
 from workbench.report.checks import junit, markdown
 from workbench.report.objects import check_verdict, failure_object, proof_object
 
@@ -70,31 +69,3 @@ def test_infinities_are_words_in_json() -> None:
     assert found["verdict"] == "fail"
     assert found["proof"]["noise_multiple"] == "Infinity"
     assert found["proof"]["seconds"] == "NaN"
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: numbers.size(0), "0 B"),
-        (lambda: numbers.size(1023), "1023 B"),
-        (lambda: numbers.size(44 * 2**20), "44.0 MB"),
-        (lambda: numbers.size(-3 * 2**20), "-3.0 MB"),
-        (lambda: numbers.size(1023.9 * 2**20), "1.0 GB"),
-        (lambda: numbers.count(11_700_000), "11.7 M"),
-        (lambda: numbers.count(940), "940"),
-        (lambda: numbers.count(999_999), "1.0 M"),
-        (lambda: numbers.duration(0.0123), "12.3 ms"),
-        (lambda: numbers.duration(0.0), "0 s"),
-        (lambda: numbers.duration(2.05e-5), "20.5 µs"),
-        (lambda: numbers.duration(0.99999), "1.0 s"),
-        (lambda: numbers.clock(41.9), "00:41"),
-        (lambda: numbers.clock(3723), "1:02:03"),
-        (lambda: numbers.value(0.0), "0"),
-        (lambda: numbers.value(float("inf")), "∞"),
-        (lambda: numbers.multiple(1.06), "1.1×"),
-        (lambda: numbers.share(3, 40), "3 of 40 (7.5 %)"),
-        (lambda: numbers.share(0, 0), "0 of 0"),
-    ],
-)
-def test_numbers_as_people_read_them(call: object, words: str) -> None:
-    assert call() == words  # type: ignore[operator]

@@ -12,7 +12,7 @@ from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Made, Pr
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, RunRow
-from workbench.report.numbers import count, duration, multiple, share, size, value
+from workbench.report.numbers import count, duration, measure, multiple, size
 
 _STYLES = {IDENTICAL: "green", NOISE: "cyan", BEYOND: "bold red"}
 _STATUS = {
@@ -80,7 +80,7 @@ def _against(row: RunRow) -> str:
         return ""
     words = f"{SIGNS[row.mark]} {row.mark}"
     if row.mark != IDENTICAL:
-        words += f" max|Δ| {value(row.max_abs)}"
+        words += f" max|Δ| {measure(row.max_abs)}"
     if row.count > 1:
         words += f" · {row.differing} of {row.compared} compared differ"
     return words
@@ -101,12 +101,12 @@ def show_diff(out: Console, diff: Diff) -> None:
         if leaf.mark == IDENTICAL:
             continue
         out.print(
-            f"  max|Δ| {value(leaf.max_abs)} · max rel {value(leaf.max_rel)} · {leaf.max_ulp} ULP · "
-            f"allclose {'yes' if leaf.allclose else 'no'} · {share(leaf.mismatched, leaf.elements)} differ"
+            f"  max|Δ| {measure(leaf.max_abs)} · max rel {measure(leaf.max_rel)} · {leaf.max_ulp} ULP · "
+            f"allclose {'yes' if leaf.allclose else 'no'} · {leaf.mismatched} of {leaf.elements} differ"
         )
         top1 = f" · top-1 agrees {100 * leaf.top1:.0f} %" if leaf.top1 >= 0 else ""
         noise = multiple(leaf.noise_multiple)
-        out.print(f"  {noise} the noise · cosine {leaf.cosine:.6f} · SNR {value(leaf.snr_db)} dB{top1}")
+        out.print(f"  {noise} the noise · cosine {leaf.cosine:.6f} · SNR {measure(leaf.snr_db)} dB{top1}")
         if leaf.mismatched:
             out.print(f"  worst {list(leaf.worst_index)}  {leaf.worst_a} → {leaf.worst_b}")
 
@@ -161,7 +161,7 @@ def show_proof(out: Console, proof: Proof, findings: Iterable[Finding] = ()) -> 
         out.print(f"{'note':8}{finding.id:15}{finding.words}", style="dim")
     for leaf in proof.worst:
         out.print(
-            f"{'':8}worst of {leaf.path}: {SIGNS.get(leaf.mark, '?')} max|Δ| {value(leaf.max_abs)}, "
+            f"{'':8}worst of {leaf.path}: {SIGNS.get(leaf.mark, '?')} max|Δ| {measure(leaf.max_abs)}, "
             f"{multiple(leaf.noise_multiple)} the noise, cosine {leaf.cosine:.6f}, {leaf.max_ulp} ULP"
         )
     sign = SIGNS.get(proof.mark, "?")

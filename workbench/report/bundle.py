@@ -8,7 +8,7 @@ from workbench.protocol.artifacts import Finding, Made, Proof, Speed
 from workbench.protocol.runs import SIGNS, LeafDiff
 from workbench.protocol.text import clean
 
-from .numbers import duration, multiple, size, value
+from .numbers import duration, measure, multiple, size
 
 _VERDICTS = {
     "pass": "proven",
@@ -73,8 +73,8 @@ def _leaf(leaf: LeafDiff) -> str:
         f"{text(leaf.path)} {text(leaf.dtype)}[{shape}]",
         SIGNS.get(leaf.mark, "?") + " " + text(leaf.mark) + reason,
         multiple(leaf.noise_multiple),
-        value(leaf.max_abs),
-        value(leaf.max_rel),
+        measure(leaf.max_abs),
+        measure(leaf.max_rel),
         str(leaf.max_ulp),
         f"{leaf.mismatched} of {leaf.elements}",
         f"[{index}]" if leaf.worst_index else "",

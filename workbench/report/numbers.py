@@ -1,73 +1,110 @@
-"""Numbers as people read them: bytes, counts, times, ratios. The same words on every face and in every report."""
+"""Numbers as short words, the same on both faces and in reports: bytes, counts, times, differences. Pure."""
 
 from __future__ import annotations
 
 import math
 
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_COUNT_UNITS = ("", " k", " M", " G", " T")
+
 
 def size(count: float) -> str:
-    """Bytes, 1024-based, three digits: `320 B`, `44.0 MB`, `1.2 GB`; a sign is kept."""
+    """Bytes with 1024-based units: "0", "320 B", "49.5 MB", "812 MB"; at most 7 cells (8 with a sign)."""
     if not math.isfinite(count):
         return "?"
-    sign, rest = ("-" if count < 0 else ""), abs(count)
-    if rest < 1024:
-        return f"{sign}{rest:.0f} B"
-    for unit in ("kB", "MB", "GB", "TB"):
-        rest /= 1024
-        if rest < 999.5 or unit == "TB":
-            break
-    return f"{sign}{rest:.1f} {unit}" if rest < 99.95 else f"{sign}{rest:.0f} {unit}"
+    sign, value, unit = ("-" if count < 0 else ""), abs(count), 0
+    while value >= 999.5 and unit < len(_BYTE_UNITS) - 1:
+        value /= 1024
+        unit += 1
+    if round(value, 1) == 0:
+        return "0"
+    digits = 1 if unit and round(value, 1) < 100 else 0
+    return f"{sign}{value:.{digits}f} {_BYTE_UNITS[unit]}"
+
+
+def growth(count: float) -> str:
+    """Bytes gained a run, always with a sign: "+49.5 MB", "-4.0 kB", "±0"; at most 8 cells."""
+    text = size(count)
+    if text in ("0", "?"):
+        return "±0" if text == "0" else text
+    return text if count < 0 else "+" + text
 
 
 def count(number: float) -> str:
-    """How many, three digits: `940`, `9.4 k`, `11.7 M`."""
-    if abs(number) < 1000:
-        return f"{number:.0f}"
-    for unit in ("k", "M", "G", "T"):
-        number /= 1000
-        if abs(number) < 999.5 or unit == "T":
-            break
-    return f"{number:.1f} {unit}" if abs(number) < 99.95 else f"{number:.0f} {unit}"
+    """How many, 1000-based: "12", "9.4 k", "148 k", "11.7 M"; at most 6 cells."""
+    value, unit = abs(number), 0
+    while value >= 999.5 and unit < len(_COUNT_UNITS) - 1:
+        value /= 1000
+        unit += 1
+    digits = 1 if unit and round(value, 1) < 100 else 0
+    return f"{'-' if number < 0 else ''}{value:.{digits}f}{_COUNT_UNITS[unit]}"
+
+
+def milliseconds(seconds: float) -> str:
+    """A time as a bare number of ms with three figures: "0.0212", "12.3", "1234"; at most 6 cells below 1000 s."""
+    value = seconds * 1e3
+    if not math.isfinite(value):
+        return "?"
+    if value >= 99.95:
+        return f"{value:.0f}"
+    if value >= 9.995:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.995 else f"{value:.4f}"
 
 
 def duration(seconds: float) -> str:
-    """A measured time, three digits: `12.3 ms`, `20.1 µs`, `3.4 s`."""
+    """A measured time: "20 µs", "12.3 ms", "3.4 s", "2 min 05 s"."""
     if not math.isfinite(seconds):
         return "?"
-    if seconds == 0:
-        return "0 s"
-    scales = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-    scale, unit = next((one for one in scales if abs(seconds) >= one[0] * 0.9995), scales[-1])
-    number = seconds / scale
-    return f"{number:.1f} {unit}" if abs(number) < 99.95 else f"{number:.0f} {unit}"
+    if seconds < 0.9995e-3:
+        return f"{seconds * 1e6:.{1 if seconds < 9.95e-6 else 0}f} µs"
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.{1 if seconds < 0.09995 else 0}f} ms"
+    if seconds < 119.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
 
 
 def clock(seconds: float) -> str:
-    """A running clock: `00:41`, `1:02:03`."""
-    whole = int(seconds)
-    if whole < 3600:
-        return f"{whole // 60:02d}:{whole % 60:02d}"
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    """Elapsed time: "00:41", "1:02:03"."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
 
 
-def value(number: float) -> str:
-    """A difference or an error: three significant digits, `0` only when it is zero."""
-    if number != number:
+def measure(value: float) -> str:
+    """A difference with two or three figures: "0", "0.491", "1.2e-07", "NaN"; at most 8 cells."""
+    if math.isnan(value):
         return "NaN"
-    if math.isinf(number):
-        return "∞" if number > 0 else "-∞"
-    return "0" if number == 0 else f"{number:.3g}"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    if value == 0:
+        return "0"
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
 
 
-def multiple(number: float) -> str:
-    """How many times: `1.1×`, `340×`, `2.1e+06×`."""
-    if not math.isfinite(number):
-        return "∞×"
-    if number < 99.95:
-        return f"{number:.1f}×"
-    return f"{number:.0f}×" if number < 1e5 else f"{number:.1e}×"
+def multiple(value: float) -> str:
+    """A factor: "0.3×", "12×", "4e+05×"."""
+    if not math.isfinite(value):
+        return "∞×" if value > 0 else "?"
+    if value < 9.95:
+        return f"{value:.1f}×"
+    return f"{value:.0f}×" if value < 99_999 else f"{value:.0e}×"
 
 
 def share(part: int, whole: int) -> str:
-    """`3 of 40 (7.5 %)`."""
-    return f"{part} of {whole}" + (f" ({100 * part / whole:.1f} %)" if whole else "")
+    """Part of a whole: "10/10" while that is short, then a percentage that is never rounded to 0 or to 100."""
+    if whole < 10_000:
+        return f"{part}/{whole}"
+    percent = 100 * part / whole
+    if part == 0 or part == whole:
+        return f"{percent:.0f} %"
+    if percent < 0.1:
+        return "<0.1 %"
+    return ">99.9 %" if percent > 99.9 else f"{percent:.1f} %"
+
+
+def shape(dtype: str, dimensions: tuple[int, ...]) -> str:
+    """ "float32[4,10]"."""
+    return f"{dtype}[{','.join(map(str, dimensions))}]"

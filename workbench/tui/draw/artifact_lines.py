@@ -8,7 +8,7 @@ from workbench.protocol.artifacts import KINDS, CheckRow, ExportResult, Proof, S
 from workbench.protocol.failures import Failure
 from workbench.protocol.messages import Progress
 from workbench.protocol.runs import SIGNS
-from workbench.tui.draw import numbers
+from workbench.report import numbers
 from workbench.tui.draw.spans import MARK_STYLES, Line, fit, packed, wrapped
 
 NAME = 9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE, SIGNS, Diff, Divergence, LeafDiff
-from workbench.tui.draw import numbers
+from workbench.report import numbers
 from workbench.tui.draw.bars import histogram
 from workbench.tui.draw.heat import heat_map
 from workbench.tui.draw.spans import MARK_STYLES, Line, packed, wrapped

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from workbench.tui.draw import numbers
+from workbench.report import numbers
 from workbench.tui.draw.spans import Line, Span
 
 SHADES = ("·", "░", "▒", "▓", "█")

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from workbench.protocol.model import Modes
 from workbench.protocol.runs import INCOMPARABLE, SIGNS, RunRow
-from workbench.tui.draw import numbers
+from workbench.report import numbers
 from workbench.tui.draw.spans import MARK_STYLES, Line, Span, fit
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.protocol.model import ModelInfo, Modes
-from workbench.tui.draw import numbers
+from workbench.report import numbers
 from workbench.tui.draw.spans import Line, Span, cells_of
 
 ENGINE = {

@@ -12,7 +12,8 @@ from itertools import islice
 
 from workbench.protocol.memory import Leak, MemoryMark, MemorySample
 from workbench.protocol.runs import RunRow
-from workbench.tui.draw import numbers, plot
+from workbench.report import numbers
+from workbench.tui.draw import plot
 from workbench.tui.draw.diff_lines import flow
 from workbench.tui.draw.spans import Line, Span, fit, text_of, wrapped
 from workbench.tui.panes.document_pane import DocumentPane

@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from workbench.protocol.model import ModelInfo, Modes
-from workbench.tui.draw import numbers
+from workbench.report import numbers
 from workbench.tui.draw.spans import Line, fit
 from workbench.tui.draw.tree import TreeIndex, training_flags
 from workbench.tui.panes.line_pane import LinePane

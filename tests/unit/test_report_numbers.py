@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from workbench.tui.draw import numbers
+from workbench.report import numbers
 
 
 @pytest.mark.parametrize(
