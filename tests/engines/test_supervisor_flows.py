@@ -158,6 +158,7 @@ async def test_bytes_that_nobody_trusted_are_not_loaded(tmp_path: Path):
         for path, kind in (("broken", "artifact"), ("absent", "artifact"), ("net.pt2", "usage")):
             failure = await face.ask(Verify(str(tmp_path / path), broken), seconds=2)
             assert failure.kind == kind, path
+            assert str(tmp_path / path) in failure.message
         failure = await face.ask(Verify(str(tmp_path), broken), seconds=2)
         assert "without a manifest.json" in failure.message
 

@@ -142,6 +142,7 @@ class Bench:
             await self._worker.end(patience)
 
     def close_now(self) -> None:
+        """SIGKILL for the worker's whole group, without waiting."""
         if self._worker is not None:
             self._worker.end_now()
 

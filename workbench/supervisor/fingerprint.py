@@ -78,6 +78,9 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
 
 def read_manifest_bytes(bundle: Path) -> bytes:
     """The bytes of a bundle's manifest. Raises `WorkbenchError("artifact")` when there is none."""
+    if not bundle.is_dir():
+        reason = "is no directory" if os.path.lexists(bundle) else "is not there"
+        raise error("artifact", f"{bundle} {reason}.", str(bundle), "Check the path.")
     if not (bundle / MANIFEST).exists():
         words = f"{bundle} is a directory without a {MANIFEST}, so it is no bundle."
         raise error("artifact", words, str(bundle), "Name a bundle that `workbench export` wrote, or a single file.")

@@ -39,6 +39,7 @@ class Liveness:
             self._speaks()
 
     def stop(self) -> None:
+        """Say nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -53,6 +53,7 @@ class Sampler:
         self._tick()
 
     def stop(self) -> None:
+        """The process is gone, or nobody wants to know."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
