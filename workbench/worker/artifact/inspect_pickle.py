@@ -6,60 +6,18 @@ allocate more than the data it was given.
 
 from __future__ import annotations
 
-import gc
 import struct
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
+
+from workbench.worker.artifact.inspect_records import BrokenPickle, Call, Global, Mapping, Persistent, TruncatedPickle
 
 SECONDS = 30.0
 """The longest that one pickle may take; 500,000 tensors take about ten."""
 
 _LOOK = 1 << 16
 """Opcodes between two looks at the clock."""
-
-
-class BrokenPickle(ValueError):
-    """The bytes are no whole pickle."""
-
-
-class TruncatedPickle(BrokenPickle):
-    """The bytes end before the pickle does."""
-
-
-class Global(NamedTuple):
-    """A name that loading would import."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-class Persistent(NamedTuple):
-    """A reference to something outside the pickle: torch's storages."""
-
-    id: Any
-
-
-@dataclass(eq=False, slots=True)
-class Call:
-    """What loading would make by calling `function`."""
-
-    function: Any
-    args: Any = ()
-    state: Any = None
-    pairs: Sequence[tuple[Any, Any]] = ()
-    items: Sequence[Any] = ()
-
-
-@dataclass(eq=False, slots=True)
-class Mapping:
-    """A dict; its keys need not be hashable here."""
-
-    pairs: Sequence[tuple[Any, Any]] = ()
 
 
 class Machine:
@@ -76,8 +34,6 @@ class Machine:
         """The root object, inert. Raises `BrokenPickle`."""
         deadline, look = time.monotonic() + SECONDS, _LOOK
         data, table = self.data, _TABLE
-        collecting = gc.isenabled()
-        gc.disable()  # nothing here is garbage, and looking for it takes longer than the reading
         try:
             while True:
                 code = data[self.at]
@@ -100,9 +56,6 @@ class Machine:
             if isinstance(problem, BrokenPickle):
                 raise
             raise BrokenPickle(f"the pickle is broken at byte {self.at}") from problem
-        finally:
-            if collecting:
-                gc.enable()
 
     # what handlers use
 

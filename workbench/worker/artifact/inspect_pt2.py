@@ -54,6 +54,24 @@ def batch_range(path: Path) -> tuple[int, int | None] | None:
     return None if first is None else (max(first[0], 0), first[1])
 
 
+def program_tensors(archive: zipfile.ZipFile) -> dict[str, tuple[str, str, tuple[int, ...]]]:
+    """Member of the archive → (name, dtype, shape) of the parameter or buffer in it; empty where nothing says so."""
+    found: dict[str, tuple[str, str, tuple[int, ...]]] = {}
+    for info in archive.infolist():
+        if info.filename.endswith("_weights_config.json") and info.file_size <= JSON_LIMIT:
+            folder = info.filename.rpartition("/")[0]
+            try:
+                entries = json.loads(archive.read(info))["config"]
+                for name, entry in entries.items():
+                    meta = entry["tensor_meta"]
+                    shape = tuple(int(size["as_int"]) for size in meta["sizes"])
+                    place = f"{folder}/{entry['path_name']}"
+                    found[place] = str(name), _DTYPES.get(meta["dtype"], "unknown"), shape
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                return {}
+    return found
+
+
 def _program_text(archive: zipfile.ZipFile) -> bytes:
     for info in archive.infolist():
         inside = info.filename.partition("/")[2] or info.filename
@@ -72,8 +90,8 @@ def _inputs(program: dict[str, Any]) -> list[ProgramInput]:
     found = []
     for spec in module["signature"]["input_specs"]:
         argument = (spec.get("user_input") or {}).get("arg") or {}
-        name = (argument.get("as_tensor") or {}).get("name")
-        meta = values.get(name) if name else None
+        name = str((argument.get("as_tensor") or {}).get("name") or "")
+        meta = values.get(name)
         if meta is not None:
             sizes = tuple(_size(one, ranges) for one in meta["sizes"])
             found.append(ProgramInput(name, _DTYPES.get(meta.get("dtype"), "unknown"), sizes))
@@ -86,6 +104,5 @@ def _size(size: dict[str, Any], ranges: dict[str, Any]) -> tuple[int, int | None
     text = str(size["as_expr"]["expr_str"])
     symbol = re.fullmatch(r"(?:Symbol\(')?(\w+)(?:'.*\))?", text)  # a bare name, or how sympy writes one
     known = (ranges.get(symbol[1]) if symbol else None) or {}
-    low, high = known.get("min_val"), known.get("max_val")
-    open_end = high is None or int(high) >= ENDLESS
-    return int(low or 0), None if open_end else int(high)
+    low, high = int(known.get("min_val") or 0), known.get("max_val")
+    return low, None if high is None or int(high) >= ENDLESS else int(high)

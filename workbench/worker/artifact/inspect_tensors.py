@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.protocol.artifacts import InspectedTensor
-from workbench.worker.artifact.inspect_pickle import BrokenPickle, Call, Global, Mapping, Persistent
+from workbench.worker.artifact.inspect_records import BrokenPickle, Call, Global, Mapping, Persistent
 
 DEPTH = 100
 """Nesting beyond this is left alone: objects may refer to themselves."""
@@ -39,6 +39,8 @@ class Tensors:
     """The tensors of one pickle."""
 
     found: list[InspectedTensor] = field(default_factory=list)
+    stored: dict[str, int] = field(default_factory=dict)
+    """Bytes of each storage that is used, by key."""
     expanded: list[str] = field(default_factory=list)
     """Names of those that claim more elements than are stored, by strides of 0."""
     types: dict[str, None] = field(default_factory=dict)
@@ -155,6 +157,7 @@ def _read(path: str, call: Call, sizes: Dict[str, int] | None, result: Tensors) 
         raise BrokenPickle(f"{path} has an impossible layout")
     if stored < 0:
         raise BrokenPickle(f"{path}: its storage {key} is not in the file")
+    result.stored[key] = stored
     if (last + 1) * width > stored:
         raise BrokenPickle(f"{path} {list(shape)} reaches to byte {(last + 1) * width}, and its storage has {stored}")
     if count * width > stored:

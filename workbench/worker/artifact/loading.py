@@ -43,7 +43,7 @@ def open_program(path: Path, kind: str, device: str) -> Opened:
     """
     try:
         if kind == "trace":
-            module = torch.jit.load(str(path), map_location=device)
+            module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
             return Opened(module, module, words="torch.jit.load")
         program = torch.export.load(str(path))
         if torch.device(device).type != "cpu":

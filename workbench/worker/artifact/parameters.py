@@ -89,7 +89,7 @@ def _parameters_moments(tensor: torch.Tensor) -> tuple[float, float]:
         return 0.0, 0.0
     values = tensor.reshape(-1)
     total = squares = 0.0
-    for chunk in values.split(1 << 20):  # one small float64 copy at a time
+    for chunk in torch.split(values, 1 << 20):  # one small float64 copy at a time
         wide = chunk.double()
         total += float(wide.sum())
         squares += float(wide.square().sum())

@@ -69,7 +69,8 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
     groups: dict[int, list[CaseResult]] = {}
     for one in results:
         groups.setdefault(one.batch, []).append(one)
-    wrong = []
+    wrong: list[str] = []
+    beyond: list[int] = []
     for size, cases in sorted(groups.items()):
         raised = next((one for one in cases if one.raised), None)
         shaped = next((one for one in cases if one.structure), None)
@@ -77,8 +78,10 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
             wrong.append(f"batch {size}: {raised.raised}")
         elif shaped is not None:
             wrong.append(f"batch {size}: {shaped.structure}")
-        elif _rows_alone_bad(cases, leaves, yardstick):
-            wrong.append(f"batch {size}: values differ")
+        elif _rows_all_bad(cases, leaves, yardstick):
+            beyond.append(size)
+    if len(beyond) < len(groups):  # where every size is beyond, size is not what is wrong
+        wrong += [f"batch {size}: values differ" for size in beyond]
     sizes = ", ".join(str(size) for size in sorted(groups))
     if wrong:
         cause = "a size of the contract that the artifact does not serve as eager does"
@@ -103,11 +106,11 @@ def repeat_row(words: str, diffs: tuple[LeafDiff, ...], yardstick: Yardstick) ->
     return CheckRow("repeat", "pass", "= identical bits twice" if same else "≈ twice within the noise")
 
 
-def _rows_alone_bad(cases: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick) -> bool:
-    """Whether the cases of one size are beyond, on a leaf that is beyond over all sizes (one size pools too few)."""
+def _rows_all_bad(cases: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick) -> bool:
+    """Whether each case of one size is beyond, on a leaf that is beyond over all sizes (one size pools too few)."""
     beyond = {leaf.path for leaf in leaves if leaf.mark in _ROWS_BAD}
-    marks = [judge(diff, yardstick).mark for one in cases for diff in one.leaves if diff.path in beyond]
-    return any(mark in _ROWS_BAD for mark in marks)
+    bad = [any(judge(diff, yardstick).mark in _ROWS_BAD for diff in one.leaves if diff.path in beyond) for one in cases]
+    return bool(beyond) and all(bad)
 
 
 def _rows_words(leaf: LeafVerdict, yardstick: Yardstick) -> str:

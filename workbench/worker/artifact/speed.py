@@ -81,7 +81,7 @@ def _block(call: Call, count: int) -> float:
     started = time.perf_counter()
     for _ in range(count):
         call()
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
     return (time.perf_counter() - started) / count
 

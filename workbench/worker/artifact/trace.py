@@ -42,7 +42,9 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
         warnings.simplefilter("always")
         try:
             with torch.no_grad():
-                traced = torch.jit.trace(copied, arguments, check_trace=False, strict=False)
+                traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                    copied, arguments, check_trace=False, strict=False
+                )
         except Exception as problem:
             raise _untraceable(problem) from problem
     del copied
@@ -57,7 +59,7 @@ def baked(caught: list[warnings.WarningMessage]) -> list[Finding]:
     """A finding for each place that a TracerWarning names: "branch at model.py:41 was baked: if x.sum() > 0:"."""
     found: dict[str, Finding] = {}
     for one in caught:
-        if not issubclass(one.category, torch.jit.TracerWarning):
+        if one.category.__name__ != "TracerWarning":
             continue
         text = str(one.message)
         place = f"{os.path.basename(one.filename)}:{one.lineno}"

@@ -1,0 +1,186 @@
+"""Looks into a file without running any of its code, without importing torch, without reading a tensor's values.
+
+Owns the entry, what counts as readable, the digest, and the bundle directory. Formats are read by `inspect_*`.
+Whatever a file claims, the answer comes within bounds, or as a `WorkbenchError("artifact")` in plain words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from workbench.protocol.artifacts import InspectedTensor, Inspection
+from workbench.protocol.failures import error
+from workbench.protocol.messages import Inspect
+from workbench.worker.artifact.inspect_archive import (
+    Content,
+    read_archive,
+    read_legacy,
+    read_pickle,
+    read_torch_archive,
+)
+from workbench.worker.artifact.inspect_kind import kind_of, manifest_of
+from workbench.worker.artifact.inspect_pt2 import program_inputs
+from workbench.worker.job import Job
+from workbench.worker.tensorfile import header
+
+LISTED = 20_000
+"""Tensors that are listed; `tensor_count` has the number."""
+
+MEMBERS_LISTED = 2_000
+"""Files of an archive or directory that are listed."""
+
+HASH_LIMIT = 4 << 30
+"""Bytes up to which a digest is computed: a larger file opens in the time of its header."""
+
+DATA, PYTHON, NATIVE = "DATA", "CODE (Python)", "CODE (native)"
+
+_CHUNK = 1 << 20
+
+
+def inspect(request: Inspect, job: Job) -> Inspection:
+    """What `request.path` holds. Raises `WorkbenchError("artifact")` for what cannot be read, or lies."""
+    path = Path(request.path)
+    job.progress("looking into the file")
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as problem:
+        reason = "There is no file" if isinstance(problem, FileNotFoundError) else f"{problem.strerror}:"
+        raise error("artifact", f"{reason} {path}.", str(path), "Check the path.") from problem
+    if stat.S_ISDIR(mode):
+        return _directory(path, job)
+    if not stat.S_ISREG(mode):
+        what = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}.get(stat.S_IFMT(mode), "a device")
+        raise error("artifact", f"{path} is {what}, no regular file.", str(path), "Name a file.")
+    collecting = gc.isenabled()
+    gc.disable()  # a million inert records are no garbage, and looking for it takes longer than reading them
+    try:
+        content = _content(path)
+        size = path.stat().st_size
+        digest = _sha256(path, size, job) if size <= HASH_LIMIT else ""
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise error("artifact", f"{path} cannot be read: {reason}.", str(path), "Look at its permissions.") from problem
+    except ValueError as problem:
+        message = f"{path.name} is broken: {problem}."
+        raise error("artifact", message, str(path), "Get the file again from where it was made.") from problem
+    finally:
+        if collecting:
+            gc.enable()
+    if not digest:
+        content.words.append(f"no digest: the file is larger than {HASH_LIMIT >> 30} GB")
+    return _inspection(path, content, size, digest)
+
+
+def _content(path: Path) -> Content:
+    """Raises OSError, or ValueError in plain words."""
+    kind = kind_of(path)
+    if kind == "safetensors":
+        return _safetensors(path)
+    if kind in ("state_dict", "torchscript", "aoti", "pt2"):
+        return read_torch_archive(path, kind)
+    if kind == "archive":
+        return read_archive(path)
+    if kind == "legacy":
+        return read_legacy(path)
+    if kind == "pickle":
+        return read_pickle(path)
+    if kind == "python":
+        words = "Python source: loading it runs it. Open it with workbench FILE.py:Name."
+        return Content("python", PYTHON, words=[words])
+    if kind == "onnx":
+        return Content("onnx", DATA, words=["an ONNX model; it takes onnxruntime to run."])
+    if kind == "native":
+        return Content("unknown", NATIVE, words=["a native library or program; loading it runs it."])
+    return Content("unknown", DATA, words=[_unknown(path)])
+
+
+def _unknown(path: Path) -> str:
+    """What to say of a file that is nothing known. Raises ValueError for one that is cut off."""
+    with open(path, "rb") as stream:
+        head = stream.read(8)
+    if not head:
+        raise ValueError("it is empty")
+    if head.startswith(b"PK\x03\x04"):
+        raise ValueError("it is a zip archive that is cut off: its directory, at the end, is missing")
+    return "nothing this knows: no torch file, no safetensors, no ONNX, no Python."
+
+
+def _safetensors(path: Path) -> Content:
+    slots, metadata = header(str(path))
+    tensors = [InspectedTensor(name, slot.dtype, slot.shape, slot.bytes) for name, slot in slots.items()]
+    words = ["safetensors: tensors and nothing else; it opens straight."]
+    return Content("safetensors", DATA, tensors, metadata=dict(metadata), words=words)
+
+
+def _directory(path: Path, job: Job) -> Inspection:
+    """A bundle, by its manifest. Raises `WorkbenchError("artifact")` for any other directory."""
+    manifest = manifest_of(path)
+    if manifest is None:
+        message = f"{path} is a directory without a manifest: no bundle."
+        raise error("artifact", message, str(path), "Name a file, or a directory that `workbench export` wrote.")
+    members = sorted(str(one.relative_to(path)) for one in path.rglob("*") if one.is_file() and not one.is_symlink())
+    size = sum((path / name).stat().st_size for name in members)
+    artifact = manifest.get("artifact")
+    name = str(artifact.get("file") or "") if isinstance(artifact, dict) else ""
+    content = Content("bundle", NATIVE)
+    if name in members:
+        try:
+            inner = _content(path / name)
+        except (ValueError, OSError) as problem:
+            inner = Content("unknown", NATIVE, words=[f"{name} is broken: {problem}"])
+        content = dataclasses.replace(inner, kind="bundle")
+    kind, cases = manifest.get("kind"), manifest.get("cases")
+    count = len(cases) if isinstance(cases, list) else 0
+    proof = manifest.get("proof")
+    verdict = str(proof.get("verdict") or "") if isinstance(proof, dict) else ""
+    said = f"; its own proof said {verdict}" if verdict else ""
+    content.words.insert(0, f"a bundle of kind {kind}: {name}, {count} golden cases{said}. workbench verify {path}")
+    content.metadata = {**content.metadata, **_facts(manifest)}
+    content.members = members
+    digest = _sha256(path / "manifest.json", (path / "manifest.json").stat().st_size, job)
+    return _inspection(path, content, size, digest)
+
+
+def _facts(manifest: dict[str, object]) -> dict[str, str]:
+    """The plain facts of a manifest."""
+    facts = {key: str(manifest[key]) for key in ("platform", "instruction_set", "source_sha256") if manifest.get(key)}
+    versions = manifest.get("versions")
+    if isinstance(versions, dict):
+        facts.update({str(name): str(version) for name, version in versions.items()})
+    return facts
+
+
+def _sha256(path: Path, size: int, job: Job) -> str:
+    digest, done = hashlib.sha256(), 0
+    with open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            job.progress("hashing", done, size)
+    return digest.hexdigest()
+
+
+def _inspection(path: Path, content: Content, size: int, digest: str) -> Inspection:
+    if content.kind == "pt2":
+        inputs = "; ".join(one.words for one in program_inputs(path))
+        content.words.extend([f"inputs: {inputs}"] if inputs else [])
+    return Inspection(
+        path=str(path),
+        kind=content.kind,
+        trust=content.trust,
+        bytes=size,
+        sha256=digest,
+        tensors=tuple(content.tensors[:LISTED]),
+        tensor_count=len(content.tensors),
+        tensor_bytes=sum(one.bytes for one in content.tensors) if content.stored is None else content.stored,
+        globals=tuple(content.globals),
+        unsafe_globals=tuple(sorted(content.unsafe)),
+        metadata=content.metadata,
+        members=tuple(content.members[:MEMBERS_LISTED]),
+        words=tuple(content.words),
+    )

@@ -1,0 +1,219 @@
+"""Reads what torch.save, torch.jit.save and torch.export.save write, and bare pickles, without loading any of it.
+
+Owns the bounds on archives: sizes are taken from the directory, and nothing is inflated beyond them.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.protocol.artifacts import InspectedTensor
+from workbench.worker.artifact.inspect_pickle import Machine
+from workbench.worker.artifact.inspect_pt2 import program_tensors
+from workbench.worker.artifact.inspect_records import BrokenPickle, TruncatedPickle
+from workbench.worker.artifact.inspect_tensors import Tensors, tensors_of
+
+PICKLE_LIMIT = 512 << 20
+"""Bytes of one pickle that are read; a state_dict of 500,000 tensors needs about 60 MB."""
+
+RATIO = 200
+"""A member that inflates by more than this is a bomb: torch itself stores without compression."""
+
+_SAFE = (
+    "collections.OrderedDict", "collections.Counter", "torch.Size", "torch.device", "torch.Tensor",
+    "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.storage.TypedStorage",
+    "torch.storage.UntypedStorage", "torch.serialization._get_layout", "torch._tensor._rebuild_from_type_v2",
+    "builtins.set", "builtins.complex", "builtins.bytearray", "__builtin__.set", "__builtin__.bytearray",
+    "_codecs.encode",
+)  # fmt: skip
+"""What torch.load(weights_only=True) allows by name (torch/_weights_only_unpickler.py, `_get_allowed_globals`)."""
+
+_SAFE_REBUILDS = (
+    "_rebuild_parameter", "_rebuild_parameter_with_state", "_rebuild_qtensor", "_rebuild_tensor",
+    "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_sparse_tensor", "_rebuild_meta_tensor_no_storage",
+    "_rebuild_nested_tensor", "_rebuild_wrapper_subclass", "_rebuild_device_tensor_from_numpy",
+    "_rebuild_device_tensor_from_cpu_tensor",
+)  # fmt: skip
+
+_SAFE_DTYPES = (
+    *("float", "double", "half", "bfloat", "int", "uint", "long", "short", "bool", "complex", "qint", "quint", "bits"),
+    *("per_tensor_", "per_channel_"),
+)
+
+_LEGACY_HEAD = 3
+"""Pickles before the object: magic number, protocol version, system information (torch/serialization.py)."""
+
+
+@dataclass
+class Content:
+    """What a file holds."""
+
+    kind: str
+    trust: str
+    tensors: list[InspectedTensor] = field(default_factory=list)
+    globals: list[str] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+    members: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    unsafe: frozenset[str] = frozenset()
+    stored: int | None = None
+    """Bytes of all storages; None: what the tensors add up to."""
+
+
+def read_torch_archive(path: Path, kind: str) -> Content:
+    """A zip of torch's. Raises `BrokenPickle`, OSError, or ValueError in plain words."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = _checked(archive.infolist(), path)
+            if kind in ("pt2", "aoti"):
+                return _program(infos, kind, program_tensors(archive))
+            top = next(info.filename for info in infos if info.filename.endswith("data.pkl")).removesuffix("data.pkl")
+            data = _member(archive, f"{top}data.pkl")
+            sizes = {
+                info.filename.removeprefix(f"{top}data/"): info.file_size
+                for info in infos
+                if info.filename.startswith(f"{top}data/")
+            }
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as problem:
+        raise ValueError(f"its archive does not read ({problem})") from problem
+    machine = Machine(data)
+    found = tensors_of(machine.run(), sizes)
+    content = _from_pickle(map(str, machine.globals), found)
+    content.members = [info.filename for info in infos]
+    if kind == "torchscript":
+        code = sum(info.filename.startswith(f"{top}code/") and info.filename.endswith(".py") for info in infos)
+        content.kind, content.trust, content.unsafe = "torchscript", "CODE (Python)", frozenset()
+        content.words = [f"TorchScript: a program of {code} code files with its tensors. torch.jit.load runs it."]
+    return content
+
+
+def read_archive(path: Path) -> Content:
+    """A zip that is none of torch's."""
+    with zipfile.ZipFile(path) as archive:
+        members = [info.filename for info in archive.infolist()]
+    return Content("unknown", "DATA", members=members, words=["a zip archive of something else than torch's."])
+
+
+def read_pickle(path: Path) -> Content:
+    """A bare pickle. Raises `BrokenPickle` or OSError."""
+    machine, root = _run_growing(path, 0)
+    content = _from_pickle(map(str, machine.globals), tensors_of(root, {}) if not machine.globals else Tensors())
+    content.kind, content.trust = "pickle", "CODE (Python)"
+    content.words = ["a bare pickle: loading it calls whatever it names.", *content.words[1:]]
+    return content
+
+
+def read_legacy(path: Path) -> Content:
+    """torch.save before 1.6: pickles one after the other, then the storages. Raises `BrokenPickle` or OSError."""
+    machine, root = _run_growing(path, _LEGACY_HEAD)
+    found = tensors_of(root, None)
+    keys = Machine(machine.data, machine.at)
+    listed = keys.run()
+    if not isinstance(listed, list) or not set(found.stored) <= set(map(str, listed)):
+        raise BrokenPickle("its list of storages does not name what the tensors need")
+    # each storage is its number of elements in eight bytes, then its elements
+    end, size = keys.at + 8 * len(listed) + sum(found.stored.values()), path.stat().st_size
+    if size < end:
+        raise TruncatedPickle(f"the file ends at byte {size}, and its tensors need {end}")
+    content = _from_pickle(map(str, machine.globals), found)
+    content.words.append("written in torch's format from before 1.6.")
+    return content
+
+
+def _run_growing(path: Path, skipped: int) -> tuple[Machine, Any]:
+    """The pickle after `skipped` others; more of the file is read as long as it ends too early."""
+    size = path.stat().st_size
+    limit = 1 << 20
+    while True:
+        with open(path, "rb") as stream:
+            data = stream.read(limit)
+        try:
+            at = 0
+            for _ in range(skipped):
+                before = Machine(data, at)
+                before.run()
+                at = before.at
+            machine = Machine(data, at)
+            return machine, machine.run()
+        except TruncatedPickle:  # raised below for the file, not for the part of it
+            if limit >= min(size, PICKLE_LIMIT):
+                raise
+            limit *= 8
+
+
+def _from_pickle(names: Iterable[str], found: Tensors) -> Content:
+    listed = sorted(names)
+    unsafe = frozenset(name for name in listed if not _is_safe(name))
+    count = len(found.found)
+    if unsafe:
+        modules = f" ({next(iter(found.types))})" if found.types else ""
+        what = f"a pickled module{modules}" if found.types else "a pickle that imports names"
+        needs = f"loading it imports {', '.join(sorted(unsafe)[:5])}{' …' if len(unsafe) > 5 else ''}"
+        content = Content("pickle", "CODE (Python)", words=[f"{what}: {needs}, and runs what they do."])
+        if found.types:
+            content.words.append("it only loads where that source is importable; a state_dict loads anywhere.")
+    else:
+        content = Content(
+            "state_dict",
+            "DATA",
+            words=[f"{count} tensor{'s' if count != 1 else ''}; torch.load(weights_only=True) opens it."],
+        )
+    content.tensors, content.globals, content.unsafe = found.found, listed, unsafe
+    content.stored = sum(found.stored.values())
+    if found.nested and not unsafe:
+        content.words.append("the tensors lie deeper than the top: a training checkpoint.")
+    if found.expanded:
+        content.words.append(f"{found.expanded[0]} claims more elements than are stored (a stride of 0).")
+    if found.deep:
+        content.words.append("parts are nested too deep, or too many, to be listed.")
+    return content
+
+
+def _program(infos: list[zipfile.ZipInfo], kind: str, named: dict[str, tuple[str, str, tuple[int, ...]]]) -> Content:
+    members = [info.filename for info in infos]
+    tensors = []
+    for info in infos:
+        inside = info.filename.partition("/")[2]
+        if inside.startswith("data/weights/") and not inside.endswith(".json"):
+            key = inside.rpartition("/")[2]
+            name, dtype, shape = named.get(info.filename, (key, "uint8", (info.file_size,)))
+            tensors.append(InspectedTensor(name, dtype, shape, info.file_size, key))
+    if kind == "aoti":
+        words = ["an AOTInductor package: compiled native code. Loading it runs it."]
+        return Content("aoti", "CODE (native)", tensors, members=members, words=words)
+    words = ["a torch.export program. torch.export.load may run code of the file."]
+    return Content("pt2", "CODE (Python)", tensors, members=members, words=words)
+
+
+def _checked(infos: list[zipfile.ZipInfo], path: Path) -> list[zipfile.ZipInfo]:
+    """Raises ValueError for members that claim to be larger than their archive could hold."""
+    size = path.stat().st_size
+    for info in infos:
+        if info.file_size > RATIO * max(info.compress_size, 1) + 4096 or info.compress_size > size:
+            claim = f"{info.filename} claims {info.file_size} bytes from {info.compress_size}"
+            raise ValueError(f"{claim}: a bomb, or a broken directory")
+    stored = sum(info.compress_size for info in infos)
+    if stored > size:
+        raise ValueError(f"its members claim {stored} bytes in a file of {size}")
+    return infos
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > PICKLE_LIMIT:
+        raise ValueError(f"{name} is larger than {PICKLE_LIMIT >> 20} MB")
+    with archive.open(name) as member:
+        data = member.read(PICKLE_LIMIT + 1)
+    if len(data) > PICKLE_LIMIT:
+        raise ValueError(f"{name} inflates beyond {PICKLE_LIMIT >> 20} MB")
+    return data
+
+
+def _is_safe(name: str) -> bool:
+    if name in _SAFE or name.removeprefix("torch._utils.") in _SAFE_REBUILDS:
+        return True
+    last = name.removeprefix("torch.cuda.").removeprefix("torch.")
+    return name.startswith("torch.") and "." not in last and (last.endswith("Storage") or last.startswith(_SAFE_DTYPES))
