@@ -38,7 +38,7 @@ def test_golden_text():
         "## Outputs, each at its worst case\n\n"
         "| output | mark | noise | max abs | max rel | ULP | mismatched | worst element | eager | artifact |\n"
         "|---|---|---|---|---|---|---|---|---|---|\n"
-        "| output\\['logits'\\] float32[4,10] | ≈ noise | 1.2× | 1e-06 | 2e-06 | 4 | 3 of 40 | [2,7] | 1.204 | 0.713 |"
+        "| output\\['logits'\\] float32[4,10] | ≈ noise | 1.2× | 1.0e-06 | 2.0e-06 | 4 | 3 of 40 | [2,7] | 1.204 | 0.713 |"
         "\n\n## Speed\n\n"
         "2.00 times eager's speed (80 % of rounds between 1.80 and 2.20): 1.0 ms a call against 2.0 ms, batch 4, "
         "1 threads, 30 shuffled rounds. Eager against itself: 1.00 (0.90 to 1.10).\n\n"
