@@ -99,7 +99,7 @@ class ReadsParameters(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(4, 4)
-        self.scale = float(self.fc.weight.abs().max())
+        self.scale = float(self.fc.weight.detach().abs().max())
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(x) / self.scale

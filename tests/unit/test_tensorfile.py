@@ -116,7 +116,7 @@ def test_misaligned_data_of_others_is_read_right(tmp_path: Path) -> None:
     ],
 )
 def test_a_lying_header_is_refused_in_plain_words(tmp_path: Path, head: Any, data: bytes, words: str) -> None:
-    with pytest.raises(ValueError, match="(?s).") as caught:
+    with pytest.raises(ValueError, match=r"(?s).") as caught:
         tensorfile.load(write(tmp_path / "x", head, data))
     assert words in str(caught.value)
 
@@ -133,7 +133,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
     data = whole.read_bytes()
     for size in range(len(data)):
         (tmp_path / "cut").write_bytes(data[:size])
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             tensorfile.load(str(tmp_path / "cut"))
 
 

@@ -62,9 +62,23 @@ def tame_streams() -> None:
 
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    _line_buffered_in_c()
     faulthandler.enable()
     sys.breakpointhook = _skip_breakpoint
     sys.argv[1:] = []  # a model file that parses arguments must not find ours
+
+
+def _line_buffered_in_c() -> None:
+    """C's own stdout is block buffered on a pipe: a line printed by an extension would appear minutes later."""
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    try:
+        stream = ctypes.c_void_p.in_dll(libc, "__stdoutp" if sys.platform == "darwin" else "stdout")
+    except ValueError:  # a C library that calls it otherwise
+        return
+    line_buffered = 1  # _IOLBF, on Linux and macOS alike
+    libc.setvbuf(stream, None, line_buffered, 0)
 
 
 def _skip_breakpoint(*_arguments: Any, **_options: Any) -> None:

@@ -36,7 +36,7 @@ class Scene:
     tensor: torch.Tensor | None
     """What that module was given, where its frame shows it."""
     argument: str
-    """Name of forward's argument when `tensor` is one of the inputs themselves; empty otherwise."""
+    """Name of forward's argument when that module is a layer of torch's and `tensor` an input itself; else empty."""
 
     @property
     def at(self) -> str:
@@ -98,7 +98,8 @@ def _scene(problem: BaseException, model: nn.Module | None, args: Any, kwargs: d
             own = frame.f_code.co_varnames[1 : frame.f_code.co_argcount]
             given = next((frame.f_locals[name] for name in own if name in frame.f_locals), None)
         tensor = given if isinstance(given, torch.Tensor) else None
-        argument = "" if model is None or tensor is None else _argument(tensor, model, args, kwargs)
+        layer = type(module).__module__.startswith("torch.")  # what a layer of torch is given is what it fails on
+        argument = _argument(tensor, model, args, kwargs) if layer and tensor is not None else ""
         return Scene(problem, model, paths.get(id(module), ""), module, tensor, argument)
     return Scene(problem, model, "", model, None, "")
 
@@ -112,8 +113,10 @@ def _called_with(problem: BaseException, model: nn.Module | None) -> tuple[Any, 
     return (), {}
 
 
-def _argument(tensor: torch.Tensor, model: nn.Module, args: Any, kwargs: dict[str, Any]) -> str:
+def _argument(tensor: torch.Tensor | None, model: nn.Module | None, args: Any, kwargs: dict[str, Any]) -> str:
     """The name under which this very tensor was passed to the model; empty when it was made on the way."""
+    if model is None:
+        return ""
     names = Forward.of(model).positional
     for place, value in enumerate(args):
         if any(one is tensor for one in tensors_in(value)):

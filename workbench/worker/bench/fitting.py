@@ -63,9 +63,7 @@ class Difference:
         """Every difference, one a line."""
         lines = [f"missing     {name}" for name in self.missing]
         lines += [f"unexpected  {name}" for name in self.unexpected]
-        lines += [
-            f"shape       {n} {list(a)} in the file, {list(b)} in the model" for n, a, b in self.shapes
-        ]
+        lines += [f"shape       {n} {list(a)} in the file, {list(b)} in the model" for n, a, b in self.shapes]
         more = [f"… and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
         return "\n".join(lines[:_SHOWN] + more)
 

@@ -95,6 +95,8 @@ class Forward:
             elif not self._takes(argument.name):
                 message = f"forward has no argument {argument.name!r}; it takes {self.text}."
                 remedy = closest(argument.name, [*self.positional, *self.keyword_only])
+                if not remedy and len(self.positional) == 1:
+                    remedy = f"Call it {self.positional[0]!r}."
                 raise error("inputs", message, "--input", remedy or "Name each input as forward names its argument.")
             if argument.name and argument.name in {one.name for one in named}:
                 raise error("inputs", f"The argument {argument.name!r} is given twice.", "--input", "Leave one out.")

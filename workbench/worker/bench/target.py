@@ -187,7 +187,9 @@ def _no_name(target: str, directory: str) -> WorkbenchError:
         return error("usage", message, target, f"workbench inspect {target}, or open file.py:Name --weights {target}")
     if os.path.isdir(path):
         return error("usage", f"{target} is a directory.", target, "Name a file in it: path/file.py:Name")
-    return error("usage", f"{target} does not say which class, factory or instance to take (file.py:Name).", target, remedy)
+    return error(
+        "usage", f"{target} does not say which class, factory or instance to take (file.py:Name).", target, remedy
+    )
 
 
 def _new_modules(before: set[str], root: str) -> list[str]:

@@ -132,9 +132,6 @@ def _check_members(path: str, copy: str) -> None:
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as problem:
         message = f"{path} is damaged or cut off: {problem}."
         raise error("weights", message, path, "Copy it again.", str(problem)) from problem
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        message = f"{path} is a compressed archive, which torch.save never writes."
-        raise error("weights", message, path, f"workbench inspect {path} says what it holds.")
     names = [member.filename for member in members]
     if any(name.endswith("/constants.pkl") for name in names):
         message = f"{path} is a TorchScript program, not a state_dict."
@@ -142,6 +139,9 @@ def _check_members(path: str, copy: str) -> None:
     if any("/models/" in name or name.endswith("archive_format") for name in names):
         message = f"{path} is a torch.export archive (.pt2), not a state_dict."
         raise error("weights", message, path, f"workbench verify {path} --against file.py:Name proves it.")
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        message = f"{path} is a compressed archive, which torch.save never writes."
+        raise error("weights", message, path, f"workbench inspect {path} says what it holds.")
 
 
 def _pickled(path: str, copy: str, zipped: bool, problem: Exception) -> WorkbenchError:

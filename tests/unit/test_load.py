@@ -1,0 +1,194 @@
+"""From a recipe to a model: targets, constructors, seeds, reloads, and what stays when it fails."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.unit import bench_models
+from workbench.protocol.failures import Failure, WorkbenchError
+from workbench.protocol.model import Recipe
+from workbench.worker.bench import load
+from workbench.worker.bench.info import columns
+from workbench.worker.job import Job
+
+HERE = bench_models.__file__
+JOB = Job(1, lambda body, job: None)
+
+
+@pytest.fixture(autouse=True)
+def _imports_taken_back() -> Iterator[None]:
+    path, modules = list(sys.path), set(sys.modules)
+    yield
+    load.IMPORTS.go_back(None)
+    assert sys.path == path
+    assert not [name for name in set(sys.modules) - modules if name.startswith(("workbench_model_", "helper"))]
+
+
+def build(target: str, **recipe: Any) -> load.Built:
+    return load.build(Recipe(target, **recipe), JOB)
+
+
+def refused(target: str, **recipe: Any) -> Failure:
+    path, modules = list(sys.path), dict(sys.modules)
+    with pytest.raises(WorkbenchError) as caught:
+        build(target, **recipe)
+    assert sys.path == path
+    left = {name for name in sys.modules.keys() - modules.keys() if name.startswith(("workbench_model_", "helper"))}
+    assert not left
+    return caught.value.failure
+
+
+def test_a_model_and_all_there_is_to_say_about_it() -> None:
+    built = build(f"{HERE}:Tied", kwargs={"width": 4})
+    info = built.info
+    assert (info.name, info.parameters, info.batch, info.trust) == ("Tied", 88, 2, "CODE (Python)")
+    assert info.modules.names == ("", "embed", "head", "norm")
+    assert info.modules.parameters == (88, 80, 80, 8)
+    assert info.dtypes == {"float32": 88 + 4 + 4 + 4, "int64": 1}
+    assert info.buffer_bytes == 4 * 12 + 8
+    assert "head.weight is tied to embed.weight" in info.warnings
+    assert built.source_files == (HERE,)
+    assert len(info.source_sha256) == 64
+
+
+def test_a_factory_an_instance_and_a_nested_name(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "from torch import nn\ndef make(n=2): return nn.Linear(n, n)\none = make(3)\nclass Box: inner = one\n"
+    )
+    assert build(f"{tmp_path}/m.py:make", kwargs={"n": 5}).info.parameters == 30
+    assert build(f"{tmp_path}/m.py:one").info.parameters == 12
+    assert build(f"{tmp_path}/m.py:Box.inner").info.parameters == 12
+    assert build("m.py:one", directory=str(tmp_path)).info.parameters == 12
+    assert "instance" in refused(f"{tmp_path}/m.py:one", kwargs={"n": 1}).message
+
+
+def test_a_package_from_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "helperpkg").mkdir()
+    (tmp_path / "helperpkg" / "__init__.py").write_text("")
+    (tmp_path / "helperpkg" / "net.py").write_text("from torch import nn\nclass Net(nn.Linear): pass\n")
+    built = build("helperpkg.net:Net", directory=str(tmp_path), kwargs={"in_features": 2, "out_features": 1})
+    assert built.info.source == str(tmp_path / "helperpkg" / "net.py")
+    assert set(built.source_files) == {str(tmp_path / "helperpkg" / name) for name in ("__init__.py", "net.py")}
+    assert build("torch.nn:Identity", inputs=("float32[2]",)).info.name == "Identity"
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "kind", "words"),
+    [
+        ("class Net(:\n", "Net", "model", ("m.py:1", "not Python")),
+        ("a\0b", "Net", "model", ("not Python",)),
+        ("x = 1\n\n1 / 0\n", "Net", "model", ("m.py:3", "ZeroDivisionError")),
+        ("import helper_not_there\n", "Net", "model", ("m.py:1", "helper_not_there")),
+        ("raise SystemExit(2)\n", "Net", "model", ("asked Python to exit",)),
+        ("from torch import nn\nclass Nett(nn.Module): pass\n", "Net", "model", ("Nett", "Did you mean")),
+        ("Net = 3\n", "Net", "model", ("int", "no nn.Module")),
+        ("def Net(): return 3\n", "Net", "model", ("made a int",)),
+        (
+            "def Net(width: int, depth=2): pass\n",
+            "Net",
+            "model",
+            ("width: 'int', depth=2", "--kwargs '{\"width\": …}'"),
+        ),
+        ("def Net():\n  raise ValueError('no such preset')\n", "Net", "model", ("m.py:2", "no such preset")),
+        ("def Net():\n  import torch; torch.zeros(1).cuda()\n", "Net", "device", ("CUDA",)),
+        ("def Net():\n  import torch; torch.empty(1 << 55)\n", "Net", "memory", ("not enough memory",)),
+        ("def Net(): return input()\n", "Net", "model", ("keyboard",)),
+    ],
+)
+def test_a_target_that_cannot_be_built(
+    tmp_path: Path, source: str, name: str, kind: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if torch.cuda.is_available() and kind == "device":
+        pytest.skip("this machine has CUDA")
+    monkeypatch.setattr("builtins.input", lambda *_: (_ for _ in ()).throw(EOFError()))
+    (tmp_path / "m.py").write_text(
+        "from __future__ import annotations\n" * ("annot" in source) + source.replace(": int", ": 'int'")
+    )
+    failure = refused(f"{tmp_path}/m.py:{name}")
+    assert failure.kind == kind, failure
+    for word in words:
+        assert word in " ".join((failure.message, failure.where, failure.remedy))
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "words"),
+    [
+        ("nowhere.py:Net", "model", "no file"),
+        ("no.such:Net", "model", "'no'"),
+        ("net.py", "usage", "net.py:Name"),
+        ("net.safetensors", "usage", "workbench inspect"),
+        ("tests", "usage", "directory"),
+    ],
+)
+def test_a_target_that_names_nothing(target: str, kind: str, words: str) -> None:
+    failure = refused(target)
+    assert failure.kind == kind
+    assert words in " ".join((failure.message, failure.where, failure.remedy))
+
+
+def test_construction_is_seeded_and_the_generators_are_as_before() -> None:
+    before = torch.get_rng_state(), random.getstate()
+    x = ("x=float32[4]",)
+    one = build(f"{HERE}:Draws", inputs=x, seed=3).model.weight
+    two = build(f"{HERE}:Draws", inputs=x, seed=3).model.weight
+    other = build(f"{HERE}:Draws", inputs=x, seed=4).model.weight
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert "64 bits" in refused(f"{HERE}:Draws", inputs=x, seed=2**63).message
+
+
+def test_a_reload_runs_the_edited_source_and_its_helpers(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "import helper_reload as h\nfrom torch import nn\ndef Net(): return nn.Dropout(h.P)\n"
+    )
+    (tmp_path / "helper_reload.py").write_text("P = 0.1\n")
+    x = ("float32[4]",)
+    first = build(f"{tmp_path}/m.py:Net", inputs=x)
+    assert first.model.p == 0.1
+    assert str(tmp_path / "helper_reload.py") in first.source_files
+    (tmp_path / "helper_reload.py").write_text("P = 0.2\n")  # same size, same second
+    assert build(f"{tmp_path}/m.py:Net", inputs=x).model.p == 0.2
+    assert not (tmp_path / "__pycache__").exists()
+
+
+def test_a_failed_load_leaves_the_former_imports_in_place(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("from torch import nn\nclass Net(nn.ReLU): pass\n")
+    kept = build(f"{tmp_path}/m.py:Net", inputs=("float32[4]",))
+    (tmp_path / "m.py").write_text("boom\n")
+    refused(f"{tmp_path}/m.py:Net", inputs=("float32[4]",))
+    assert sys.modules[type(kept.model).__module__] is kept.namespace
+    assert load.IMPORTS.current is kept.resolved
+
+
+def test_large_weights_are_assigned_and_awkward_constructors_fall_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "META_FROM", 0)
+    tied, reads = bench_models.Tied(), bench_models.ReadsParameters()
+    torch.save(tied.state_dict(), tmp_path / "tied.pt")
+    torch.save(reads.state_dict(), tmp_path / "reads.pt")
+    built = build(f"{HERE}:Tied", weights=str(tmp_path / "tied.pt"))
+    assert torch.equal(built.model.head.weight, tied.head.weight)
+    assert built.model.head.weight is built.model.embed.weight
+    assert built.model.places.tolist() == [0, 1, 2, 3]
+    assert not any("memory first" in words for words in built.info.warnings)
+    fallen = build(f"{HERE}:ReadsParameters", weights=str(tmp_path / "reads.pt"), inputs=("x=float32[2,4]",))
+    assert torch.equal(fallen.model.fc.weight, reads.fc.weight)
+    assert any("memory first" in words for words in fallen.info.warnings)
+
+
+def test_columns_count_shared_parameters_once_a_module() -> None:
+    inner = torch.nn.Linear(2, 2, bias=False)
+    model = torch.nn.Sequential(torch.nn.Sequential(inner), torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False)))
+    model[1][0].weight = inner.weight
+    assert columns(model).parameters == (4, 4, 4, 4, 4)
+    assert columns(model).depths == (0, 1, 2, 1, 2)
