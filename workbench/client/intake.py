@@ -44,6 +44,8 @@ def take(state: State, envelope: Envelope) -> None:
 
 
 def _died(state: State, died: WorkerDied) -> None:
+    if died.expected and state.engine == "starting":
+        return  # the old one makes room for the one that starts
     state.engine, state.ready, state.died = "dead", None, died
 
 
