@@ -27,7 +27,7 @@ from .sampler import Sampler
 from .worker_process import Patience, WorkerProcess
 
 ROLE = "bench"
-REMEDY = "Press K to start a fresh worker."
+REMEDY = "Start a fresh worker: K in the app; on the command line, run it again."
 
 ASK_FIRST = 0.5
 """Seconds that a cancelled job has to stop by itself before it is interrupted."""
