@@ -6,6 +6,8 @@ kept when a step fails: the former imports come back and the generators are as t
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import inspect
 import os
@@ -128,7 +130,8 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
     given = ("", "")
     if checkpoint is not None:
         checkpoint.tensors = {}
-        given = ("" if state_path else checkpoint.path, "" if state_path else checkpoint.sha256)
+        # a saved state stands in for the weights: its digest says nothing about their file
+        given = (absolute(recipe, recipe.weights), "") if state_path else (checkpoint.path, checkpoint.sha256)
     seconds = time.monotonic() - started
     info = describe(recipe, filled.model, example, (resolved.file, resolved.sha256), given, seconds, tuple(notes))
     return Built(filled.model, example, info, resolved.sources, resolved.module, resolved, checkpoint)
@@ -166,6 +169,9 @@ def instantiate(resolved: Resolved, recipe: Recipe) -> nn.Module:
         if recipe.kwargs:
             message = f"{resolved.name} is an instance; it takes no arguments."
             raise error("usage", message, "--kwargs", "Leave out --kwargs, or name the class.")
+        if resolved.module.__name__ not in resolved.modules:
+            with contextlib.suppress(Exception):  # an installed package is not imported afresh: keep its own as it is
+                return copy.deepcopy(named)
         return named
     if not callable(named):
         message = f"{resolved.name} is a {type(named).__name__}, no nn.Module class, factory or instance."

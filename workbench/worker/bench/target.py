@@ -188,7 +188,7 @@ def _no_name(target: str, directory: str) -> WorkbenchError:
     if os.path.isdir(path):
         return error("usage", f"{target} is a directory.", target, "Name a file in it: path/file.py:Name")
     return error(
-        "usage", f"{target} does not say which class, factory or instance to take (file.py:Name).", target, remedy
+        "usage", f"{target} does not say after a colon which class, factory or instance to take.", target, remedy
     )
 
 
