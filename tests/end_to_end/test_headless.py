@@ -55,7 +55,7 @@ def test_run_in_train_mode_shows_that_answers_part_and_names_the_module(environm
     assert first["count"] == 1
     assert rest["count"] == 4
     assert rest["mark"] == "beyond"
-    assert rest["differing"] == rest["compared"] == 4
+    assert rest["differing"] == rest["compared"] >= 2
     assert rest["max_abs"] > 0
     assert rest["saved_bytes"] > 0
     assert found["divergence"]["module"] == "drop1"
@@ -181,7 +181,8 @@ def test_a_baked_branch_is_refused_and_kept_under_another_name(environment: dict
     out = tmp_path / "bundle"
     code, found = as_json(environment, "export", f"{SAMPLES}/branch.py:Branch", "--to", "trace", "--out", str(out))
     assert (code, found["verdict"]) == (1, "fail")
-    assert [row["id"] for row in found["checks"] if row["status"] == "fail"] == ["values"]
+    assert "values" in [row["id"] for row in found["checks"] if row["status"] == "fail"]
+    assert any("branch.py:" in finding["words"] for finding in found["findings"])
     assert not out.exists()
     assert found["path"] == f"{out}.failed"
     code, _, err = workbench(environment, "export", f"{SAMPLES}/branch.py:Branch", "--to", "export", "--out", str(out))
