@@ -94,7 +94,7 @@ def test_a_package_from_its_directory(tmp_path: Path) -> None:
             "def Net(width: int, depth=2): pass\n",
             "Net",
             "model",
-            ("width: 'int', depth=2", "--kwargs '{\"width\": …}'"),
+            ("width: int, depth=2", "--kwargs '{\"width\": …}'"),
         ),
         ("def Net():\n  raise ValueError('no such preset')\n", "Net", "model", ("m.py:2", "no such preset")),
         ("def Net():\n  import torch; torch.zeros(1).cuda()\n", "Net", "device", ("CUDA",)),
@@ -184,6 +184,27 @@ def test_large_weights_are_assigned_and_awkward_constructors_fall_back(
     fallen = build(f"{HERE}:ReadsParameters", weights=str(tmp_path / "reads.pt"), inputs=("x=float32[2,4]",))
     assert torch.equal(fallen.model.fc.weight, reads.fc.weight)
     assert any("memory first" in words for words in fallen.info.warnings)
+
+
+@pytest.mark.parametrize("meta_from", [0, 1 << 40])
+def test_a_live_models_values_reach_another_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meta_from: int
+) -> None:
+    monkeypatch.setattr(load, "META_FROM", meta_from)
+    live = bench_models.Tied()
+    with torch.no_grad():
+        live.places.add_(7)
+    state = {**live.state_dict(), **dict(live.named_buffers())}
+    torch.save(state, tmp_path / "state")
+    for built in (
+        load.build(Recipe(f"{HERE}:Tied"), JOB, str(tmp_path / "state")),
+        load.build(Recipe(f"{HERE}:Tied"), JOB, state=state),
+    ):
+        assert all(torch.equal(value, state[name]) for name, value in built.model.state_dict().items())
+        assert built.model.places.tolist() == [7, 8, 9, 10]
+        assert built.model.head.weight is built.model.embed.weight
+        assert not built.info.weights_sha256
+        assert not [words for words in built.info.warnings if "memory first" in words or "dropped" in words]
 
 
 def test_columns_count_shared_parameters_once_a_module() -> None:

@@ -89,7 +89,8 @@ class Bench:
         built = self._build_again(job)
         modes = self.modes
         change = ModeChange(training=modes.training, flips=modes.flips, dtype=modes.dtype, device=modes.device)
-        restored, _ = _enter(built, dataclasses.replace(modes, dtype="", device="cpu"), change)
+        fresh = switches.read_modes(built.model, modes)
+        restored, _ = _enter(built, dataclasses.replace(fresh, dtype=""), change)
         args, kwargs = built.example.sample(self._seed)
         self._put(built, built.info, restored, args, kwargs)
         self._rounded = False

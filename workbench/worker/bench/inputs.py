@@ -186,13 +186,13 @@ def _from_file(recipe: Recipe) -> list[Argument]:
     if not recipe.inputs_file:
         return []
     path = os.path.join(recipe.directory, recipe.inputs_file)
+    if not os.path.isfile(path):  # opening a FIFO would wait for ever
+        raise error("inputs", f"There is no file {path}.", "--inputs", "Check the path of --inputs.")
     try:
         if path.endswith(".safetensors"):
             content: Any = tensorfile.load(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as problem:
-        raise error("inputs", f"There is no file {path}.", "--inputs") from problem
     except Exception as problem:  # (loaders raise more than fifteen kinds of exception)
         reason = str(problem).split("\n")[0]
         remedy = "Save a dict of name → tensor, with torch.save or as .safetensors."

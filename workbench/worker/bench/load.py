@@ -200,7 +200,7 @@ def _check_arguments(resolved: Resolved, recipe: Recipe) -> None:
         signature.bind(**recipe.kwargs)
     except TypeError as problem:
         parameters = list(signature.parameters.values())
-        takes = ", ".join(str(parameter) for parameter in parameters) or "nothing"
+        takes = ", ".join(map(_parameter_text, parameters)) or "nothing"
         missing = [
             parameter.name
             for parameter in parameters
@@ -212,6 +212,15 @@ def _check_arguments(resolved: Resolved, recipe: Recipe) -> None:
         example = ", ".join(f'"{name}": …' for name in missing) or "…"
         remedy = f"Give them: --kwargs '{{{example}}}'" if missing else "Leave them out of --kwargs."
         raise error("model", f"{what}. It takes ({takes}).", "--kwargs", remedy, str(problem)) from problem
+
+
+def _parameter_text(parameter: inspect.Parameter) -> str:
+    """ "width: int = 16": as written, without the quotes of postponed annotations."""
+    if not isinstance(parameter.annotation, str):
+        return str(parameter)
+    bare = str(parameter.replace(annotation=inspect.Parameter.empty))
+    name, equals, default = bare.partition("=")
+    return f"{name}: {parameter.annotation}" + (f" = {default}" if equals else "")
 
 
 def _example(recipe: Recipe, model: nn.Module, resolved: Resolved) -> Example:

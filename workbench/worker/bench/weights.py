@@ -105,11 +105,13 @@ def _read_torch(path: str, digest: Any, zipped: bool) -> Any:
 @contextlib.contextmanager
 def _private_copy(path: str, digest: Any) -> Iterator[str]:
     """A name of the file's bytes that nobody else can change: in memory on Linux, in a temporary file elsewhere."""
-    if hasattr(os, "memfd_create"):
+    temporary = ""
+    try:
         descriptor = os.memfd_create("workbench-weights")
         name = f"/proc/self/fd/{descriptor}"
-    else:
-        descriptor, name = tempfile.mkstemp(prefix="workbench-weights")
+    except (AttributeError, OSError):  # not Linux, or a sandbox that has no such call
+        descriptor, temporary = tempfile.mkstemp(prefix="workbench-weights")
+        name = temporary
     try:
         with open(path, "rb", buffering=0) as source:
             size = os.fstat(source.fileno()).st_size
@@ -120,8 +122,8 @@ def _private_copy(path: str, digest: Any) -> Iterator[str]:
         yield name
     finally:
         os.close(descriptor)
-        if not hasattr(os, "memfd_create"):
-            os.unlink(name)
+        if temporary:
+            os.unlink(temporary)
 
 
 def _check_members(path: str, copy: str) -> None:
