@@ -90,7 +90,8 @@ def cpu_share(process: psutil.Process, terminal: Terminal, seconds: float) -> fl
     before, began = process.cpu_times(), time.perf_counter()
     terminal.watch(seconds)
     after = process.cpu_times()
-    return (after.user + after.system - before.user - before.system) / (time.perf_counter() - began)
+    used = after.user + after.system - before.user - before.system
+    return float(used / (time.perf_counter() - began))
 
 
 def cores() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from operator import methodcaller
 
 from tests.end_to_end.terminal import Terminal, assert_all_gone
 
@@ -27,10 +28,10 @@ def fire_and_end(terminal: Terminal) -> None:
 
 
 ENDINGS: dict[str, Callable[[Terminal], object]] = {
-    "q": lambda terminal: terminal.send("q"),
-    "Ctrl+C": lambda terminal: terminal.send("ctrl+c", "ctrl+c"),
-    "SIGTERM": lambda terminal: terminal.signal(signal.SIGTERM),
-    "SIGHUP": lambda terminal: terminal.signal(signal.SIGHUP),
+    "q": methodcaller("send", "q"),
+    "Ctrl+C": methodcaller("send", "ctrl+c", "ctrl+c"),
+    "SIGTERM": methodcaller("signal", signal.SIGTERM),
+    "SIGHUP": methodcaller("signal", signal.SIGHUP),
     "SIGTERM while it fires": lambda terminal: (
         terminal.send("R"),
         terminal.watch(0.5),
@@ -39,8 +40,8 @@ ENDINGS: dict[str, Callable[[Terminal], object]] = {
     "a crash of the worker": crash_worker,
 }
 WITHOUT_TERMINAL: dict[str, Callable[[Terminal], object]] = {
-    "a lost connection": lambda terminal: terminal.hang_up(),
-    "kill -9 of the app": lambda terminal: terminal.signal(signal.SIGKILL),
+    "a lost connection": methodcaller("hang_up"),
+    "kill -9 of the app": methodcaller("signal", signal.SIGKILL),
 }
 """Endings after which nobody is there to restore the terminal; the processes must go all the same."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import statistics
 
-from workbench.protocol.messages import Fire, Load
 from workbench.protocol.model import ModeChange, Recipe
+from workbench.protocol.requests import Fire, Load
 from workbench.protocol.runs import RunRow
 
 from .child import ROOT, Child

@@ -6,8 +6,8 @@ import json
 import statistics
 from collections.abc import Sequence
 
-from workbench.protocol.messages import Fire, Load
 from workbench.protocol.model import ModeChange, Recipe
+from workbench.protocol.requests import Fire, Load
 
 from .child import ROOT, Child
 from .engine import Engine
