@@ -11,7 +11,6 @@ from torch import nn
 
 from tests.unit.run_bench import Sent, bench_with, fire
 from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Fire, GetDiff, SetReference, SetYardstick
 from workbench.protocol.runs import RunRow, Yardstick
 from workbench.worker.job import Cancelled
@@ -186,42 +185,6 @@ def test_reference_and_yardstick_judge_again_and_send_every_row() -> None:
     assert runs.diff(GetDiff(1), Sent().job).yardstick == "given"
 
 
-def test_kept_outputs_climb_under_grad_stay_flat_under_no_grad_and_are_given_back() -> None:
-    model = nn.Sequential(nn.Linear(64, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1))
-    bench, runs = bench_with(model, torch.randn(128, 64), training=False, keep_outputs=True)
-    fire(runs)
-    sent = Sent()
-    row = runs.fire(Fire(20), sent.job)
-    assert len(runs.kept) == 21
-    climbing = sent.of(Leak)[-1]
-    assert climbing.climbing
-    assert climbing.kept_outputs == 21
-    for slope in (climbing.slope, row.growth):  # the allocator leaves holes between what is kept, so it may be more
-        assert 0.75 * row.saved_bytes < slope < 2 * row.saved_bytes
-    assert "no_grad does" in climbing.words
-    bench.switch(keep_outputs=False)
-    runs.settle()
-    assert runs.kept == []
-    bench.switch(keep_outputs=True, grad="no_grad")
-    sent = Sent()
-    runs.fire(Fire(20), sent.job)
-    flat = sent.of(Leak)[-1]
-    assert not flat.climbing
-    assert flat.words.endswith("under no_grad the 20 kept outputs are 512 bytes each.")
-
-
-def test_kept_outputs_stop_before_memory_runs_out() -> None:
-    _, runs = bench_with(keep_outputs=True)
-    fire(runs, 3)
-    runs.reserve = 2.0  # as if less than the reserve were left
-    with pytest.raises(WorkbenchError) as failure:
-        fire(runs, 3)
-    assert failure.value.failure.kind == "memory"
-    assert "3 outputs are kept" in failure.value.failure.message
-    assert len(runs.kept) == 3
-    assert runs.rows.keys() == {1}
-
-
 @pytest.mark.parametrize("output", [None, 3, "text", {"a": None}])
 def test_no_tensor_is_a_failure_and_no_row(output: Any) -> None:
     class Nothing(nn.Module):
@@ -261,3 +224,57 @@ def test_every_grad_mode_is_in_force_in_every_run(grad: str) -> None:
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
     assert not runs.reference_output().leaves[0][1].is_inference()
+
+
+def test_what_forward_raises_is_explained_and_the_rows_before_it_stay() -> None:
+    calls = []
+
+    class Breaks(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            calls.append(1)
+            if len(calls) in (5, 6):
+                raise ValueError("the fifth")
+            return x
+
+    bench, runs = bench_with(Breaks())
+    sent = Sent()
+    with pytest.raises(WorkbenchError, match="the fifth") as failure:
+        runs.fire(Fire(10), sent.job)
+    assert failure.value.failure.kind == "forward"
+    assert failure.value.failure.where.startswith(__file__)
+    (row,) = sent.of(RunRow)
+    assert (row.run, row.count, row.running) == (1, 4, False)
+    with pytest.raises(WorkbenchError):
+        fire(runs)  # nothing came back: no row
+    assert runs.rows.keys() == {1}
+    assert fire(runs).run == 2
+    assert torch.is_grad_enabled()
+    assert bench.args[0].shape == (4, 10)
+
+
+def test_an_output_that_changes_its_tree_or_shape_differs() -> None:
+    calls = []
+
+    class Grows(nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            calls.append(1)
+            return {"a": x} if len(calls) < 2 else {"a": x, "b": x}
+
+    _, runs = bench_with(Grows())
+    fire(runs)
+    row = fire(runs)
+    assert row.mark == "beyond"
+    assert "structure" in row.note
+
+
+def test_a_first_call_that_takes_long_is_named() -> None:
+    calls = []
+
+    class Warms(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            calls.append(1)
+            time.sleep(0.1 if len(calls) == 1 else 0.001)
+            return x
+
+    _, runs = bench_with(Warms())
+    assert "first call" in fire(runs, 15).note

@@ -38,24 +38,24 @@ class Times:
 
     def extend(self, times: list[int]) -> None:
         """Add one time a forward."""
-        self.total += sum(times)
-        self._count(times, len(times))
-        for start in range(0, len(times), RESERVOIR):
-            self._keep(times[start : start + RESERVOIR])
-
-    def add_means(self, totals: list[int], size: int) -> None:
-        """Add pieces of `size` forwards that took one of `totals` each: their means are entries of the sample."""
-        self.total += sum(totals)
-        means = [round(total / size) for total in totals]
-        self._count(means, len(means) * size)
-        self._keep(means)
-
-    def _count(self, times: list[int], count: int) -> None:
         least = min(times)
         if not self.count:
             self.first, self._least = times[0], least
-        self.count += count
+        self.total += sum(times)
+        self.count += len(times)
         self._least = min(self._least, least)
+        for start in range(0, len(times), RESERVOIR):
+            self._keep(times[start : start + RESERVOIR])
+
+    def add_means(self, means: list[int]) -> None:
+        """Add entries to the sample that are means of forwards which `add_untimed` has counted; never the first."""
+        self._least = min(self._least, *means)
+        self._keep(means)
+
+    def add_untimed(self, total: int, count: int) -> None:
+        """Add `count` forwards that took `total` together and are no part of the sample."""
+        self.total += total
+        self.count += count
 
     def _keep(self, times: list[int]) -> None:
         room = RESERVOIR - len(self._kept)

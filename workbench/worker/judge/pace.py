@@ -16,10 +16,14 @@ from workbench.worker.judge.latency import Times
 
 BLOCK = 20_000_000
 """Nanoseconds that a block should last: cancelling stays prompt, and what happens between blocks is 0.1 % of it."""
-SINGLE = 10_000
-"""Nanoseconds of a forward below which several are timed together, for reading the clock costs 0.1 µs."""
+TOGETHER = 2_000
+"""Nanoseconds of a forward below which several are timed together, for reading the clock takes 0.05 µs itself."""
 PIECE = 100_000
 """Nanoseconds of work between two looks at the clock then."""
+SAMPLED = 50_000
+"""Nanoseconds of a forward below which only some are timed, for timing and remembering costs 0.3 µs each."""
+SAMPLE = 4
+"""One in so many is timed then."""
 DEVICE_PIECE = 2_000_000
 """Nanoseconds of work between two synchronisations of an accelerator."""
 
@@ -38,6 +42,7 @@ class Pace:
         """`seed` is called before each forward, outside of its time; `keep` gets every output."""
         self._call, self._times, self._seed, self._keep = call, times, seed, keep
         self._synchronize = _synchronizer(device)
+        self._bare = seed is None and keep is None and self._synchronize is None
 
     def one(self) -> Any:
         """One forward, timed by itself; returns its output. Whatever it raises goes through."""
@@ -64,8 +69,11 @@ class Pace:
         together = self.together(expected)
         if together > 1:
             self._pieces(count, together)
-        else:
-            self._singly(count)
+            return
+        timed = -(-count // SAMPLE) if expected < SAMPLED and self._bare else count
+        self._singly(timed)
+        if count > timed:
+            self._untimed(count - timed)
 
     def together(self, expected: int) -> int:
         """How many forwards of `expected` nanoseconds share one entry among the times."""
@@ -73,7 +81,7 @@ class Pace:
             return 1
         if self._synchronize is not None:
             return max(1, DEVICE_PIECE // max(1, expected))
-        return PIECE // max(1, expected) if expected < SINGLE else 1
+        return PIECE // max(1, expected) if expected < TOGETHER else 1
 
     def _singly(self, count: int) -> None:
         clock, call, seed, keep, synchronize = (
@@ -86,7 +94,7 @@ class Pace:
         taken: list[int] = []
         append = taken.append
         try:
-            if seed is None and keep is None and synchronize is None:
+            if self._bare:
                 for _ in repeat(None, count):
                     start = clock()
                     call()
@@ -109,27 +117,36 @@ class Pace:
             if taken:
                 self._times.extend(taken)
 
+    def _untimed(self, count: int) -> None:
+        """`count` forwards in one go; what was done counts, also when one of them raises or is interrupted."""
+        call, keep, clock = self._call, self._keep, time.perf_counter_ns
+        done = 0
+        start = clock()
+        try:
+            if keep is None:
+                for done in range(count):  # noqa: B007 (the cheapest counter there is, for whoever interrupts)
+                    call()
+            else:
+                for done in range(count):  # noqa: B007
+                    keep(call())
+            done = count
+        finally:
+            if done:
+                self._times.add_untimed(clock() - start, done)
+
     def _pieces(self, count: int, together: int) -> None:
-        clock, call, keep, synchronize = time.perf_counter_ns, self._call, self._keep, self._synchronize
+        clock, synchronize = time.perf_counter_ns, self._synchronize
         pieces, rest = divmod(count, together)
-        totals: list[int] = []
+        means: list[int] = []
         for size in (*repeat(together, pieces), *repeat(rest, bool(rest))):
             if synchronize is not None:
                 synchronize()
             start = clock()
-            if keep is None:
-                for _ in repeat(None, size):
-                    call()
-            else:
-                for _ in repeat(None, size):
-                    keep(call())
+            self._untimed(size)
             if synchronize is not None:
                 synchronize()
-            totals.append(clock() - start)
-            if size != together:
-                self._times.add_means([totals.pop()], size)
-        if totals:
-            self._times.add_means(totals, together)
+            means.append(round((clock() - start) / size))
+        self._times.add_means(means)
 
 
 def _synchronizer(device: str) -> Callable[[], None] | None:

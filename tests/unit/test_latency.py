@@ -1,0 +1,109 @@
+"""The bounded sample of times, its statistics, and the agreement with torch's own benchmark."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.benchmark import Timer
+
+from tests.unit.run_bench import bench_with, fire
+from workbench.worker.judge import latency
+from workbench.worker.judge.latency import NO_TIMES, Times, quantile
+from workbench.worker.judge.pace import Pace
+
+
+def test_statistics_of_known_times() -> None:
+    times = Times()
+    times.extend([1000 * value for value in range(1, 102)])
+    spread = times.spread(seconds=2.0)
+    assert spread.count == 101
+    assert spread.median == pytest.approx(51e-6)
+    assert spread.p90 == pytest.approx(91e-6)
+    assert spread.p99 == pytest.approx(100e-6)
+    assert spread.minimum == pytest.approx(1e-6)
+    assert spread.iqr == pytest.approx(50e-6)
+    assert spread.per_second == pytest.approx(50.5)
+    assert Times().spread(1.0) == NO_TIMES
+
+
+def test_quantiles_as_the_standard_library_has_them() -> None:
+    values = sorted([5, 1, 9, 9, 2, 30, 4])
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    assert [quantile(values, share / 100) for share in range(1, 100)] == pytest.approx(cuts)
+    assert quantile([7], 0.99) == 7
+
+
+def test_a_bounded_sample_stands_for_all_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "RESERVOIR", 1000)
+    times = Times()
+    for start in range(0, 200_000, 777):
+        times.extend(list(range(start, min(200_000, start + 777))))
+    assert times.count == 200_000
+    assert len(times._kept) == 1000
+    spread = times.spread(1.0)
+    assert spread.median * 1e9 == pytest.approx(100_000, rel=0.1)
+    assert spread.p90 * 1e9 == pytest.approx(180_000, rel=0.1)
+    assert spread.minimum == 0.0
+    assert times.first == 0
+    live = times.spread(1.0, live=True)
+    assert live.count == 200_000
+    assert live.median == pytest.approx(spread.median, rel=0.2)
+
+
+@pytest.mark.parametrize("expected", [1_000, 20_000, 1_000_000])
+@pytest.mark.parametrize(("seeded", "kept"), [(False, False), (True, False), (False, True)])
+def test_every_forward_is_run_and_counted_however_it_is_timed(expected: int, seeded: bool, kept: bool) -> None:
+    calls: list[int] = []
+    seeds: list[int] = []
+    outputs: list[int] = []
+
+    def call() -> int:
+        calls.append(1)
+        return len(calls)
+
+    times = Times()
+    subject = Pace(call, "cpu", times, (lambda: seeds.append(1)) if seeded else None, outputs.append if kept else None)
+    assert subject.one() == 1
+    subject.many(1003, expected)
+    assert len(calls) == times.count == 1004
+    assert len(seeds) == (1004 if seeded else 0)
+    assert outputs == (list(range(1, 1005)) if kept else [])
+
+
+@pytest.mark.parametrize("expected", [1_000, 20_000, 1_000_000])
+def test_what_was_done_before_an_interrupt_is_counted(expected: int) -> None:
+    calls: list[int] = []
+
+    def call() -> None:
+        calls.append(1)
+        if len(calls) == 50:
+            raise KeyboardInterrupt
+
+    times = Times()
+    subject = Pace(call, "cpu", times, None, None)
+    subject.one()
+    with pytest.raises(KeyboardInterrupt):
+        subject.many(1000, expected)
+    assert times.count == 49
+
+
+class Waits(nn.Module):
+    """Takes 2 ms of wall time and no processor, so that a busy machine hardly changes it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.002)
+        return x
+
+
+def test_latency_agrees_with_torchs_own_benchmark() -> None:
+    """Within 3 % for real models is what `tests/benchmarks` measures; here a gross error is told on any machine."""
+    model, x = Waits(), torch.randn(8, 64)
+    _, runs = bench_with(model, x, grad="no_grad")
+    theirs = Timer("model(x)", globals={"model": model, "x": x}).blocked_autorange(min_run_time=0.1).median
+    row = fire(runs, 60)
+    assert row.latency.median == pytest.approx(theirs, rel=0.15)
+    assert row.latency.per_second == pytest.approx(1 / row.latency.median, rel=0.3)
