@@ -32,11 +32,7 @@ ENDINGS: dict[str, Callable[[Terminal], object]] = {
     "Ctrl+C": methodcaller("send", "ctrl+c", "ctrl+c"),
     "SIGTERM": methodcaller("signal", signal.SIGTERM),
     "SIGHUP": methodcaller("signal", signal.SIGHUP),
-    "SIGTERM while it fires": lambda terminal: (
-        terminal.send("R"),
-        terminal.watch(0.5),
-        terminal.signal(signal.SIGTERM),
-    ),
+    "SIGTERM while it fires": fire_and_end,
     "a crash of the worker": crash_worker,
 }
 WITHOUT_TERMINAL: dict[str, Callable[[Terminal], object]] = {
