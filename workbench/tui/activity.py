@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from workbench.client.state import OpenJob, State
 from workbench.protocol.messages import WorkerBusy
+from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, RunRow
 from workbench.report import numbers
 
 PATIENCE = 0.5
@@ -59,6 +60,22 @@ def working(state: State, now: float, busy: WorkerBusy | None = None) -> Working
         words = f"{words} ({busy.state} for {busy.seconds:.0f} s)"
     more = len(jobs) - 1
     return Working(words, numbers.clock(now - job.started), share, _hint(job, more))
+
+
+def summary(row: RunRow) -> tuple[str, str]:
+    """What a finished run came to, and the severity to say it with."""
+    name = f"#{row.run}" + (f" ×{row.count}" if row.count > 1 else "")
+    note = f"; {row.note}" if row.note else ""
+    if row.mark == IDENTICAL:
+        return f"{name} is identical to #{row.against}{note}", "good"
+    if row.mark == NOISE:
+        return f"{name} is within the noise of #{row.against}: max|Δ| {numbers.measure(row.max_abs)}{note}", "good"
+    if row.mark == BEYOND:
+        differs = f"max|Δ| {numbers.measure(row.max_abs)}, {row.mismatched} of {row.elements} differ"
+        return f"{name} is not what #{row.against} was: {differs}{note}; f finds where they part", "warning"
+    if row.reference:
+        return f"{name} is the reference; space fires again{note}", "information"
+    return f"{name} cannot be compared{note}", "warning"
 
 
 def dead_line(state: State) -> str:

@@ -13,13 +13,13 @@ from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
-from workbench.client.flows import given_yardstick
 from workbench.client.session import Session
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import error
 from workbench.protocol.messages import SetRate
 from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.text import clean
+from workbench.tui.ascii import AsciiOnly
 from workbench.tui.desk import Desk
 from workbench.tui.ending import Ending
 from workbench.tui.guard import ControlGuard
@@ -90,7 +90,7 @@ class WorkbenchApp(App[None]):
         self.animation_level = "none"
         self.theme = THEMES[suited_theme(self.options.theme)]
         self._recipe, self._change = recipe, change
-        self._guards = (ControlGuard(),)
+        self._guards: tuple[LineFilter, ...] = (ControlGuard(),) if self.unicode else (ControlGuard(), AsciiOnly())
         self._cancelled: set[int] = set()
 
     def _screen(self) -> MainScreen:
@@ -126,6 +126,8 @@ class WorkbenchApp(App[None]):
             await desk.session.change(change)
         desk.state.undo.clear()  # what the command line set is where one starts from
         if self.options.tolerance:
+            from workbench.client.flows import given_yardstick
+
             await desk.session.use(given_yardstick(self.options.tolerance))
 
     def next_theme(self) -> str:

@@ -42,7 +42,7 @@ def plan(width: int, height: int, shown: str, maximised: bool = False) -> dict[s
         return _wide(width, height)
     if width >= SIDE_COLUMNS:
         left = max(34, width * 3 // 10)
-        below = _stacked(width - left, height, "diff" if shown == "model" else shown)
+        below = _stacked(width - left, height, "diff" if shown in ("model", "runs") else shown)
         moved = {pane: box._replace(x=left) for pane, box in below.items()}
         return {"model": Box(0, 0, left, height), **moved}
     return _stacked(width, height, shown)

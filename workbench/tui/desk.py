@@ -17,6 +17,7 @@ from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.runs import Diff, Divergence
 from workbench.protocol.text import clean
 from workbench.tui.actions import BY_ID, with_two_runs
+from workbench.tui.activity import summary
 from workbench.tui.firing import Firing
 from workbench.tui.yardstick_policy import YardstickPolicy
 
@@ -179,7 +180,10 @@ class Desk:
         self.app.main.show_divergence(divergence)
 
     async def fired(self, run: int) -> None:
-        """After every fire: the difference, and where it would help eager's own noise, while nothing runs."""
+        """After every fire: what it came to, the difference, and where it would help eager's own noise, while nothing runs."""
+        row = self.state.rows.get(run)
+        if row is not None:
+            self.say(*summary(row))
         diff = await self.show_difference(run)
         if diff is not None and self.policy.wants(self.session, self.state.rows[run]):
             self.run(measure_noise)

@@ -15,7 +15,6 @@ from workbench.protocol.model import ModeChange
 from workbench.protocol.runs import Diff, Divergence
 from workbench.tui.bars import ActivityBar, KeyBar, TabBar
 from workbench.tui.board import PANES, Board, is_wide
-from workbench.tui.commands.artifacts import show_artifact
 from workbench.tui.keymap import bindings
 from workbench.tui.painter import Painter
 from workbench.tui.panes.artifacts import ArtifactsPane
@@ -185,6 +184,8 @@ class MainScreen(Screen[None]):
 
     @on(ArtifactsPane.ArtifactOpened)
     def _artifact_opened(self, event: ArtifactsPane.ArtifactOpened) -> None:
+        from workbench.tui.commands.artifacts import show_artifact
+
         self.desk.run(lambda desk: show_artifact(desk, event.kind))
 
     @on(ModelPane.ToggleModule)

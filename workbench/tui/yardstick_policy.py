@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.client.flows import noise_would_help
 from workbench.client.state import State
 from workbench.protocol.runs import RunRow
 
@@ -20,6 +19,8 @@ class YardstickPolicy:
 
     def wants(self, session: Session, row: RunRow) -> bool:
         """Whether this row differs so little that only a float64 run can say what that means, and nothing runs."""
+        from workbench.client.flows import noise_would_help  # not wanted before the first run
+
         state = session.state
         return not state.jobs and self._key(state) not in self._asked and noise_would_help(session, row)
 

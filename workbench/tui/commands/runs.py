@@ -60,8 +60,6 @@ async def diverge(desk: Desk) -> None:
 async def _then(desk: Desk, row: RunRow | None) -> None:
     if row is None:
         return
-    if row.note:
-        desk.say(f"#{row.run}: {row.note}")
     await desk.fired(row.run)
 
 

@@ -1,0 +1,331 @@
+"""The app on a session that answers at once: keys, dialogs, errors, endings. No engine, no terminal."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList
+
+from workbench.protocol.exits import Exit
+from workbench.protocol.messages import Export, LogLines, Verify
+from workbench.protocol.model import ModeChange
+from workbench.tui.app import WorkbenchApp
+from workbench.tui.screens.ask import AskText, Choose, Confirm
+from workbench.tui.screens.error_card import ErrorCard
+from workbench.tui.screens.open_screen import OpenScreen
+from workbench.tui.screens.palette import Palette
+from workbench.tui.screens.text_card import TextCard
+
+from .tui_fake import FakeSession, app_with, refusal
+
+BIG, SMALL = (120, 40), (80, 24)
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Let commands and their repaint happen."""
+    for _ in range(4):
+        await pilot.pause()
+    app = pilot.app
+    assert isinstance(app, WorkbenchApp)
+    app.main.wiring.flush()
+    await pilot.pause()
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+async def test_a_model_is_opened_and_fired_and_compared() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "space", "space")
+        app = pilot.app
+        assert isinstance(app, WorkbenchApp)
+        assert sorted(session.state.rows) == [1, 2]
+        assert ("diff", 2) in session.asked
+        assert app.main.diff.shown == (2, 1)
+        assert "max|Δ| 0.49" in app.main.activity.text
+
+
+async def test_modes_go_round_and_come_back() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "e", "g", "g", "g", "k", "u", "e")
+        changes = [asked for asked in session.asked if isinstance(asked, ModeChange)]
+        assert [change.training for change in changes if change.training is not None] == [False, True]
+        assert [change.grad for change in changes if change.grad] == ["no_grad", "inference_mode", "grad"]
+        assert "undo" in session.asked
+        assert session.state.modes is not None
+        assert not session.state.modes.keep_outputs
+
+
+async def test_the_selected_module_is_toggled_alone() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "1", "down", "down", "t")
+        assert ModeChange(module="drop", module_training=False) in session.asked
+
+
+async def test_what_cannot_be_done_says_why_and_asks_nothing() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        before = len(session.asked)
+        await press(pilot, "d")
+        app = pilot.app
+        assert isinstance(app, WorkbenchApp)
+        assert len(session.asked) == before
+        assert "diff: nothing was fired yet" in app.main.activity.text
+
+
+async def test_keys_answer_while_torch_is_loading() -> None:
+    session = FakeSession(ready=False)
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "space")
+        app = pilot.app
+        assert isinstance(app, WorkbenchApp)
+        assert "torch is still loading" in app.main.activity.text
+        await press(pilot, "question_mark")
+        assert isinstance(app.screen, TextCard)
+        await press(pilot, "escape")
+        session.become_ready()
+        await settle(pilot)
+        assert session.state.info is not None, "the model that was asked for opens when the worker is ready"
+
+
+async def test_a_failure_is_a_card_and_its_traceback_one_key_further() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        session.refuse = refusal("forward")
+        await press(pilot, "space")
+        card = pilot.app.screen
+        assert isinstance(card, ErrorCard)
+        details = card.query_one("#details")
+        assert not details.display
+        await press(pilot, "t")
+        assert details.display
+        await press(pilot, "escape")
+        assert not isinstance(pilot.app.screen, ErrorCard)
+
+
+async def test_a_cancelled_job_is_no_error() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        session.refuse = refusal("cancelled")
+        await press(pilot, "space")
+        assert not isinstance(pilot.app.screen, ErrorCard)
+
+
+async def test_a_mistake_of_our_own_is_a_card_and_the_session_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        monkeypatch.setattr(session, "fire", None)
+        await press(pilot, "space")
+        card = pilot.app.screen
+        assert isinstance(card, ErrorCard)
+        assert card.failure.kind == "internal"
+        assert "Traceback" in card.failure.details
+
+
+async def test_a_repeat_asks_how_often() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "r")
+        assert isinstance(pilot.app.screen, AskText)
+        await press(pilot, "0", "enter")
+        assert isinstance(pilot.app.screen, AskText), "no run at all is no repeat"
+        await press(pilot, "2", "5", "enter")
+        assert ("fire", 25, False) in session.asked or ("fire", 25, True) in session.asked
+
+
+async def test_the_palette_finds_an_action_by_its_words() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "ctrl+p")
+        assert isinstance(pilot.app.screen, Palette)
+        await press(pilot, *"new inp", "enter")
+        assert ("fire", 1, True) in session.asked
+
+
+async def test_a_dead_worker_is_a_red_line_and_one_key_brings_it_back() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        session.die("segmentation fault in native code")
+        await settle(pilot)
+        app = pilot.app
+        assert isinstance(app, WorkbenchApp)
+        assert "segmentation fault" in app.main.activity.text
+        await press(pilot, "K")
+        assert "recover" in session.asked
+        assert session.state.engine == "ready"
+        assert "are back" in app.main.activity.text
+
+
+async def test_panes_become_tabs_on_a_small_terminal_and_any_can_be_maximised() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        app = pilot.app
+        assert isinstance(app, WorkbenchApp)
+        main = app.main
+        assert main.tabs.display
+        await press(pilot, "4")
+        assert main.memory.display
+        assert not main.model.display
+        assert main.focused is main.memory
+        await press(pilot, "m")
+        assert main.memory.size.height > 12
+        assert not main.runs.display
+        await press(pilot, "escape")
+        assert main.runs.display
+
+
+async def test_too_small_a_terminal_is_asked_to_grow_and_recovers() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=(79, 24)) as pilot:
+        await settle(pilot)
+        app = pilot.app
+        assert isinstance(app, WorkbenchApp)
+        assert app.main.query_one("#too-small").display
+        assert not app.main.board.display
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert app.main.board.display
+
+
+async def test_without_a_model_the_open_screen_comes_up_and_opens_one() -> None:
+    session = FakeSession()
+    app = app_with(session, recipe=None)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        screen = app.screen
+        assert isinstance(screen, OpenScreen)
+        screen.query_one("#path", Input).value = "sample_models/story.py"
+        await settle(pilot)
+        assert screen.query_one(OptionList).option_count == 2
+        session.refuse = refusal("model")
+        await press(pilot, "enter")
+        assert app.screen is screen, "a model that does not open leaves the screen as it is"
+        assert "What happened." in str(screen.query_one("#open-status").render())
+        await press(pilot, "down", "enter")
+        assert app.screen is app.main
+        assert session.state.recipe is not None
+        assert session.state.recipe.target == "sample_models/story.py:make"
+
+
+async def test_an_export_asks_for_kind_and_place(tmp_path: object) -> None:
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        app.desk.export_folder = str(tmp_path)
+        await press(pilot, "x", "up")
+        line = app.screen.query_one(Input)
+        assert line.value == f"{tmp_path}/net-trace"
+        requests: list[Export] = []
+
+        async def export(request: Export) -> None:
+            requests.append(request)
+            raise refusal("export")
+
+        session.export = export  # type: ignore[attr-defined]
+        await press(pilot, "enter")
+        assert [(one.kind, one.out) for one in requests] == [("trace", f"{tmp_path}/net-trace")]
+        assert isinstance(app.screen, ErrorCard)
+
+
+async def test_code_is_not_verified_without_a_yes(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "v")
+        app.screen.query_one(Input).value = str(tmp_path)
+        await press(pilot, "enter")
+        assert isinstance(app.screen, Confirm)
+        assert "ab" * 32 in "".join(str(one.render()) for one in app.screen.query("Static"))
+        await press(pilot, "n")
+        assert not any(isinstance(one, Verify) for one in session.asked)
+        assert "not trusted" in app.main.activity.text
+
+
+async def test_choices_offer_what_is_there_and_send_what_was_chosen() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "D")
+        assert isinstance(pilot.app.screen, Choose)
+        await press(pilot, "down", "down", "enter")
+        assert ModeChange(dtype="float64") in session.asked
+
+
+async def test_what_a_model_prints_cannot_reach_the_terminal_as_code() -> None:
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        session.tell(LogLines("bench", ("\x1b]52;c;AAAA\x07 [/x] [bold]",)))
+        await press(pilot, "6", "m")
+        strips = app.screen._compositor.render_strips()
+        text = "\n".join(strip.text for strip in strips)
+        assert "\\x1b]52;c;AAAA\\x07 [/x] [bold]" in text
+        assert "\x1b" not in text
+
+
+async def test_ctrl_c_cancels_first_and_leaves_then() -> None:
+    import asyncio
+
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        session.gate = asyncio.Event()
+        await pilot.press("space")
+        await pilot.pause()
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+        assert any(isinstance(one, tuple) and one[0] == "cancel" for one in session.asked)
+        assert app.return_code is None
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+    assert app.return_code == Exit.INTERRUPTED
+
+
+async def test_q_leaves_with_zero() -> None:
+    app = app_with(FakeSession())
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await pilot.press("q")
+        await pilot.pause()
+    assert app.return_code == Exit.OK
+
+
+@pytest.mark.parametrize("theme", ["dark", "light", "ansi"])
+@pytest.mark.parametrize("unicode", [True, False])
+async def test_every_theme_draws_every_screen_and_ascii_is_ascii(theme: str, unicode: bool) -> None:
+    session = FakeSession()
+    app = app_with(session, theme=theme, unicode=unicode)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await press(pilot, "space", "space")
+        for keys in (("question_mark",), ("ctrl+p",), ("x",), ("o",), ("c",), ("D",)):
+            await press(pilot, *keys)
+            strips = app.screen._compositor.render_strips()
+            text = "".join(strip.text for strip in strips)
+            assert text.strip()
+            if not unicode:
+                assert text.isascii(), [char for char in text if not char.isascii()]
+            await press(pilot, "escape")

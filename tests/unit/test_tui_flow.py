@@ -1,0 +1,216 @@
+"""How the app's parts keep time: fires that wait, repaints that are held back, a story that waits for its claims."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from workbench.client.state import OpenJob, State
+from workbench.protocol.codec import Envelope
+from workbench.protocol.exits import Exit
+from workbench.protocol.messages import Beat, Done, LogLines
+from workbench.protocol.runs import BEYOND, RunRow
+from workbench.tui.demo import story as story_module
+from workbench.tui.demo.scene import Claim, Quiz, Scene, Step
+from workbench.tui.demo.steps import STEPS
+from workbench.tui.firing import WAITING_LIMIT, Firing
+from workbench.tui.wiring import PARTS, Wiring
+from workbench.tui.yardstick_policy import YardstickPolicy
+
+from .tui_fake import RECIPE, FakeSession, app_with
+
+
+async def opened(ready: bool = True) -> FakeSession:
+    session = FakeSession(ready)
+    await session.attach()
+    await session.open(RECIPE)
+    return session
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+# firing
+
+
+async def test_a_held_space_bar_does_not_queue_for_ever() -> None:
+    session, said = await opened(), []
+    session.gate = asyncio.Event()
+    firing = Firing(session, lambda words, severity: said.append(words))  # type: ignore[arg-type]
+    waiting = [asyncio.create_task(firing.once()) for _ in range(WAITING_LIMIT + 3)]
+    await asyncio.sleep(0)
+    session.gate.set()
+    rows = await asyncio.gather(*waiting)
+    assert len(session.state.rows) == WAITING_LIMIT
+    assert len(said) == 3
+    assert sum(row is not None for row in rows) == 1, "only the last of a burst is worth a look at its difference"
+
+
+async def test_a_continuous_fire_steps_aside_for_a_mode_change_and_goes_on() -> None:
+    session = await opened()
+    session.gate = asyncio.Event()
+    firing = Firing(session, lambda words, severity: None)  # type: ignore[arg-type]
+    going = asyncio.create_task(firing.on())
+    await until(lambda: firing.endless and session.state.jobs)
+    async with firing.paused():
+        assert not session.state.jobs
+        session.gate = asyncio.Event()
+    await until(lambda: session.state.jobs)
+    assert firing.endless
+    await session.cancel()
+    assert (await going) is not None
+    assert len(session.state.rows) == 2
+
+
+# repaints
+
+
+async def test_events_are_painted_together_and_not_more_often_than_allowed() -> None:
+    painted: list[frozenset[str]] = []
+    wiring = Wiring(State(engine="ready"), painted.append, 0.2)
+    for _ in range(50):
+        body = LogLines("bench", ("line",))
+        wiring.take(body, Envelope(body))
+    await until(lambda: painted)
+    assert painted == [frozenset({"log"})]
+    assert len(wiring.lines) == 50
+    wiring.take(Done(), Envelope(Done()))
+    await asyncio.sleep(0.02)
+    assert len(painted) == 1, "the next repaint waits its turn"
+    await until(lambda: len(painted) == 2)
+    assert painted[1] == frozenset(PARTS)
+    wiring.close()
+
+
+async def test_nothing_is_painted_for_what_changes_nothing_and_no_clock_runs_while_idle() -> None:
+    painted: list[frozenset[str]] = []
+    wiring = Wiring(State(engine="ready"), painted.append, 0.0)
+    wiring.take(Beat("Fire"), Envelope(Beat("Fire")))
+    wiring.touch("log")
+    wiring.flush()
+    assert painted == [frozenset({"log"})]
+    assert wiring._clock is None
+    wiring.close()
+
+
+async def test_the_clock_runs_while_a_job_is_open() -> None:
+    state = State(engine="ready")
+    state.jobs[1] = OpenJob(1, "Export", 0.0)
+    wiring = Wiring(state, lambda parts: None, 0.0)
+    wiring.flush()
+    assert wiring._clock is not None
+    wiring.close()
+
+
+# the yardstick
+
+
+async def test_noise_is_measured_once_for_a_model_and_only_where_it_could_change_the_mark() -> None:
+    session = await opened()
+    await session.fire()
+    row = await session.fire()
+    policy = YardstickPolicy()
+
+    def with_noise(multiple: float) -> RunRow:
+        from dataclasses import replace
+
+        return replace(row, mark=BEYOND, max_abs=1e-6, noise_multiple=multiple)
+
+    assert not policy.wants(session, with_noise(9e4))  # type: ignore[arg-type]
+    assert policy.wants(session, with_noise(2.0))  # type: ignore[arg-type]
+    session.state.jobs[9] = OpenJob(9, "Export", 0.0)
+    assert not policy.wants(session, with_noise(2.0))  # type: ignore[arg-type]
+    session.state.jobs.clear()
+    policy.asked(session.state)
+    assert not policy.wants(session, with_noise(2.0))  # type: ignore[arg-type]
+    policy.forget()
+    assert policy.wants(session, with_noise(2.0))  # type: ignore[arg-type]
+
+
+# the story
+
+
+async def _open_fake(scene: Scene) -> None:
+    await scene.desk.open(RECIPE)
+
+
+async def _fire_fake(scene: Scene) -> None:
+    await scene.desk.firing.once()
+
+
+def _two_runs(scene: Scene) -> bool:
+    return len(scene.rows(training="train")) >= 2
+
+
+def _differs(scene: Scene) -> Claim:
+    row = scene.rows()[-1]
+    return Claim(row.mark == BEYOND, f"{row.mismatched} differ")
+
+
+FIRE_TWICE = Step("train", "words", "press space twice", ("space", "space"), _two_runs, _differs, _open_fake)
+NOT_TRUE = Step("never", "words", "press space", ("space",), lambda scene: bool(scene.rows()),
+                lambda scene: Claim(False, "it was not so"))  # fmt: skip
+ASKED = Step("quiz", "words", "", (), lambda scene: bool(scene.rows()), lambda scene: Claim(scene.answer == "b", ""),
+             None, Quiz("what?", (("a", "this"), ("b", "that")), "b"), _fire_fake)  # fmt: skip
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses for reading."""
+    made = story_module.Story.__init__
+
+    def init(self: story_module.Story, *given: object) -> None:
+        made(self, *given, pace=0.0)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(story_module.Story, "__init__", init)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("steps", "code", "held"),
+    [((FIRE_TWICE, ASKED), Exit.OK, 2), ((FIRE_TWICE, NOT_TRUE), Exit.VERDICT_NO, 1)],
+)
+async def test_a_demo_that_plays_itself_leaves_with_what_held(
+    steps: tuple[Step, ...], code: Exit, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story_module, "STEPS", steps)
+    app = app_with(FakeSession(), None, demo=True, autoplay=True)
+    async with app.run_test(size=(80, 24)):
+        await until(lambda: app.return_code is not None)
+    assert app.return_code == code
+    story = app.main.story  # type: ignore[attr-defined]
+    assert sum(claim.held for claim in story.claims) == held
+
+
+async def test_a_demo_by_hand_waits_for_the_claim_and_then_for_enter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(story_module, "STEPS", (FIRE_TWICE, NOT_TRUE))
+    app = app_with(FakeSession(), None, demo=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        story = app.main.story  # type: ignore[attr-defined]
+        await until(lambda: app.session.state.info is not None)
+        await pilot.press("enter", "space")
+        await pilot.pause()
+        assert story.claims == [], "one run is not what the step waits for"
+        await pilot.press("space")
+        await until(lambda: len(story.claims) == 1)
+        assert story.claims[0].held
+        await pilot.press("enter")
+        await pilot.pause()
+        await pilot.press("space")
+        await until(lambda: len(story.claims) == 2)
+        assert not story.claims[1].held
+        picture = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+        assert "did not hold" in picture
+        assert app.return_code is None
+
+
+def test_every_step_of_the_story_says_what_to_press_or_does_it_itself() -> None:
+    for step in STEPS:
+        assert bool(step.ask) == bool(step.keys)
+        assert step.words.endswith(".")
+        assert step.ask or step.prepare or step.quiz

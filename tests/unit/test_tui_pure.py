@@ -1,0 +1,164 @@
+"""The app's pure parts: the plan of the board, what the activity line says, options, arguments, paths, the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench.client.command import command_for, module_training
+from workbench.client.state import OpenJob, State
+from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.messages import Progress, WorkerBusy, WorkerDied
+from workbench.protocol.model import Modes, Recipe
+from workbench.tui.activity import dead_line, working
+from workbench.tui.board import PANES, plan
+from workbench.tui.options import speaks_unicode, suited_theme
+from workbench.tui.screens.arguments import parse_arguments, parse_specs, print_arguments
+from workbench.tui.screens.paths import completion, free_name, listing
+
+# the board
+
+
+@pytest.mark.parametrize(
+    "size", [(80, 20), (80, 14), (100, 30), (104, 21), (120, 21), (120, 37), (200, 60), (400, 110)]
+)
+@pytest.mark.parametrize("shown", PANES)
+@pytest.mark.parametrize("maximised", [False, True])
+def test_boxes_fill_the_board_and_never_overlap(size: tuple[int, int], shown: str, maximised: bool) -> None:
+    width, height = size
+    boxes = plan(width, height, shown, maximised)
+    assert shown in boxes
+    assert sum(box.width * box.height for box in boxes.values()) == width * height
+    for box in boxes.values():
+        assert box.width >= 30
+        assert box.height >= 5
+        assert box.x + box.width <= width
+        assert box.y + box.height <= height
+
+
+def test_a_large_board_shows_every_pane_and_a_small_one_the_runs_and_one_more() -> None:
+    assert set(plan(120, 37, "log")) == set(PANES)
+    assert set(plan(80, 20, "memory")) == {"runs", "memory"}
+    assert set(plan(80, 20, "runs")) == {"runs", "model"}
+    assert set(plan(120, 21, "memory")) == {"model", "runs", "memory"}
+
+
+# the activity line
+
+
+def test_a_short_job_is_not_worth_a_clock_and_a_long_one_has_phase_share_and_hint() -> None:
+    state = State(engine="ready")
+    state.jobs[3] = OpenJob(3, "Export", 100.0)
+    assert working(state, 100.2) is None
+    state.jobs[3].progress = Progress("proving case 4 of 16", 4, 16, 41.0)
+    line = working(state, 141.0)
+    assert line is not None
+    assert line.clock == "00:41"
+    assert line.share == 0.25
+    assert "proving case 4 of 16" in line.words
+    assert "esc" in line.hint
+
+
+def test_native_code_is_named_busy_and_not_dead() -> None:
+    state = State(engine="ready")
+    state.jobs[3] = OpenJob(3, "Fire", 0.0)
+    line = working(state, 9.0, WorkerBusy("bench", 8.0, "busy in native code"))
+    assert line is not None
+    assert "busy in native code for 8 s" in line.words
+
+
+def test_a_dead_worker_has_a_cause_and_a_key() -> None:
+    state = State(engine="ready")
+    assert dead_line(state) == ""
+    state.engine = "dead"
+    state.died = WorkerDied("bench", 1, "segmentation fault in native code", -11, "", (), "Fire", False)
+    assert "segmentation fault" in dead_line(state)
+    assert "K" in dead_line(state)
+
+
+# options
+
+
+def test_the_locale_decides_about_unicode() -> None:
+    assert speaks_unicode({"LANG": "en_GB.UTF-8"})
+    assert speaks_unicode({})
+    assert not speaks_unicode({"LANG": "C"})
+    assert not speaks_unicode({"LC_ALL": "POSIX", "LANG": "en_GB.UTF-8"})
+    assert not speaks_unicode({"LANG": "en_GB.UTF-8", "TERM": "linux"})
+
+
+def test_the_terminal_decides_about_colours_unless_told() -> None:
+    assert suited_theme("light", {"TERM": "xterm-256color"}) == "light"
+    assert suited_theme("", {"TERM": "xterm"}) == "ansi"
+    assert suited_theme("", {"TERM": "xterm-256color"}) == "dark"
+    assert suited_theme("", {"TERM": "xterm", "COLORTERM": "truecolor", "COLORFGBG": "0;15"}) == "light"
+
+
+# what is typed into the open screen
+
+
+def test_arguments_are_json_or_name_value_pairs() -> None:
+    assert parse_arguments("") == {}
+    assert parse_arguments('{"width": 16}') == {"width": 16}
+    assert parse_arguments("width=16 deep=true name='a b' rate=1e-3") == {
+        "width": 16, "deep": True, "name": "a b", "rate": 1e-3,
+    }  # fmt: skip
+    assert parse_arguments(print_arguments({"width": 16, "name": "a b"})) == {"width": 16, "name": "a b"}
+
+
+@pytest.mark.parametrize("text", ["width", "=3", "{width: 3}", "a='b", "1a=2"])
+def test_arguments_that_cannot_be_read_say_so(text: str) -> None:
+    with pytest.raises(WorkbenchError) as caught:
+        parse_arguments(text)
+    assert caught.value.failure.kind == "usage"
+
+
+def test_specs_are_words() -> None:
+    assert parse_specs(" x=float32[4,10]  ids=int64[2,16]{0..100} ") == ("x=float32[4,10]", "ids=int64[2,16]{0..100}")
+
+
+def test_paths_are_offered_by_kind_and_completed_as_far_as_they_agree(tmp_path: Path) -> None:
+    for name in ("model_a.py", "model_b.py", "net.pt", ".hidden.py"):
+        (tmp_path / name).touch()
+    (tmp_path / "models").mkdir()
+    base = str(tmp_path)
+    assert listing("", base, (".py",)) == ["model_a.py", "model_b.py", "models/"]
+    assert listing("model_", base, (".py",)) == ["model_a.py", "model_b.py"]
+    assert listing("", base, (".pt",)) == ["net.pt", "models/"]
+    assert listing("nowhere/", base, (".py",)) == []
+    assert listing(f"{base}/model_a", "/", (".py",)) == [f"{base}/model_a.py"]
+    assert completion("mod", ["model_a.py", "model_b.py"]) == "model_"
+    assert completion("model_a.py", ["model_a.py"]) == "model_a.py"
+
+
+def test_a_new_directory_gets_a_free_name(tmp_path: Path) -> None:
+    wanted = str(tmp_path / "net-export")
+    assert free_name(wanted) == wanted
+    Path(wanted).mkdir()
+    assert free_name(wanted) == f"{wanted}-2"
+
+
+# the command
+
+
+def test_the_command_names_what_differs_from_its_defaults_and_nothing_else() -> None:
+    assert command_for(Recipe("m.py:Net")) == "workbench run m.py:Net"
+    recipe = Recipe("my model.py:Net", {"width": 8}, "net.pt", ("x=float32[4,10]", "m=bool[4]"), "", 7)
+    modes = Modes(training=False, grad="no_grad", dtype="float16", device="cuda", threads=2)
+    assert command_for(recipe, modes, repeat=100) == (
+        "workbench run 'my model.py:Net' --kwargs '{\"width\": 8}' --weights net.pt --input 'x=float32[4,10]' "
+        "--input 'm=bool[4]' --mode eval --grad no_grad --dtype float16 --device cuda --threads 2 --seed 7 --repeat 100"
+    )
+
+
+def test_the_command_takes_the_seed_of_fixed_generators() -> None:
+    assert command_for(Recipe("m.py:Net", seed=7), Modes(rng="fixed", seed=3)).endswith("--rng fixed --seed 3")
+
+
+def test_flags_of_single_modules_follow_from_the_flips_on_the_way_down() -> None:
+    modes = Modes(training=False, flips=("body", "body.0.drop"))
+    assert [module_training(modes, path) for path in ("", "head", "body", "body.0", "body.0.drop")] == [
+        False, False, True, True, False,
+    ]  # fmt: skip
+    assert "--mode eval --mode body=train --mode body.0.drop=eval" in command_for(Recipe("m.py:Net"), modes)
