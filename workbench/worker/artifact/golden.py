@@ -66,8 +66,7 @@ def make_golden_data(
         low, high, reason = _limits(subject, batch_range)
         maker.run(_cases(subject, low, high))
         not_comparable = maker.repeats()
-    part = maker.part()
-    part.not_comparable = not_comparable
+    part = maker.part(not_comparable)
     free = high is None or high > low
     part.batch = {"free": free, "minimum": low, "maximum": high, "reason": reason, "axes": _axes(subject)}
     job.progress("writing the golden data")
@@ -218,7 +217,9 @@ class _Maker:
             first = second
         return ""
 
-    def part(self) -> GoldenPart:
+    def part(self, not_comparable: str) -> GoldenPart:
+        """What the manifest says. A float64 run of a model that does not repeat answers another question."""
+        self._unreal = not_comparable or self._unreal
         usual = self._cases[0][2]
         structure, paths = usual.structure, [path for path, _ in usual.leaves]
         entries = []
@@ -236,7 +237,9 @@ class _Maker:
         ]
         if len(entries) < CASES:
             findings.append(Finding("few_cases", f"{len(entries)} cases only, where {CASES} are usual"))
-        return GoldenPart(entries, argument_trees(self.subject), output, self._yardstick(dtypes), {}, "", findings)
+        return GoldenPart(
+            entries, argument_trees(self.subject), output, self._yardstick(dtypes), {}, not_comparable, findings
+        )
 
     def _yardstick(self, dtypes: dict[str, str]) -> Yardstick:
         if self._unreal:  # a part of the float64 answers would be no yardstick

@@ -92,6 +92,8 @@ def _loading_weights(path: Path, manifest: dict[str, Any]) -> dict[str, torch.Te
         tensors = load(str(path)) if _loading_is_safetensors(path) else _loading_state_dict(path)
     except OSError as problem:
         raise ValueError(f"{path.name} cannot be read: {problem.strerror or problem}") from problem
+    except ValueError as problem:
+        raise ValueError(f"{path.name} did not load: {problem}") from problem
     for name, first in (manifest.get("ties") or {}).items():
         if first not in tensors:
             raise ValueError(f"{path.name}: {name} is tied to {first}, which is not in the file")
@@ -122,11 +124,11 @@ def _loading_state_dict(path: Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(str(path), map_location="cpu", weights_only=True)
     except Exception as problem:
-        raise ValueError(_loading_words(path.name, problem)) from problem
+        raise ValueError(_loading_first_line(problem)) from problem
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or any(not isinstance(value, torch.Tensor) for value in content.values()):
-        raise ValueError(f"{path.name} is no state_dict: it holds more than tensors by name")
+        raise ValueError("it is no state_dict: it holds more than tensors by name")
     return {str(name): value for name, value in content.items()}
 
 

@@ -80,8 +80,9 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
             wrong.append(f"batch {size}: {shaped.structure}")
         elif _rows_all_bad(cases, leaves, yardstick):
             beyond.append(size)
-    if len(beyond) < len(groups):  # where every size is beyond, size is not what is wrong
-        wrong += [f"batch {size}: values differ" for size in beyond]
+    if beyond and len(beyond) < len(groups):  # where every size is beyond, size is not what is wrong
+        right = ", ".join(str(size) for size in sorted(set(groups) - set(beyond)))
+        wrong.append(f"values differ at batch {', '.join(map(str, beyond))}, not at {right}")
     sizes = ", ".join(str(size) for size in sorted(groups))
     if wrong:
         cause = "a size of the contract that the artifact does not serve as eager does"

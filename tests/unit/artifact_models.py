@@ -1,0 +1,157 @@
+"""Small models that the tests of artifacts export by `artifact_models.py:Name`, one habit each."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Pair = namedtuple("Pair", "first second")
+
+
+class Net(nn.Module):
+    """Linear, batch norm, dropout: everything that train mode changes."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(5, width)
+        self.norm = nn.BatchNorm1d(width)
+        self.drop = nn.Dropout(0.5)
+        self.fc2 = nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.drop(torch.relu(self.norm(self.fc1(x)))))
+
+
+class Branch(nn.Module):
+    """Takes one side or the other, by the sign of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:
+            return x * 2
+        return x - 1
+
+
+class Loop(nn.Module):
+    """Counts its rows in Python: a trace bakes the number without a warning."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = x
+        for row in range(x.size(0)):
+            total = total + row
+        return total
+
+
+class Fixed(nn.Module):
+    """Its code knows one batch size only, and eager runs others all the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] == 4:
+            return x + 1
+        return x + 2
+
+
+class Tied(nn.Module):
+    """Its head is its embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(20, 8)
+        self.head = nn.Linear(8, 20, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.embed(ids))
+
+
+@dataclass
+class Answer:
+    logits: Tensor
+    extra: tuple[Tensor | None, ...]
+    count: int
+
+
+class Classy(nn.Module):
+    """Answers with a class of its own, and takes an argument by name only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 2)
+
+    def forward(self, x: Tensor, *, factor: Tensor) -> Answer:
+        return Answer(self.fc(x) * factor, (None, x.sum(1)), 3)
+
+
+class Two(nn.Module):
+    """Two outputs of one shape."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"plus": x + 1, "times": x * 3}
+
+
+class Noisy(nn.Module):
+    """Draws random numbers whatever its mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.rand_like(x)
+
+
+class Counting(nn.Module):
+    """Answers differently each time, without any generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+class Rooted(nn.Module):
+    """Eager itself gives NaN for negative inputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sqrt(x)
+
+
+class Nested(nn.Module):
+    """Takes a dict of tensors."""
+
+    def forward(self, features: dict[str, Any]) -> Tensor:
+        return features["a"] + features["b"][0]
+
+
+class Cloud(nn.Module):
+    """Its dropout does not listen to eval()."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(x, 0.5, training=True)
+
+
+class OwnStatistics(nn.Module):
+    """A batch norm without running statistics: the batch's own are what eval uses too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(5, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+class Scalars(nn.Module):
+    """One sequence length that may vary beside the batch."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return ids.float().mean(1)
+
+
+class Silent(nn.Module):
+    """Answers with nothing that could be exported."""
+
+    def forward(self, x: Tensor) -> str:
+        return str(x.shape)
