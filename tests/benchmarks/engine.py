@@ -44,6 +44,10 @@ class Engine:
         self.ask(request)
         return time.perf_counter() - began
 
+    def workers(self) -> list[psutil.Process]:
+        """Every process of the engine below its supervisor, now."""
+        return list(psutil.Process(self._process.pid).children(recursive=True))
+
     def __enter__(self) -> Engine:
         return self
 
