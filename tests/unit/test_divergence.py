@@ -99,6 +99,22 @@ def test_functional_dropout_is_named_with_its_line_between_its_neighbours() -> N
     assert "training=self.training" in found.remedy
 
 
+def test_dropout_inside_attention_and_recurrent_modules() -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(10, 2, dropout=0.25)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.attention(x, x, x, need_weights=False)[0]
+
+    found = fired_twice(Attends())
+    assert (found.module, found.kind) == ("attention", "dropout")
+    assert found.words.startswith("attention (MultiheadAttention dropout=0.25) is in train mode")
+    found = fired_twice(nn.Sequential(nn.Linear(10, 10), nn.LSTM(10, 4, 2, dropout=0.3)))
+    assert (found.module, found.kind) == ("1", "dropout")
+
+
 class Noise(nn.Module):
     def __init__(self, source: str) -> None:
         super().__init__()

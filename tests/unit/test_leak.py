@@ -24,7 +24,8 @@ def holding(**change: object) -> Holding:
         "run": 3,
         "grad": "grad",
         "keep": True,
-        "kept_outputs": 20,
+        "kept_outputs": 25,
+        "kept_since": 20,
         "saved_bytes": 44 * MB,
         "output_bytes": 320,
     }
@@ -77,7 +78,7 @@ def test_kept_graphs_are_explained() -> None:
         "Memory climbs 49.5 MB a run: each kept output holds its graph and 44.0 MB of activations saved for backward. "
         "eval() does not stop this; no_grad does."
     )
-    assert (said.run, said.runs, said.kept_outputs, said.saved_bytes, said.climbing) == (3, 20, 20, 44 * MB, True)
+    assert (said.run, said.runs, said.kept_outputs, said.saved_bytes, said.climbing) == (3, 20, 25, 44 * MB, True)
     assert "no_grad" in said.remedy
 
 

@@ -116,6 +116,13 @@ def test_new_inputs_are_a_cause() -> None:
     assert fire(runs).cause == "other inputs"
 
 
+def test_inputs_made_anew_with_the_same_values_are_no_cause() -> None:
+    bench, runs = bench_with()
+    fire(runs)
+    bench.args = tuple(value.clone() for value in bench.args)
+    assert fire(runs).cause == "drop (train)"
+
+
 def test_two_modules_in_train_are_counted() -> None:
     _, runs = bench_with(nn.Sequential(nn.Dropout(), nn.Dropout()))
     fire(runs)

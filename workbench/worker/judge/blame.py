@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from workbench.worker.bench.failing import is_users
-from workbench.worker.judge.replay import BATCH_NORM, DROPOUT, Record
+from workbench.worker.judge.cause import same_inputs
+from workbench.worker.judge.replay import BATCH_NORM, DROPOUT, Record, dropout_rate
 from workbench.worker.judge.watch import Call, RandomOperator
 
 Blame = tuple[str, str, str, str]
@@ -46,7 +47,7 @@ class Evidence:
 def blame(evidence: Evidence) -> Blame:
     """The kind by the strongest evidence first."""
     module, training = evidence.call.module, any(evidence.flags)
-    if isinstance(module, DROPOUT) and training:
+    if dropout_rate(module) > 0 and training:
         return _dropout(evidence)
     if isinstance(module, BATCH_NORM) and (training or evidence.buffers):
         return _batch_norm(evidence)
@@ -61,7 +62,8 @@ def blame(evidence: Evidence) -> Blame:
 
 def _dropout(evidence: Evidence) -> Blame:
     module = evidence.call.module
-    name = f"{_name(evidence)} ({type(module).__name__} p={module.p})"
+    option = "p" if isinstance(module, DROPOUT) else "dropout"
+    name = f"{_name(evidence)} ({type(module).__name__} {option}={dropout_rate(module):g})"
     if evidence.flags[0] == evidence.flags[1]:
         words = f"{name} is in train mode: it draws a new mask each run."
     else:
@@ -153,7 +155,7 @@ def unexplained(a: Record, b: Record, reference: int, run: int, same: bool) -> s
     """Words for two replays in which no module differs on equal inputs."""
     if same:
         return f"Runs {reference} and {run} gave the same bits; nothing parts."
-    if [id(value) for value in (*a.args, *a.kwargs.values())] != [id(value) for value in (*b.args, *b.kwargs.values())]:
+    if not same_inputs(a, b):
         return f"Runs {reference} and {run} had different inputs; no module differs where its inputs agree."
     model = a.model()
     fast = model is not None and any(isinstance(one, nn.TransformerEncoderLayer) for one in model.modules())

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import torch
 
+from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import Record
+from workbench.worker.judge.store import same_bits
 
 
 def cause(record: Record, moved: tuple[str, ...], reference: Record, reference_moved: tuple[str, ...]) -> str:
@@ -15,14 +17,14 @@ def cause(record: Record, moved: tuple[str, ...], reference: Record, reference_m
 
     `moved` and `reference_moved` name the generators that each run drew from.
     """
-    if _inputs(record) != _inputs(reference):
-        return "other inputs"
-    if record.input_versions != reference.input_versions:
-        return "inputs changed in place"
     if record.modes.dtype != reference.modes.dtype:
         return f"dtype {record.modes.dtype or 'as loaded'}"
     if record.modes.device != reference.modes.device:
         return f"device {record.modes.device}"
+    if not same_inputs(record, reference):
+        return "other inputs"
+    if record.input_versions != reference.input_versions and record.inputs_are(reference):
+        return "inputs changed in place"
     same_model = record.model() is reference.model()
     if same_model and record.weights != reference.weights:
         return "weights changed"
@@ -55,6 +57,6 @@ def buffers_moved(record: Record, reference: Record) -> bool:
     )
 
 
-def _inputs(record: Record) -> tuple[object, ...]:
-    values = (*record.args, *record.kwargs.values())
-    return tuple(id(value) for value in values)  # the records keep them alive, so no id is used twice
+def same_inputs(a: Record, b: Record) -> bool:
+    """True when both were given the same values; a cast and back makes them anew."""
+    return a.inputs_are(b) or same_bits(flatten((a.args, a.kwargs)), flatten((b.args, b.kwargs)))

@@ -163,7 +163,7 @@ class Firing:
             self._job.emit(row.report(live=True))
             if now - self._spoke >= LEAK_REPORT:
                 self._spoke = now
-                self._runs.speak(self._job)
+                self._runs.speak(row, self._job)
 
     def _measure(self, row: Row, now: int) -> None:
         row.rss = memory.rss()

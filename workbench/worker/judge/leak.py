@@ -44,6 +44,9 @@ class Holding:
     grad: str
     keep: bool
     kept_outputs: int
+    """In all."""
+    kept_since: int
+    """Those of this series."""
     saved_bytes: int
     output_bytes: int
 
@@ -154,9 +157,9 @@ _OWN_REMEDY = "Look in forward for tensors appended to self or to a global, and 
 
 def _flat(line: Fit, holding: Holding) -> str:
     start = f"Memory is flat ({_megabytes(line.slope)} ± {_megabytes(line.error)} MB a run)"
-    if holding.keep and not holding.saved_bytes and holding.kept_outputs:
+    if holding.keep and not holding.saved_bytes and holding.kept_since:
         under = f"under {holding.grad} " if holding.grad != "grad" else ""
-        return f"{start}: {under}the {holding.kept_outputs} kept outputs are {size(holding.output_bytes)} each."
+        return f"{start}: {under}the {holding.kept_since} kept outputs are {size(holding.output_bytes)} each."
     if holding.keep and holding.saved_bytes:
         return f"{start}: each kept output holds only {size(holding.saved_bytes)} saved for backward."
     if holding.saved_bytes:

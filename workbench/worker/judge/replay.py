@@ -22,7 +22,18 @@ BUFFER_BUDGET = 64 << 20
 """Bytes of all buffers together beyond which they are not recorded."""
 
 BATCH_NORM: tuple[type[nn.Module], ...] = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+INNER_DROPOUT = (nn.MultiheadAttention, nn.RNNBase)
+"""Modules that drop values themselves, by their attribute `dropout`."""
 DROPOUT = (nn.modules.dropout._DropoutNd,)
+
+
+def dropout_rate(module: nn.Module) -> float:
+    """Share of values that torch's own dropout, attention and recurrent modules drop while training; 0 for others."""
+    if isinstance(module, DROPOUT):
+        return float(module.p)
+    if isinstance(module, INNER_DROPOUT):
+        return float(module.dropout)
+    return 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +121,7 @@ class Parts:
         for path, module in self.modules:
             if not module.training:
                 continue
-            if isinstance(module, DROPOUT) and module.p > 0:
+            if dropout_rate(module) > 0:
                 found.append((path, "dropout"))
             elif isinstance(module, BATCH_NORM):
                 found.append((path, "batch statistics"))
@@ -145,6 +156,11 @@ class Record:
     weights: int
     paths: tuple[str, ...] = field(default=())
     """Paths of the buffers."""
+
+    def inputs_are(self, other: Record) -> bool:
+        """True when both hold the very same objects; records keep them alive, so no id is used twice."""
+        mine, others = (*self.args, *self.kwargs.values()), (*other.args, *other.kwargs.values())
+        return list(map(id, mine)) == list(map(id, others))
 
     def inputs_changed(self) -> bool:
         """True when the forward, or anybody since, wrote into the inputs."""

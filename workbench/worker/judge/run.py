@@ -47,7 +47,7 @@ class Runs:
         self.last_saved = 0
         self._next = 1
         self._series = leak.Series()
-        self._series_runs = 0
+        self._series_runs = self._kept_before = 0
         self._series_key: tuple[Any, ...] = ()
         self._model = bench.model
 
@@ -75,7 +75,7 @@ class Runs:
             if firing.row is not None:
                 self._admit(firing.row)
                 job.emit(firing.row.report())
-                self.speak(job)
+                self.speak(firing.row, job)
         assert firing.row is not None  # otherwise it raised
         return firing.row.report()
 
@@ -129,15 +129,20 @@ class Runs:
             raise gone(run)
         raise error("usage", f"There is no run {run}.", f"run {run}", "Fire first, and choose a run of the list.")
 
-    def speak(self, job: Job) -> None:
+    def speak(self, row: Row, job: Job) -> None:
         """Say what memory does, once there are enough runs under the same modes."""
         line = leak.fit(self._series.points)
-        if line is None or not self.rows:
+        if line is None:
             return
-        row = self.rows[max(self.rows)]
         modes = self.bench.modes
         holding = leak.Holding(
-            row.number, modes.grad, modes.keep_outputs, len(self.kept), row.saved_bytes, row.output_bytes
+            row.number,
+            modes.grad,
+            modes.keep_outputs,
+            len(self.kept),
+            len(self.kept) - self._kept_before,
+            row.saved_bytes,
+            row.output_bytes,
         )
         job.emit(leak.explain(line, holding))
 
@@ -150,6 +155,7 @@ class Runs:
         key = (id(self.bench.model), self.bench.modes, id(self.bench.args))
         if key != self._series_key:
             self._series, self._series_key, self._series_runs = leak.Series(), key, 0
+            self._kept_before = len(self.kept)
 
     def _admit(self, row: Row) -> None:
         self.rows[row.number] = row

@@ -161,7 +161,7 @@ def users_line(frame: Any) -> tuple[str, str]:
         code = frame.f_code
         if is_users(code.co_filename):
             return f"{code.co_filename}:{frame.f_lineno}", called
-        if code.co_filename.endswith(("nn/functional.py", "nn\\functional.py")):
+        if not called and code.co_filename.endswith(("nn/functional.py", "nn\\functional.py")):
             called = f"F.{code.co_name}"
         frame = frame.f_back
     return "", called
