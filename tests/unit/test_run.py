@@ -37,6 +37,16 @@ def test_the_story_train_differs_eval_repeats_and_no_grad_drops_the_graph() -> N
     assert (fourth.training, fourth.grad, fourth.against) == ("eval", "no_grad", 3)
 
 
+def test_answers_that_repeat_are_seen_beside_a_reference_they_differ_from() -> None:
+    bench, runs = bench_with()
+    assert [fire(runs).same_as for _ in range(3)] == [0, 0, 0]
+    bench.switch(training=False)
+    assert fire(runs).same_as == 0
+    again = fire(runs)
+    assert (again.mark, again.against, again.same_as) == ("beyond", 1, 4)
+    assert fire(runs).same_as == 5
+
+
 def test_fixed_generators_repeat_the_run() -> None:
     _, runs = bench_with(rng="fixed", seed=7)
     fire(runs)

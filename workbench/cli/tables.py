@@ -81,6 +81,8 @@ def _against(row: RunRow) -> str:
     words = f"{SIGNS[row.mark]} {row.mark}"
     if row.mark != IDENTICAL:
         words += f" max|Δ| {measure(row.max_abs)}"
+    if row.same_as:
+        words += f" · {SIGNS[IDENTICAL]} #{row.same_as}"
     if row.count > 1:
         words += f" · {row.differing} of {row.compared} compared differ"
     return words

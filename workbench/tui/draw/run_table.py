@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from rich.cells import cell_len
 
 from workbench.protocol.model import Modes
-from workbench.protocol.runs import INCOMPARABLE, SIGNS, RunRow
+from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, SIGNS, RunRow
 from workbench.report import numbers
 from workbench.tui.draw.spans import MARK_STYLES, Line, Span, fit
 
@@ -124,7 +124,10 @@ def _cell(row: RunRow, column: Column) -> Span:
 
 
 def against_text(row: RunRow, width: int) -> str:
-    """Sign and numbers: "✗ 0.49 · 10/10 · 4e+05× noise"; what does not fit is left out from the right."""
+    """Sign and numbers: "✗ 0.49 · = #3 · 10/10 · 4e+05× noise"; what does not fit is left out from the right.
+
+    "= #3" says that the run just before gave the same bits: not the reference's answer, but one that repeats.
+    """
     if row.reference:
         return "reference"
     if not row.mark:
@@ -132,10 +135,12 @@ def against_text(row: RunRow, width: int) -> str:
     sign = SIGNS.get(row.mark, "?")
     if row.mark == INCOMPARABLE:
         return f"{sign} incomparable"
-    if row.mark == "identical":
+    if row.mark == IDENTICAL:
         return f"{sign} identical"
     text = f"{sign} {numbers.measure(row.max_abs)}"
-    for part in (numbers.share(row.mismatched, row.elements), f"{numbers.multiple(row.noise_multiple)} noise"):
+    again = (f"{SIGNS[IDENTICAL]} #{row.same_as}",) if row.same_as else ()
+    noise = f"{numbers.multiple(row.noise_multiple)} noise"
+    for part in (*again, numbers.share(row.mismatched, row.elements), noise):
         longer = f"{text} · {part}"
         if cell_len(longer) > width:
             break

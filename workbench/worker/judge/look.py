@@ -6,6 +6,7 @@ ordinary tensors only.
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from workbench.protocol.failures import error
@@ -16,10 +17,14 @@ from workbench.worker.judge.leak import size
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.replay import Generators, Parts, Record
 from workbench.worker.judge.rows import Judged, Row, judge_digests, judge_output
-from workbench.worker.judge.store import LARGEST_OUTPUT, output_bytes
+from workbench.worker.judge.store import LARGEST_OUTPUT, output_bytes, same_bits
 
 if TYPE_CHECKING:
     from workbench.worker.judge.run import Runs
+
+
+DIGEST_LIMIT = 8 << 30
+"""Bytes of an output that are read for its digest, 8 s; an expanded tensor may claim any number."""
 
 
 class Looker:
@@ -46,7 +51,8 @@ class Looker:
         row.against = runs.reference
         judged = self._judge(row, flat)
         row.judged, row.compared, row.differing = judged, 1, int(judged.differs)
-        self._keep(row, flat, runs.reference if judged.mark == "identical" else 0)
+        row.same_as = 0 if judged.mark == "identical" else self._repeats(row, flat)
+        self._keep(row, flat, runs.reference if judged.mark == "identical" else row.same_as)
         self._name_cause(row, row.record, row.moved)
 
     def further(self, row: Row, output: Any, record: Record) -> None:
@@ -72,8 +78,15 @@ class Looker:
         if reference.digest or row.output_bytes > LARGEST_OUTPUT:
             if row.output_bytes > LARGEST_OUTPUT and not reference.digest:
                 return Judged("incomparable", note=f"output of {size(row.output_bytes)} is not copied")
-            return judge_digests(reference.digest, digest(flat), size(row.output_bytes))
+            return judge_digests(reference.digest, summary(flat), size(row.output_bytes))
         return judge_output(self._runs.reference_output(), flat, self._runs.yardstick)
+
+    def _repeats(self, row: Row, flat: Flat) -> int:
+        """The run just before, if it gave the same bits: after a switch it shows that answers repeat again."""
+        before, store = row.number - 1, self._runs.store
+        if before not in self._runs.rows or before not in store or before == self._runs.reference:
+            return 0
+        return before if row.output_bytes <= LARGEST_OUTPUT and same_bits(store.get(before), flat) else 0
 
     def _weigh(self, row: Row, flat: Flat) -> None:
         tensors = [tensor for _, tensor in flat.leaves]
@@ -87,7 +100,7 @@ class Looker:
 
     def _keep(self, row: Row, flat: Flat, same_as: int) -> None:
         if row.output_bytes > LARGEST_OUTPUT:
-            row.digest = digest(flat)
+            row.digest = summary(flat)
             row.note(f"output of {size(row.output_bytes)} is not copied; only its digest is kept")
             return
         self._runs.store.put(row.number, flat, same_as)
@@ -96,6 +109,11 @@ class Looker:
         reference = row if row.reference else self._runs.rows.get(self._runs.reference)
         if reference is not None and row.judged.differs:
             row.cause = cause(record, moved, reference.record, reference.moved)
+
+
+def summary(flat: Flat) -> bytes:
+    """The digest of an output too large to keep; beyond `DIGEST_LIMIT` one that never equals another."""
+    return digest(flat) if output_bytes(flat) <= DIGEST_LIMIT else secrets.token_bytes(16)
 
 
 def require_tensor(flat: Flat, output: Any) -> None:

@@ -85,6 +85,8 @@ class Row:
     running: bool = True
     reference: bool = False
     against: int = 0
+    same_as: int = 0
+    """The run just before, when it gave the same bits and is not the reference."""
     judged: Judged = field(default_factory=Judged)
     """The worst of those compared."""
     differing: int = 0
@@ -141,4 +143,5 @@ class Row:
             self.growth,
             self.cuda,
             "; ".join(notes),
+            self.same_as,
         )
