@@ -58,7 +58,7 @@ def find(bench: Bench, runs: Runs, request: FindDivergence, job: Job) -> Diverge
     except Exception as problem:
         from workbench.worker.bench.diagnosis import explain
 
-        raise WorkbenchError(explain(problem, bench.model, bench.args)) from problem
+        raise WorkbenchError(explain(problem, bench.model, bench.args, bench.kwargs)) from problem
     if search.evidence is None:
         words = unexplained(reference.record, other.record, reference.number, other.number, _same_outputs(runs, search))
         return _nothing(request.run, against, words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.bench.modes import grad_context, seed_generators
@@ -68,11 +68,6 @@ class Firing:
             if not row.times.count or not self._job.cancelled:
                 raise
             row.note("the last forward was interrupted")
-        except WorkbenchError:
-            raise
-        except Exception as problem:
-            self._end(row)
-            raise self._explained(problem) from problem
         finally:
             if row.times.count:
                 self._end(row)
@@ -97,7 +92,7 @@ class Firing:
         self._guard_memory(row)
         before = self._held()
         self._began = time.perf_counter_ns()
-        output = self._pace.one()
+        output = self._forward()
         self._looker.first(row, output)
         self.row = row
         del output
@@ -123,7 +118,7 @@ class Firing:
             start = time.perf_counter_ns()
             done = row.times.count
             if block > look:
-                self._pace.many(block - look, expected)
+                self._forwards(block - look, expected)
                 expected = (time.perf_counter_ns() - start) // (block - look)
             if look:
                 self._look(row)
@@ -150,7 +145,7 @@ class Firing:
         if self._seed is not None:
             self._seed()  # the record must hold what the forward starts from
         record = self._runs.recorder.again(row.record, self._parts)
-        output = self._pace.one()
+        output = self._forward()
         self._looker.further(row, output, record)
         del output
         self._spent += time.perf_counter_ns() - start - (row.times.total - forwards)
@@ -213,7 +208,19 @@ class Firing:
             row.note(f"each time is the mean of about {together} forwards")
         self._measure(row, time.perf_counter_ns())
 
+    def _forward(self) -> Any:
+        try:
+            return self._pace.one()
+        except Exception as problem:
+            raise self._explained(problem) from problem
+
+    def _forwards(self, count: int, expected: int) -> None:
+        try:
+            self._pace.many(count, expected)
+        except Exception as problem:
+            raise self._explained(problem) from problem
+
     def _explained(self, problem: Exception) -> WorkbenchError:
         from workbench.worker.bench.diagnosis import explain
 
-        return WorkbenchError(explain(problem, self._bench.model, self._bench.args))
+        return WorkbenchError(explain(problem, self._bench.model, self._bench.args, self._bench.kwargs))
