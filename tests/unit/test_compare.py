@@ -237,3 +237,10 @@ def test_relative_error_against_float64() -> None:
     zero = torch.zeros(2, dtype=torch.float64)
     assert relative_error(torch.zeros(2), zero, torch.zeros(2)) == (0.0, 0.0)
     assert relative_error(torch.ones(2), zero, torch.ones(2)) == (INF, INF)
+
+
+def test_rows_too_long_for_one_chunk_still_have_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = torch.tensor([[0.0, 5, 1, 5], [1, 2, 3, NAN], [4, 3, 2, 1], [0, 0, 0, 0]])
+    b = torch.tensor([[0.0, 5, 1, 6], [1, 2, 3, NAN], [4, 3, 2, 2], [0, 0, 1, 0]])
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 2)
+    assert compare_leaf("o", a, b).top1 == float((a.argmax(-1) == b.argmax(-1)).double().mean()) == 0.5

@@ -6,13 +6,17 @@ last); chunks are small copies of parts of it, so that a comparison of any layou
 
 from __future__ import annotations
 
+import bisect
+import functools
 import math
 from collections.abc import Callable, Iterator
 
 import torch
 
-CHUNK_ELEMENTS = 1 << 18
-"""Elements looked at together: 2 MiB as float64, so that the dozen temporaries of a chunk stay near the cache."""
+CHUNK_ELEMENTS = (1 << 15) - 1
+"""Elements looked at together. Below at::internal::GRAIN_SIZE torch computes in one thread: no answer depends on the
+number of threads, and on a busy machine nothing waits for another thread after each of thirty small operators, which
+was measured to be ten times slower. The temporaries of a chunk (256 kB each as float64) stay in the cache."""
 
 CHUNK_HEAT = (16, 48)
 """Most rows and columns of the heat map."""
@@ -20,6 +24,9 @@ CHUNK_HEAT = (16, 48)
 _CHUNK_INTEGER = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _CHUNK_UNSIGNED = ("float8_e8m0fnu",)
 """No sign bit: its patterns are not sign and magnitude."""
+
+CHUNK_EDGES = tuple(float(f"1e{power}") for power in range(-15, 4))
+"""Where one decade of `LeafDiff.decades` ends and the next begins."""
 
 Wide = tuple[float, int]
 """m · 2**e: a sum that neither overflows nor vanishes where float64 would."""
@@ -35,9 +42,13 @@ def chunk_cell(rows: int, columns: int) -> tuple[int, int]:
     return -(-rows // CHUNK_HEAT[0]) or 1, -(-columns // CHUNK_HEAT[1]) or 1
 
 
-def chunk_blocks(rows: int, columns: int, high: int, wide: int) -> Iterator[tuple[int, int, int, int]]:
-    """Row and column ranges of chunks. Each covers whole cells of the heat map, or lies within one."""
-    chunk = CHUNK_ELEMENTS
+def chunk_blocks(rows: int, columns: int, cell: tuple[int, int], parts: int = 1) -> Iterator[tuple[int, int, int, int]]:
+    """Row and column ranges of chunks, row by row. Each covers whole cells of the heat map, or lies within one.
+
+    `parts`: numbers in an element, 2 for complex.
+    """
+    high, wide = cell
+    chunk = max(1, CHUNK_ELEMENTS // parts)
     tall = max(1, chunk // columns)
     row_step = high * (tall // high) or tall
     column_step = columns if columns <= chunk else (wide * (chunk // wide) or chunk)
@@ -112,7 +123,7 @@ def chunk_ulps(bits_a: torch.Tensor, bits_b: torch.Tensor, changed: torch.Tensor
         return int(gap.max())
     best = int(gap.masked_fill_(crossing, 0).max())
     mask = torch.iinfo(bits_a.dtype).max
-    one, other = bits_a[crossing] & mask, bits_b[crossing] & mask  # distances from zero on its two sides
+    one, other = (bits.masked_select(crossing) & mask for bits in (bits_a, bits_b))  # distances from zero
     far = int((one.to(torch.float64) + other.to(torch.float64)).argmax())
     return max(best, int(one[far]) + int(other[far]))
 
@@ -135,7 +146,7 @@ def chunk_top(values: torch.Tensor) -> float:
 def chunk_dot(a: torch.Tensor, b: torch.Tensor) -> float:
     if a.is_complex():
         a, b = torch.view_as_real(a), torch.view_as_real(b)
-    return float(torch.dot(a.reshape(-1), b.reshape(-1)))
+    return float((a * b).sum())  # torch.dot would ask MKL, which has threads of its own
 
 
 def chunk_rescaled(values: torch.Tensor, wide: bool = True) -> tuple[torch.Tensor, int]:
@@ -166,6 +177,32 @@ def chunk_number(value: Wide) -> float:
         return math.ldexp(*value)
     except OverflowError:  # above float64's range by a rounding
         return math.inf
+
+
+def chunk_decades(distance: torch.Tensor) -> torch.Tensor:
+    """How many fall below 1e-15, into each decade from there, and above 1e3: 20 counts; distances are not negative.
+
+    The binary exponent tells the decade but for one edge within it. torch.bucketize and indexing with a tensor would
+    do the same in many threads, whatever the size.
+    """
+    decades, edges = _chunk_tables(distance.device)
+    exponent = distance.reshape(-1).view(torch.int64) >> 52
+    decade = decades.gather(0, exponent) + (distance.reshape(-1) >= edges.gather(0, exponent))
+    return torch.bincount(decade, minlength=len(CHUNK_EDGES) + 1)
+
+
+@functools.cache
+def _chunk_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """By biased binary exponent: the decade of its smallest number, and the edge above that (NaN: none)."""
+    powers = [math.ldexp(1.0, exponent - 1023) if exponent else 0.0 for exponent in range(2047)]
+    decades = [bisect.bisect_right(CHUNK_EDGES, power) for power in powers]
+    edges = [
+        CHUNK_EDGES[decade] if decade < len(CHUNK_EDGES) and CHUNK_EDGES[decade] < 2 * power else math.nan
+        for decade, power in zip(decades, powers)  # noqa: B905 (made together)
+    ]
+    decades.append(len(CHUNK_EDGES))  # infinity
+    edges.append(math.nan)
+    return torch.tensor(decades, device=device), torch.tensor(edges, dtype=torch.float64, device=device)
 
 
 def chunk_fold(values: torch.Tensor, dim: int, size: int) -> torch.Tensor:

@@ -79,7 +79,7 @@ def relative_error(value: torch.Tensor, exact: torch.Tensor, eager: torch.Tensor
         rows, columns = chunk_matrix(tuple(exact.shape))
         device = chunk_device(value, exact)
         sides = [chunk_reader(t.detach(), columns, device) for t in (value, exact, eager)]
-        for block in chunk_blocks(rows, columns, *chunk_cell(rows, columns)):
+        for block in chunk_blocks(rows, columns, chunk_cell(rows, columns), 2 if exact.is_complex() else 1):
             v, e, r = (chunk_real(side(*block)) for side in sides)
             keep = torch.isfinite(e) & torch.isfinite(r)
             delta = torch.where(keep, v - e, 0.0).abs()
@@ -115,7 +115,7 @@ def _compare_tensors(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
     device = chunk_device(a, b)
     read_a, read_b = chunk_reader(a, columns, device), chunk_reader(b, columns, device)
     totals = Totals(a, rows, columns, device)
-    for block in chunk_blocks(rows, columns, *chunk_cell(rows, columns)):
+    for block in chunk_blocks(rows, columns, totals.cell, 2 if a.is_complex() else 1):
         totals.add(read_a(*block), read_b(*block), block)
     return _compare_record(totals, LeafDiff(path, BEYOND, "", dtype, shape, a.numel()), a, b)
 

@@ -10,9 +10,10 @@ import math
 import torch
 
 from workbench.worker.judge.chunks import (
-    CHUNK_ELEMENTS,
+    CHUNK_EDGES,
     chunk_bits,
     chunk_cell,
+    chunk_decades,
     chunk_distance,
     chunk_dot,
     chunk_fold,
@@ -28,9 +29,6 @@ from workbench.worker.judge.chunks import (
 TOTALS_RTOL, TOTALS_ATOL = 1e-5, 1e-8
 """Defaults of torch.allclose."""
 
-_TOTALS_EDGES = tuple(float(f"1e{power}") for power in range(-15, 4))
-"""Where one decade of `LeafDiff.decades` ends and the next begins."""
-
 
 class Totals:
     """What has been seen so far of one leaf."""
@@ -41,15 +39,15 @@ class Totals:
         self.floating = a.is_floating_point() or a.is_complex()
         self.wide = a.dtype in (torch.float64, torch.complex128)
         self.ordered = self.floating and chunk_ordered(a.dtype)
-        self.classes = a.is_floating_point() and a.ndim >= 2 and 2 <= columns <= CHUNK_ELEMENTS
+        self.classes = a.is_floating_point() and a.ndim >= 2 and columns >= 2
         self.mismatched = self.clashes = self.kept = self.max_ulp = self.agree = 0
         self.nan_a = self.nan_b = self.inf_a = self.inf_b = 0
         self.max_abs = self.max_rel = self.peak = 0.0
         self.close = True
+        self._best = [(0.0, 0), (0.0, 0)]
         self.worst: tuple[int, int] | None = None
         self.distance = self.squares = self.scale = self.norm_a = self.norm_b = self.inner = (0.0, 0)
-        self.edges = torch.tensor(_TOTALS_EDGES, dtype=torch.float64, device=device)
-        self.decades = torch.zeros(len(_TOTALS_EDGES) + 1, dtype=torch.int64, device=device)
+        self.decades = torch.zeros(len(CHUNK_EDGES) + 1, dtype=torch.int64, device=device)
         self.zeros = 0
         cells = (-(-rows // self.cell[0]), -(-columns // self.cell[1]))
         self.heat = torch.zeros(cells, dtype=torch.float64, device=device)
@@ -62,12 +60,15 @@ class Totals:
         changed = (patterns != 0).any(-1) if a.is_complex() else patterns
         mismatched = int(torch.count_nonzero(changed))
         real_a = chunk_real(a)
-        if mismatched == 0 and math.isfinite(chunk_top(real_a.abs())):
-            self._add_same(real_a)
-            return
-        real_b = chunk_real(b)
+        same = mismatched == 0
+        real_b = real_a if same else chunk_real(b)
         if self.classes:
-            self.agree += int((real_a.argmax(-1) == real_b.argmax(-1)).sum())
+            self._add_classes(real_a, real_b, same, block)
+        if same and math.isfinite(chunk_top(real_a.abs())):
+            self.zeros += real_a.numel()
+            self.decades[0] += real_a.numel()
+            self._add_values(real_a, real_a, None, None)
+            return
         distance = (real_b - real_a).abs() if self.floating else chunk_distance(bits_a, bits_b)
         self.mismatched += mismatched
         keep_a = keep = None
@@ -82,12 +83,20 @@ class Totals:
         if self.ordered:
             self.max_ulp = max(self.max_ulp, chunk_ulps(bits_a, bits_b, patterns))
 
-    def _add_same(self, real_a: torch.Tensor) -> None:
-        """A chunk of finite numbers with the same bits on both sides."""
-        self.zeros += real_a.numel()
-        self.decades[0] += real_a.numel()
-        self.agree += real_a.shape[0]
-        self._add_values(real_a, real_a, None, None)
+    def _add_classes(self, a: torch.Tensor, b: torch.Tensor, same: bool, block: tuple[int, int, int, int]) -> None:
+        """Count rows whose largest element stands at the same place; the first of equals, NaN above all, as argmax."""
+        left, right = block[2:]
+        if right - left == self.columns:
+            self.agree += a.shape[0] if same else int((a.argmax(-1) == b.argmax(-1)).sum())
+            return
+        for side, values in enumerate((a, b)):  # a row too long for one chunk: these come one row after the other
+            place = int(values.argmax())
+            top = float(values[0, place])
+            best = self._best[side]
+            if left == 0 or top > best[0] or (math.isnan(top) and not math.isnan(best[0])):
+                self._best[side] = (top, left + place)
+        if right == self.columns:
+            self.agree += self._best[0][1] == self._best[1][1]
 
     def _settle(
         self, real_a: torch.Tensor, real_b: torch.Tensor, distance: torch.Tensor, changed: torch.Tensor
@@ -151,8 +160,7 @@ class Totals:
             most = chunk_top(torch.where((size > 0.0) & size.isfinite(), ratio, 0.0))
         self.max_rel = max(self.max_rel, most)
         self.zeros += distance.numel() - int(torch.count_nonzero(distance))
-        bucket = torch.bucketize(distance.flatten(), self.edges, right=True)
-        self.decades += torch.bincount(bucket, minlength=len(self.decades))
+        self.decades += chunk_decades(distance)
         high, wide = self.cell
         folded = chunk_fold(chunk_fold(distance, 0, high), 1, wide)
         row, column = block[0] // high, block[2] // wide
