@@ -50,6 +50,7 @@ def test_a_trace_that_baked_one_side_of_a_branch_is_refused_by_its_values(tmp_pa
     assert proof.mark == BEYOND
     assert row(proof, "values").status == "fail"
     assert "torch.where" in row(proof, "values").remedy
+    assert row(proof, "sizes").status == "pass"  # it is not the size that makes the difference
 
 
 def test_a_trace_that_baked_its_batch_is_refused_by_its_sizes(tmp_path: Path) -> None:

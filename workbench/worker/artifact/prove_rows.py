@@ -71,6 +71,7 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
         groups.setdefault(one.batch, []).append(one)
     wrong: list[str] = []
     beyond: list[int] = []
+    mixed = False
     for size, cases in sorted(groups.items()):
         raised = next((one for one in cases if one.raised), None)
         shaped = next((one for one in cases if one.structure), None)
@@ -78,9 +79,11 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
             wrong.append(f"batch {size}: {raised.raised}")
         elif shaped is not None:
             wrong.append(f"batch {size}: {shaped.structure}")
-        elif _rows_all_bad(cases, leaves, yardstick):
-            beyond.append(size)
-    if beyond and len(beyond) < len(groups):  # where every size is beyond, size is not what is wrong
+        else:
+            share = _rows_bad_share(cases, leaves, yardstick)
+            mixed = mixed or 0 < share < 1
+            beyond += [size] if share == 1 else []
+    if not mixed and 0 < len(beyond) < len(groups):  # otherwise it is not the size that makes the difference
         right = ", ".join(str(size) for size in sorted(set(groups) - set(beyond)))
         wrong.append(f"values differ at batch {', '.join(map(str, beyond))}, not at {right}")
     sizes = ", ".join(str(size) for size in sorted(groups))
@@ -107,11 +110,11 @@ def repeat_row(words: str, diffs: tuple[LeafDiff, ...], yardstick: Yardstick) ->
     return CheckRow("repeat", "pass", "= identical bits twice" if same else "≈ twice within the noise")
 
 
-def _rows_all_bad(cases: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick) -> bool:
-    """Whether each case of one size is beyond, on a leaf that is beyond over all sizes (one size pools too few)."""
+def _rows_bad_share(cases: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick) -> float:
+    """Share of one size's cases that are beyond, on a leaf that is beyond over all sizes (one size pools too few)."""
     beyond = {leaf.path for leaf in leaves if leaf.mark in _ROWS_BAD}
     bad = [any(judge(diff, yardstick).mark in _ROWS_BAD for diff in one.leaves if diff.path in beyond) for one in cases]
-    return bool(beyond) and all(bad)
+    return sum(bad) / len(bad)
 
 
 def _rows_words(leaf: LeafVerdict, yardstick: Yardstick) -> str:

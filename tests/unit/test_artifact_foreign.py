@@ -1,0 +1,160 @@
+"""Artifacts that somebody else made with plain torch: right ones pass, wrong ones are refused for what they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.unit.artifact_bench import eager, failed, proven, quiet_job, recipe, row, write_manifest
+from workbench.protocol.artifacts import Proof
+from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.messages import MakeGolden
+from workbench.worker import tensorfile
+from workbench.worker.artifact.bundle import make_golden
+
+X = torch.zeros(4, 5)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def verified(path: Path, name: str = "Net", sha256: str = "", inputs: tuple[str, ...] = ("x=float32[4,5]",)) -> Proof:
+    stage = path.parent / f"{path.name}.stage"
+    stage.mkdir()
+    request = MakeGolden(recipe(name, inputs), str(path), sha256 or digest(path), str(stage))
+    made = make_golden(request, quiet_job())
+    assert made.sha256 == digest(path)
+    write_manifest(stage, made.manifest)
+    return proven(stage)
+
+
+def traced(model: Any, path: Path) -> Path:
+    with torch.no_grad():
+        torch.jit.save(torch.jit.trace(model, X, check_trace=False, strict=False), str(path))
+    return path
+
+
+def exported(model: Any, path: Path, rows: int = 4, **more: Any) -> Path:
+    with torch.no_grad():
+        torch.export.save(torch.export.export(model, (torch.zeros(rows, 5),), **more), str(path))
+    return path
+
+
+def scripted(model: Any, path: Path) -> Path:
+    torch.jit.save(torch.jit.script(model), str(path))
+    return path
+
+
+def state_pt(model: Any, path: Path) -> Path:
+    torch.save(model.state_dict(), path)
+    return path
+
+
+def state_safetensors(model: Any, path: Path) -> Path:
+    tensorfile.save(str(path), model.state_dict())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (traced, "a.pt"),
+        (scripted, "b.pt"),
+        (exported, "c.pt2"),
+        (state_pt, "d.pt"),
+        (state_safetensors, "e.safetensors"),
+        (traced, "no_suffix"),
+        (traced, "verify.py"),
+    ],
+)
+def test_a_right_one_passes(tmp_path: Path, write: Callable[[Any, Path], Path], name: str) -> None:
+    proof = verified(write(eager("Net"), tmp_path / name))
+    assert proof.verdict == "pass", proof.checks
+    assert proof.cases >= 16
+
+
+def test_a_program_of_one_size_is_proven_at_that_size(tmp_path: Path) -> None:
+    proof = verified(exported(eager("Net"), tmp_path / "fixed.pt2", rows=6))
+    assert proof.verdict == "pass"
+    assert row(proof, "sizes").evidence == "batch 6 only: the artifact serves 6 rows only"
+
+
+def test_a_scripted_branch_is_right_on_both_sides(tmp_path: Path) -> None:
+    assert verified(scripted(eager("Branch"), tmp_path / "a.pt"), "Branch").verdict == "pass"
+
+
+def stale(model: Any) -> Any:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model
+
+
+def off_by_a_thousandth(model: Any) -> Any:
+    with torch.no_grad():
+        model.fc2.bias += 1e-3
+    return model
+
+
+@pytest.mark.parametrize("write", [traced, exported, scripted, state_pt, state_safetensors])
+@pytest.mark.parametrize("spoil", [stale, off_by_a_thousandth])
+def test_other_weights_are_refused_and_named(
+    tmp_path: Path, write: Callable[[Any, Path], Path], spoil: Callable[[Any], Any]
+) -> None:
+    proof = verified(
+        write(spoil(eager("Net")), tmp_path / f"a{'.safetensors' if 'safe' in write.__name__ else '.pt2'}")
+    )
+    assert proof.verdict == "fail"
+    assert {"weights_match", "values"} <= failed(proof)
+    assert ("fc1.weight" if spoil is stale else "fc2.bias") in row(proof, "weights_match").evidence
+
+
+@pytest.mark.parametrize("write", [traced, exported, scripted])
+def test_a_train_mode_one_is_refused_and_named(tmp_path: Path, write: Callable[[Any, Path], Path]) -> None:
+    proof = verified(write(eager("Net").train(), tmp_path / "a.pt2"))
+    assert {"train_ops", "values"} <= failed(proof)
+    assert "drop: dropout p=0.5" in row(proof, "train_ops").evidence
+
+
+@pytest.mark.parametrize("name", ["a.pt", "a.pt2", "a.ts"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_cut_off_one_does_not_load_and_nothing_crashes(tmp_path: Path, name: str, share: float) -> None:
+    path = (exported if name.endswith("2") else traced)(eager("Net"), tmp_path / name)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    proof = verified(path)
+    assert proof.verdict == "error"
+    assert row(proof, "load").status == "error"
+
+
+def test_bytes_that_were_not_trusted_are_not_loaded(tmp_path: Path) -> None:
+    path = traced(eager("Net"), tmp_path / "a.pt")
+    with pytest.raises(WorkbenchError) as caught:
+        verified(path, sha256="0" * 64)
+    assert caught.value.failure.kind == "trust"
+
+
+def test_a_class_of_tensors_may_come_as_a_tuple_from_somebody_else(tmp_path: Path) -> None:
+    model = eager("Classy")
+
+    class AsTuple(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: torch.Tensor, factor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            answer = self.model(x, factor=factor)
+            return answer.logits, answer.extra[1]
+
+    path = tmp_path / "a.pt"
+    with torch.no_grad():
+        torch.jit.save(torch.jit.trace(AsTuple(), (X, torch.ones(())), check_trace=False), str(path))
+    proof = verified(path, "Classy", inputs=("x=float32[4,5]", "factor=float32[]"))
+    assert proof.verdict == "pass", proof.checks
+    assert row(proof, "weights_match").status == "pass"
