@@ -30,6 +30,7 @@ def measure(settings: Settings) -> list[Row]:
         terminal.send("space")
         terminal.wait_quiet(0.5)
         for _ in range(settings.rounds):
+            terminal.wait_gone(DEATH)
             killed = time.perf_counter()
             worker_of(terminal).kill()
             shown.append(terminal.wait_for(DEATH) - killed)
