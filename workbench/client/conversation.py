@@ -132,11 +132,12 @@ class Conversation:
         self._tell(Envelope(Done(None, self._lost()), None, "face"))
 
     def _lost(self) -> Failure:
+        talk = self._transport.talk
         return Failure(
             "engine",
-            f"The engine is gone: {self._ended}.",
+            f"The engine is gone: {self._ended}." + (f" Its last words: {talk[-1]}" if talk else ""),
             remedy="Start the workbench again.",
-            details="\n".join(self._transport.talk),
+            details="\n".join(talk),
         )
 
     async def _abandon(self, number: int, future: asyncio.Future[Any]) -> None:

@@ -16,6 +16,8 @@ LINE_LIMIT = 256 * 1024 * 1024
 """Longest line accepted, bytes: a module tree of a million modules fits."""
 TALK_LINES = 50
 """Lines of the supervisor's own stderr that are kept, to explain its death."""
+LAST_WORDS_SECONDS = 0.5
+"""How long its stderr may go on after the stream has ended; what it says there explains the end."""
 GONE_SECONDS = 5.0
 """How long a supervisor whose stdin was closed may take to end its workers and itself."""
 
@@ -79,6 +81,7 @@ class Transport:
             reason = "it never said hello"
         except (CodecError, ValueError, asyncio.LimitOverrunError) as problem:
             reason = clean(str(problem))
+        await asyncio.wait(self._tasks[1:], timeout=LAST_WORDS_SECONDS)
         ended(reason)
 
     async def _listen(self, errors: asyncio.StreamReader) -> None:
