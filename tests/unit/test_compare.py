@@ -13,6 +13,7 @@ import torch
 
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, LeafDiff
 from workbench.worker.judge import chunks
+from workbench.worker.judge import compare as compare_module
 from workbench.worker.judge.compare import compare, compare_leaf, relative_error
 from workbench.worker.judge.leaves import flatten
 
@@ -244,3 +245,16 @@ def test_rows_too_long_for_one_chunk_still_have_classes(monkeypatch: pytest.Monk
     b = torch.tensor([[0.0, 5, 1, 6], [1, 2, 3, NAN], [4, 3, 2, 2], [0, 0, 1, 0]])
     monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 2)
     assert compare_leaf("o", a, b).top1 == float((a.argmax(-1) == b.argmax(-1)).double().mean()) == 0.5
+
+
+@pytest.mark.parametrize("shape", [(999,), (70, 13), (2, 300), (1, 500)])
+def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
+    a, b = pair(shape)
+    b.view(-1)[len(b.view(-1)) // 2] = NAN
+    whole = compare_leaf("output", a, b)
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 50)
+    monkeypatch.setattr(compare_module, "COMPARE_LARGE", 100)
+    banded = compare_leaf("output", a, b)
+    for name in LeafDiff.__dataclass_fields__:
+        one, other = getattr(whole, name), getattr(banded, name)
+        assert one == (pytest.approx(other, rel=1e-12) if isinstance(one, float) else other), name

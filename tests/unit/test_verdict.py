@@ -162,7 +162,7 @@ def test_healthy_kernels_hold_and_a_small_fault_does_not() -> None:
 def test_carried_sources_stand_alone_in_one_file() -> None:
     """A bundle's verify.py holds these files one after the other, without their imports from workbench."""
     names: dict[str, str] = {}
-    source = ""
+    source = "from __future__ import annotations\n"  # as the real header does
     for module in ("protocol/runs", "worker/judge/leaves", "worker/judge/chunks", "worker/judge/totals",
                    "worker/judge/compare", "worker/judge/verdict"):  # fmt: skip
         text = (ROOT / f"{module}.py").read_text()

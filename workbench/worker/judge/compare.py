@@ -18,7 +18,10 @@ Policies
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -39,6 +42,11 @@ from workbench.worker.judge.chunks import (
 )
 from workbench.worker.judge.leaves import Flat, structure_difference
 from workbench.worker.judge.totals import Totals
+
+COMPARE_LARGE = 1 << 22
+"""Elements from which a leaf is looked at in bands."""
+
+COMPARE_BANDS = 4
 
 
 def compare(a: Flat, b: Flat) -> tuple[str, tuple[LeafDiff, ...]]:
@@ -114,10 +122,39 @@ def _compare_tensors(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
     rows, columns = chunk_matrix(shape)
     device = chunk_device(a, b)
     read_a, read_b = chunk_reader(a, columns, device), chunk_reader(b, columns, device)
-    totals = Totals(a, rows, columns, device)
-    for block in chunk_blocks(rows, columns, totals.cell, 2 if a.is_complex() else 1):
-        totals.add(read_a(*block), read_b(*block), block)
+
+    def look(blocks: list[tuple[int, int, int, int]]) -> Totals:
+        seen = Totals(a, rows, columns, device)
+        with torch.no_grad():  # grad mode belongs to a thread
+            for block in blocks:
+                seen.add(read_a(*block), read_b(*block), block)
+        return seen
+
+    blocks = list(chunk_blocks(rows, columns, chunk_cell(rows, columns), 2 if a.is_complex() else 1))
+    bands = _compare_bands(blocks, a.numel())
+    totals, *others = _compare_map(look, bands)
+    for other in others:
+        totals.take(other)
     return _compare_record(totals, LeafDiff(path, BEYOND, "", dtype, shape, a.numel()), a, b)
+
+
+def _compare_bands(blocks: list[tuple[int, int, int, int]], elements: int) -> list[list[tuple[int, int, int, int]]]:
+    """Runs of blocks of about one size, whole rows each: several for a large leaf, however many threads there are, so
+    that sums are made in one order everywhere."""
+    if elements < COMPARE_LARGE:
+        return [blocks]
+    rows = [place for place, block in enumerate(blocks) if block[2] == 0]
+    cuts = sorted({rows[len(rows) * band // COMPARE_BANDS] for band in range(COMPARE_BANDS)})
+    return [blocks[start:stop] for start, stop in zip(cuts, [*cuts[1:], len(blocks)])]  # noqa: B905
+
+
+def _compare_map(look: Callable[[Any], Totals], bands: list[Any]) -> list[Totals]:
+    """Every band in a thread of its own as far as torch's number of threads allows."""
+    threads = min(len(bands), torch.get_num_threads())
+    if threads < 2:
+        return [look(band) for band in bands]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(look, bands))
 
 
 def _compare_obstacle(tensor: torch.Tensor) -> str:

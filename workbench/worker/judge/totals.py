@@ -63,7 +63,8 @@ class Totals:
         same = mismatched == 0
         real_b = real_a if same else chunk_real(b)
         if self.classes:
-            self._add_classes(real_a, real_b, same, block)
+            native = a.dtype in (torch.float32, torch.float64)  # the narrower the faster; half has slow kernels
+            self._add_classes(*((a, b) if native else (real_a, real_b)), same, block)
         if same and math.isfinite(chunk_top(real_a.abs())):
             self.zeros += real_a.numel()
             self.decades[0] += real_a.numel()
@@ -166,3 +167,17 @@ class Totals:
         row, column = block[0] // high, block[2] // wide
         part = self.heat[row : row + folded.shape[0], column : column + folded.shape[1]]
         torch.maximum(part, folded, out=part)
+
+    def take(self, other: Totals) -> None:
+        """Add what was seen of the blocks that follow these."""
+        for name in ("mismatched", "clashes", "kept", "agree", "nan_a", "nan_b", "inf_a", "inf_b", "zeros"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("distance", "squares", "scale", "norm_a", "norm_b", "inner"):
+            setattr(self, name, chunk_plus(getattr(self, name), getattr(other, name)))
+        if self.worst is None or (other.worst is not None and other.max_abs > self.max_abs):
+            self.worst = other.worst
+        for name in ("max_abs", "max_rel", "max_ulp", "peak"):
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+        self.close = self.close and other.close
+        self.decades += other.decades
+        torch.maximum(self.heat, other.heat, out=self.heat)
