@@ -205,14 +205,22 @@ def test_structure_dtype_and_shape_come_first() -> None:
 
 @pytest.mark.parametrize(
     "made",
-    [torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr, torch.Tensor.to_mkldnn, lambda eye: eye.to("meta")],
+    [
+        torch.Tensor.to_sparse,
+        torch.Tensor.to_sparse_csr,
+        torch.Tensor.to_mkldnn,
+        lambda eye: eye.to("meta"),
+        lambda eye: torch.nested.nested_tensor([eye[0], eye[0, :1]]),
+        lambda eye: torch.quantize_per_tensor(eye, 0.1, 0, torch.qint8),
+    ],
 )
-@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:The PyTorch API of nested", "ignore:.*quantize")
 def test_what_cannot_be_compared_says_so(made: Callable[[torch.Tensor], torch.Tensor]) -> None:
     tensor = made(torch.eye(2))
     diff = compare_leaf("o", tensor, tensor)
     assert diff.mark == INCOMPARABLE
     assert diff.reason
+    assert "cannot compare" not in diff.reason
 
 
 def test_full_precision_of_the_worst_element() -> None:
