@@ -52,7 +52,7 @@ def _died(state: State, died: WorkerDied) -> None:
 def _loaded(state: State, loaded: Loaded) -> None:
     if not loaded.keep_runs:
         state.rows.clear()
-        state.reference, state.leak = 0, None
+        state.reference, state.leak, state.yardstick = 0, None, "tolerance"
     state.info, state.modes = loaded.info, loaded.modes
 
 

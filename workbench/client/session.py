@@ -131,11 +131,14 @@ class Session(Conversation):
     async def divergence(self, run: int, against: int = 0) -> Divergence:
         return await self.request(FindDivergence(run, against))  # type: ignore[no-any-return]
 
-    async def measure_noise(self, timeout: float = 0.0) -> Yardstick:
-        """Measure eager's own error in a process of its own, and judge with it from now on."""
+    async def measure_noise(self, timeout: float = 0.0, budget: float = 0.0) -> Yardstick:
+        """Measure eager's own error in a process of its own, and judge with it from now on.
+
+        With a `budget` in seconds, a model too slow for it is judged by tolerance.
+        """
         recipe, modes = self._recipe(), self.state.modes or Modes()
         state = await self._save_state()
-        yardstick: Yardstick = await self.request(MeasureNoise(recipe, modes, state), timeout)
+        yardstick: Yardstick = await self.request(MeasureNoise(recipe, modes, state, budget), timeout)
         await self.use(yardstick)
         return yardstick
 

@@ -134,6 +134,8 @@ class MeasureNoise:
     modes: Modes
     state: str = ""
     """File written by `SaveState`; empty: as the recipe makes it."""
+    budget: float = 0.0
+    """Seconds for all cases; a model that would need more is judged by tolerance. 0: none."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -59,13 +60,14 @@ def measure_noise(request: MeasureNoise, job: Job) -> Yardstick:
         training=modes.training, flips=modes.flips, dtype=modes.dtype, device=modes.device, threads=modes.threads
     )
     apply(built.model, built.example, read_modes(built.model), change)
-    return measure(built.model, built.example, job)
+    return measure(built.model, built.example, job, budget=request.budget)
 
 
-def measure(model: nn.Module, example: Example, job: Job, cases: int = CASES) -> Yardstick:
+def measure(model: nn.Module, example: Example, job: Job, cases: int = CASES, budget: float = 0.0) -> Yardstick:
     """Eager's error against float64 over `cases` inputs, pooled by leaf, under no_grad and the model's own flags.
 
-    A model that draws random numbers in train mode is measured in eval. Falls back to kind "tolerance", with the
+    A model that draws random numbers in train mode is measured in eval. With a `budget` in seconds, a model whose first
+    case shows that all would take longer is not measured. Falls back to kind "tolerance", with the
     reason, where a float64 run does not exist or computes in less. Raises `WorkbenchError("forward")` when eager
     does not run, and `Cancelled`.
     """
@@ -73,7 +75,7 @@ def measure(model: nn.Module, example: Example, job: Job, cases: int = CASES) ->
         try:
             note = _settle_randomness(model, example)
             twin = float64_twin(model)
-            return _pooled(model, twin, example, job, cases, note)
+            return _pooled(model, twin, example, job, cases, note, budget)
         except NoYardstick as reason:
             return Yardstick("tolerance", reason=str(reason))
 
@@ -159,12 +161,18 @@ def _answers_vary(model: nn.Module, example: Example) -> bool:
     return one.structure != other.structure or not all(torch.equal(tensor, leaves[path]) for path, tensor in one.leaves)
 
 
-def _pooled(model: nn.Module, twin: nn.Module, example: Example, job: Job, cases: int, note: str) -> Yardstick:
+def _pooled(
+    model: nn.Module, twin: nn.Module, example: Example, job: Job, cases: int, note: str, budget: float
+) -> Yardstick:
     errors: dict[str, list[CaseError]] = {}
     squares: dict[str, list[float]] = {}
     dtypes: dict[str, str] = {}
     raised = 0
+    began = time.monotonic()
     for case in range(cases):
+        expected = (time.monotonic() - began) * cases
+        if budget and case == 1 and expected > budget:
+            raise NoYardstick(f"{cases} float64 runs would take {expected:.0f} s, more than the {budget:.0f} s given")
         job.progress("measuring eager's own noise against float64", case, cases)
         seed = example.seed + case
         args, kwargs = example.sample(seed)
