@@ -70,6 +70,11 @@ def summary(row: RunRow) -> tuple[str, str]:
         return f"{name} is identical to #{row.against}{note}", "good"
     if row.mark == NOISE:
         return f"{name} is within the noise of #{row.against}: max|Δ| {numbers.measure(row.max_abs)}{note}", "good"
+    if row.mark == BEYOND and row.against == row.run:
+        differs = (
+            f"{row.differing} of {row.compared} runs differ from its first, by up to {numbers.measure(row.max_abs)}"
+        )
+        return f"{name} does not repeat: {differs}{note}", "warning"
     if row.mark == BEYOND:
         differs = f"max|Δ| {numbers.measure(row.max_abs)}, {row.mismatched} of {row.elements} differ"
         return f"{name} is not what #{row.against} was: {differs}{note}; f finds where they part", "warning"

@@ -180,7 +180,7 @@ class Desk:
         self.app.main.show_divergence(divergence)
 
     async def fired(self, run: int) -> None:
-        """After every fire: what it came to, the difference, and where it would help eager's own noise, while nothing runs."""
+        """After every fire: what it came to, and the difference; where it would help, eager's own noise in the background."""
         row = self.state.rows.get(run)
         if row is not None:
             self.say(*summary(row))

@@ -116,7 +116,9 @@ class MainScreen(Screen[None]):
 
     @property
     def selected_run(self) -> int:
-        return self.runs.selected_run
+        """The run at the cursor; 0 while the cursor follows the newest, which may not have been painted yet."""
+        chosen = self.runs.selected_run
+        return 0 if chosen == self.painter.newest else chosen
 
     @property
     def selected_module(self) -> str:

@@ -13,6 +13,7 @@ from workbench.tui import activity
 if TYPE_CHECKING:
     from workbench.protocol.artifacts import ExportResult, VerifyResult
     from workbench.protocol.memory import Leak
+    from workbench.protocol.messages import WorkerDied
     from workbench.protocol.model import ModelInfo, Recipe
     from workbench.tui.main_screen import MainScreen
     from workbench.tui.wiring import Wiring
@@ -27,10 +28,13 @@ class Painter:
     def __init__(self, screen: MainScreen, wiring: Wiring) -> None:
         self.badges: set[str] = set()
         """Panes with something new that nobody has looked at."""
+        self.newest = 0
+        """Newest run in the pane."""
         self.exporting = ""
         """Kind of the export that runs."""
         self._screen, self._wiring = screen, wiring
         self._said, self._said_at = ("", "information"), float("-inf")
+        self._said_of: WorkerDied | None = None  # words that are older than a death do not hide it
         self._info: ModelInfo | None = None
         self._leak: Leak | None = None
         self._recipe: Recipe | None = None
@@ -46,9 +50,13 @@ class Painter:
             self.badges.add(pane)
 
     def say(self, words: str, severity: str) -> None:
-        """Words for the activity line; a job that runs gives them a moment, a dead worker does not."""
-        self._said, self._said_at = (words, severity), asyncio.get_running_loop().time()
+        """Words for the activity line. A job that runs, or a worker that was dead already, gives them a moment."""
+        loop = asyncio.get_running_loop()
+        self._said, self._said_at = (words, severity), loop.time()
+        self._said_of = self._state.died
         self._activity()
+        if self._state.jobs or self._state.engine == "dead":
+            loop.call_later(SAY_SECONDS, self._wiring.touch, "activity")
 
     def seen(self, pane: str) -> None:
         """A pane is looked at."""
@@ -67,6 +75,7 @@ class Painter:
         if wiring.fresh:
             wiring.fresh = False
             self._screen.runs.clear()
+            self.newest = 0
             self._screen.diff.clear()
             self._screen.memory.clear()
             if self._recipe != state.recipe:  # the same model after a restart keeps what was made of it
@@ -88,6 +97,7 @@ class Painter:
         rows, self._wiring.rows = self._wiring.rows, {}
         for number in sorted(rows):
             self._screen.runs.put(rows[number])
+            self.newest = max(self.newest, number)
         newest = self._state.last_run
         if rows and newest is not None:
             self._screen.memory.set_run(newest)
@@ -145,9 +155,10 @@ class Painter:
         now = asyncio.get_running_loop().time()
         job = activity.working(state, now, self._wiring.busy)
         dead = activity.dead_line(state)
-        if job is not None and now - self._said_at >= SAY_SECONDS:
+        fresh = now - self._said_at < SAY_SECONDS
+        if job is not None and not fresh:
             bar.working(job.words, job.clock, job.share, job.hint)
-        elif dead and job is None:
+        elif dead and job is None and not (fresh and self._said_of is state.died):
             bar.say(dead, "error")
         else:
             bar.say(*self._said)

@@ -1,0 +1,142 @@
+"""Every ending in a real terminal: it is restored, the exit code is right, and no process is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from .terminal import Terminal, alive, assert_all_gone
+
+STORY = ("sample_models/story.py:Net", "--weights", "sample_models/story.safetensors")
+
+Open = Callable[..., Terminal]
+
+
+def ready(terminal: Terminal) -> Terminal:
+    terminal.wait_for("space fires it", 60)
+    return terminal
+
+
+def worker_of(terminal: Terminal) -> psutil.Process:
+    """The bench worker."""
+    return next(one for one in terminal.family() if any("boot.py" in word for word in one.cmdline()))
+
+
+@pytest.mark.parametrize(("key", "code"), [("q", 0), ("ctrl+q", 0), ("ctrl+c", 130)], ids=["q", "ctrl+q", "ctrl+c"])
+def test_keys_that_leave(workbench: Open, key: str, code: int) -> None:
+    terminal = ready(workbench(*STORY))
+    family = terminal.family()
+    terminal.send(key)
+    assert terminal.wait_exit() == code
+    terminal.assert_restored()
+    assert_all_gone(family)
+
+
+def test_q_leaves_while_torch_is_loading(workbench: Open) -> None:
+    terminal = workbench(*STORY)
+    terminal.wait_for("q quit")
+    family = terminal.family()
+    terminal.send("q")
+    assert terminal.wait_exit() == 0
+    terminal.assert_restored()
+    assert_all_gone(family)
+
+
+def test_ctrl_c_cancels_what_runs_and_leaves_when_pressed_again(workbench: Open) -> None:
+    terminal = ready(workbench(*STORY))
+    terminal.send("R")
+    terminal.wait_for("esc stops")
+    terminal.send("ctrl+c")
+    terminal.wait_gone("esc stops")
+    terminal.send("ctrl+c")
+    assert terminal.wait_exit() == 130
+    terminal.assert_restored()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda one: one.name)
+def test_signals(workbench: Open, number: signal.Signals) -> None:
+    terminal = ready(workbench(*STORY))
+    terminal.send("R")
+    terminal.wait_for("esc stops")
+    family = terminal.family()
+    terminal.signal(number)
+    assert terminal.wait_exit() == 130
+    terminal.assert_restored()
+    assert_all_gone(family)
+
+
+def test_a_lost_connection_leaves_no_process(workbench: Open) -> None:
+    terminal = ready(workbench(*STORY))
+    family = terminal.family()
+    terminal.hang_up()
+    assert_all_gone(family)
+
+
+def test_a_killed_face_leaves_no_process(workbench: Open) -> None:
+    terminal = ready(workbench(*STORY))
+    family = terminal.family()
+    terminal.signal(signal.SIGKILL)
+    terminal.wait_exit()
+    assert_all_gone(family)
+
+
+def test_a_killed_worker_is_told_with_its_cause_and_one_key_brings_everything_back(workbench: Open) -> None:
+    terminal = ready(workbench(*STORY, "--mode", "drop1=eval", "--grad", "no_grad"))
+    terminal.send("space")
+    terminal.wait_for("#1 is the reference")
+    worker = worker_of(terminal)
+    os.kill(worker.pid, signal.SIGKILL)
+    terminal.wait_for("the worker died")
+    terminal.wait_for("K starts a fresh one")
+    terminal.send("space")
+    terminal.wait_for("the worker is gone")
+    terminal.send("K")
+    terminal.wait_for("are back; lost: the outputs of 1 runs", 60)
+    terminal.wait_for(re.compile(r"mix +no_grad"))
+    assert not alive(worker)
+    terminal.send("space")
+    terminal.wait_for("#1 is the reference")
+
+
+def test_a_model_that_kills_its_process_is_an_event_and_not_the_end(workbench: Open) -> None:
+    terminal = ready(workbench("sample_models/crashes.py:Crashes", "--kwargs", '{"after": 0}'))
+    terminal.send("space")
+    terminal.wait_for("the worker died during Fire: segmentation fault")
+    terminal.send("K")
+    terminal.wait_for("are back", 60)
+    terminal.send("q")
+    assert terminal.wait_exit() == 0
+    terminal.assert_restored()
+
+
+def test_an_endless_forward_is_cancelled_by_esc_and_the_model_stays(workbench: Open) -> None:
+    terminal = ready(workbench("sample_models/crashes.py:Crashes", "--kwargs", '{"how": "loop", "after": 1}'))
+    terminal.send("space")
+    terminal.wait_for("#1 is the reference")
+    terminal.send("space")
+    terminal.wait_for("esc stops")
+    terminal.send("escape")
+    terminal.wait_for("cancelled")
+    terminal.wait_for("● ready")
+    assert "the worker" not in terminal.text
+
+
+def test_a_forward_that_holds_everything_is_named_and_killed_by_a_key(workbench: Open) -> None:
+    terminal = ready(workbench("sample_models/crashes.py:Crashes", "--kwargs", '{"how": "native", "after": 0}'))
+    terminal.send("space")
+    terminal.wait_for("busy in native code", 40)
+    terminal.send("K")
+    terminal.wait_for("the worker was ended", 40)
+    terminal.send("K")
+    terminal.wait_for("are back", 60)
+
+
+def test_without_a_terminal_there_is_a_plain_refusal(workbench: Open) -> None:
+    terminal = workbench(*STORY, env={"TERM": "dumb"})
+    assert terminal.wait_exit() == 2
+    assert "terminal" in terminal.text
