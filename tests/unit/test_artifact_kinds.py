@@ -222,3 +222,38 @@ def test_an_artifact_that_is_no_artifact_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError) as caught:
         foreign.take(tmp_path / "text.txt", "", tmp_path / "stage")
     assert caught.value.failure.kind == "artifact"
+
+
+def test_what_a_trace_warned_of_is_told_apart_by_whose_line_it_is() -> None:
+    import os
+    import warnings
+
+    library = os.path.join(os.path.dirname(torch.__file__), "nn", "modules", "rnn.py")
+    text = "Converting a tensor to a Python boolean might cause the trace to be incorrect."
+    warning = torch.jit.TracerWarning(text)  # type: ignore[attr-defined]
+    caught = [
+        warnings.WarningMessage(warning, type(warning), str(MODELS), line_of("if x.sum() > 0")),
+        warnings.WarningMessage(warning, type(warning), library, 10),
+        warnings.WarningMessage(UserWarning("other"), UserWarning, str(MODELS), 1),
+    ]
+    words = [one.words for one in trace.baked(caught)]
+    assert len(words) == 2
+    assert words[0].endswith("was baked: if x.sum() > 0:")
+    assert "rnn.py:10" in words[1]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_another_dtype_is_judged_by_its_own_noise(tmp_path: Path, dtype: str) -> None:
+    made = make(tmp_path, "Net", "export", dtype=dtype)
+    assert made.manifest["modes"]["dtype"] == dtype
+    assert made.manifest["output"]["dtypes"] == {"output": dtype}
+    assert made.manifest["yardstick"]["kind"] == ("float64" if dtype == "bfloat16" else "tolerance")
+    assert ("float64 itself" in made.manifest["yardstick"]["reason"]) == (dtype == "float64")
+    assert proven(tmp_path).verdict == "pass"
+
+
+def test_a_tolerance_that_was_given_is_written_down(tmp_path: Path) -> None:
+    made = make(tmp_path, "Net", "trace", tolerance=1e-3)
+    assert made.manifest["yardstick"]["kind"] == "given"
+    proof = proven(tmp_path)
+    assert (proof.verdict, proof.yardstick) == ("pass", "given")

@@ -6,6 +6,7 @@ Owns the bridge between the bench's `Built` and the makers of each kind, and the
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,8 @@ class Subject:
     """Eager's answer to the example call."""
     plain: bool
     """The output needs no wrapping."""
+    seconds: float = 0.0
+    """Of the example call."""
     training: bool = False
     findings: list[Finding] = field(default_factory=list)
 
@@ -90,6 +93,7 @@ def subject_of(model: torch.nn.Module, example: Example, seed: int, training: bo
     """Run the example once and look at the answer. Raises `WorkbenchError` ("forward", "export")."""
     batch = example.batch
     wanted = _export_batch(example)
+    started = time.perf_counter()
     try:
         args, kwargs = example.sample(seed, wanted or None)
         output = run_eager(model, args, kwargs)
@@ -98,9 +102,11 @@ def subject_of(model: torch.nn.Module, example: Example, seed: int, training: bo
             raise
         wanted = batch  # other sizes do not run: the batch is what it is
         args, kwargs = example.sample(seed)
+        started = time.perf_counter()
         output = run_eager(model, args, kwargs)
+    seconds = time.perf_counter() - started
     plain = is_plain(output)
-    subject = Subject(model, example, seed, args, kwargs, wanted, output, plain, training)
+    subject = Subject(model, example, seed, args, kwargs, wanted, output, plain, seconds, training)
     if not flatten(output).leaves:
         message = f"The model answers with {type(output).__name__}, which holds no tensor: there is nothing to export."
         raise error("export", message, remedy="Return tensors, in tuples, lists, dicts or dataclasses.")

@@ -18,7 +18,7 @@ from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.artifact.plain import placed_arguments
 from workbench.worker.artifact.subject import Artifact, Subject
-from workbench.worker.bench.failing import failed_in, first_line, full_text, users_place
+from workbench.worker.bench.failing import failed_in, first_line, full_text, is_users, users_place
 from workbench.worker.job import Job
 
 FILE = "model.ts"
@@ -58,8 +58,12 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
 def baked(caught: list[warnings.WarningMessage]) -> list[Finding]:
     """A finding for each place that a TracerWarning names: "branch at model.py:41 was baked: if x.sum() > 0:"."""
     found: dict[str, Finding] = {}
+    library: dict[str, None] = {}
     for one in caught:
         if one.category.__name__ != "TracerWarning":
+            continue
+        if not is_users(one.filename):
+            library[f"{os.path.basename(one.filename)}:{one.lineno}"] = None
             continue
         text = str(one.message)
         place = f"{os.path.basename(one.filename)}:{one.lineno}"
@@ -72,6 +76,11 @@ def baked(caught: list[warnings.WarningMessage]) -> list[Finding]:
             words = f"{text.splitlines()[0]} ({place}: {source})"
         remedy = "The trace keeps the side that the example took. Use torch.where, or --to export."
         found.setdefault(words, Finding("baked", words, remedy))
+    if library:
+        places = ", ".join(list(library)[:4])
+        found[""] = Finding(
+            "baked", f"checks of sizes in torch's own modules were baked ({places}): they no longer check"
+        )
     return list(found.values())
 
 
