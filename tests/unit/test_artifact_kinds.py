@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.unit.artifact_bench import MODELS, make, proven, recipe, row
+from tests.unit.artifact_bench import MODELS, make, proven, quiet_job, recipe, row, write_manifest
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import MakeArtifact
+from workbench.protocol.model import Recipe
 from workbench.worker import tensorfile
 from workbench.worker.artifact import export, foreign, speed, trace
 from workbench.worker.artifact.bundle import make_artifact
@@ -124,9 +127,6 @@ def test_helpers_beside_the_model_come_along_with_weights(tmp_path: Path) -> Non
     (tmp_path / "own_model.py").write_text(source + "        super().__init__(layer())\n")
     stage = tmp_path / "stage"
     stage.mkdir()
-    from tests.unit.artifact_bench import quiet_job, write_manifest
-    from workbench.protocol.model import Recipe
-
     wanted = Recipe(str(tmp_path / "own_model.py:Net"), inputs=("input=float32[4,5]",))
     made = make_artifact(MakeArtifact(wanted, "weights", str(stage)), quiet_job())
     write_manifest(stage, made.manifest)
@@ -137,13 +137,38 @@ def test_helpers_beside_the_model_come_along_with_weights(tmp_path: Path) -> Non
     assert row(proof, "values").status == "pass", row(proof, "values")
 
 
+def test_a_package_of_ones_own_comes_along_with_weights_and_is_blocked_for_programs(tmp_path: Path) -> None:
+    package = tmp_path / "own_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "parts.py").write_text("from torch import nn\n\ndef layer():\n    return nn.Linear(5, 2)\n")
+    source = "from torch import nn\nfrom .parts import layer\n\n\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+    (package / "net.py").write_text(source + "        super().__init__(layer())\n")
+    wanted = Recipe("own_package.net:Net", inputs=("input=float32[4,5]",), directory=str(tmp_path))
+    for kind, blocked in (("weights", []), ("trace", ["own_package"])):
+        stage = tmp_path / kind
+        stage.mkdir()
+        made = make_artifact(MakeArtifact(wanted, kind, str(stage)), quiet_job())
+        write_manifest(stage, made.manifest)
+        assert made.manifest["blocked"] == blocked
+        assert (stage / "own_package" / "parts.py").exists() == (kind == "weights")
+        code = (
+            "import sys; from workbench.worker.artifact.prove_job import prove; from workbench.worker.job import Job; "
+            "from workbench.protocol.messages import Prove; "
+            "proof = prove(Prove(sys.argv[1]), Job(1, lambda body, number: None)); "
+            "assert proof.verdict == 'pass' and proof.mark == 'identical' and proof.cases >= 16, proof"
+        )
+        command = [sys.executable, "-c", code, str(stage)]
+        root = Path(__file__).resolve().parents[2]
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=100, check=False)
+        assert ended.returncode == 0, ended.stderr
+
+
 def test_nested_inputs_are_kept_and_built_again(tmp_path: Path) -> None:
     tensors = {"features": {"a": torch.ones(4, 2), "b": [torch.ones(4, 2)]}}
     torch.save(tensors, tmp_path / "inputs.pt")
     stage = tmp_path / "stage"
     stage.mkdir()
-    from tests.unit.artifact_bench import quiet_job, write_manifest
-
     wanted = recipe("Nested", (), inputs_file=str(tmp_path / "inputs.pt"))
     made = make_artifact(MakeArtifact(wanted, "export", str(stage)), quiet_job())
     write_manifest(stage, made.manifest)

@@ -30,7 +30,10 @@ def architecture_of(recipe: Recipe, built: Built, stage: Path | None) -> dict[st
     entry: dict[str, Any] = {"name": resolved.name, "kwargs": recipe.kwargs, "sha256": resolved.sha256}
     if not is_file:
         package = holder.split(".")[0]
-        return {**entry, "target": recipe.target, "package": package, "version": _version(package)}
+        entry.update(target=recipe.target, package=package, version=_version(package))
+        if stage is not None and _is_beside(resolved.file, resolved.root):
+            entry["helpers"] = _copy_sources(built.source_files, resolved.root, stage)
+        return entry
     entry["target"] = f"{os.path.basename(holder)}:{resolved.name}"
     if stage is None:
         return entry
@@ -39,15 +42,20 @@ def architecture_of(recipe: Recipe, built: Built, stage: Path | None) -> dict[st
         message = f"{resolved.file} was edited while the export ran: the weights are of the source before."
         raise error("export", message, resolved.file, "Export again.")
     files.write_bytes(stage / SNAPSHOT, source)
-    helpers = []
-    for path in built.source_files[1:]:
-        name = os.path.relpath(path, resolved.root)
+    return {**entry, "file": SNAPSHOT, "helpers": _copy_sources(built.source_files[1:], resolved.root, stage)}
+
+
+def _copy_sources(sources: tuple[str, ...], root: str, stage: Path) -> list[str]:
+    """Copy modules into `stage` where they lie below `root`; their relative names."""
+    copied = []
+    for path in sources:
+        name = os.path.relpath(path, root)
         if name.startswith(os.pardir) or (stage / name).exists():
             continue
         (stage / name).parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(stage / name, Path(path).read_bytes())
-        helpers.append(name)
-    return {**entry, "file": SNAPSHOT, "helpers": helpers}
+        copied.append(name)
+    return copied
 
 
 def blocked_sources(built: Built, kind: str) -> list[str]:
@@ -56,11 +64,12 @@ def blocked_sources(built: Built, kind: str) -> list[str]:
     Weights need their helper modules and their package: only the model's own file is blocked.
     """
     resolved = built.resolved
-    if resolved.root and resolved.file and _is_beside(resolved.file, resolved.root):
-        sources = built.source_files[:1] if kind == "weights" else built.source_files
-        return sorted({os.path.basename(path) for path in sources if os.path.basename(path) != "__init__.py"})
     package = resolved.module.__name__.partition(".")[0]
-    return [] if kind == "weights" else [package]
+    from_file = package.startswith("workbench_model_")  # the name under which the bench runs a file
+    if not from_file:
+        return [] if kind == "weights" else [package]
+    sources = built.source_files[:1] if kind == "weights" else built.source_files
+    return sorted({os.path.basename(path) for path in sources if os.path.basename(path) != "__init__.py"})
 
 
 def _is_beside(path: str, root: str) -> bool:

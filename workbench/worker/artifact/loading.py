@@ -140,7 +140,7 @@ def build_architecture(stage: Path, target: str, kwargs: dict[str, Any]) -> torc
     place, _, name = target.rpartition(":")
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a bundle must not gain a __pycache__
     try:
-        found: Any = _loading_source(stage / place) if place.endswith(".py") else importlib.import_module(place)
+        found: Any = _loading_source(stage / place) if place.endswith(".py") else _loading_module(stage, place)
         for part in name.split("."):
             found = getattr(found, part)
         model = found if isinstance(found, torch.nn.Module) else found(**kwargs)
@@ -151,6 +151,14 @@ def build_architecture(stage: Path, target: str, kwargs: dict[str, Any]) -> torc
     if not isinstance(model, torch.nn.Module):
         raise ValueError(f"{target} made a {type(model).__name__}, no nn.Module")
     return model
+
+
+def _loading_module(stage: Path, place: str) -> Any:
+    sys.path.append(str(stage))  # a bundle may bring the package itself
+    try:
+        return importlib.import_module(place)
+    finally:
+        sys.path.remove(str(stage))
 
 
 def _loading_source(path: Path) -> Any:

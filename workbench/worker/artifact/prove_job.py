@@ -49,6 +49,7 @@ def _snapshot(stage: Path) -> str:
     if built.get("file") and built.get("name"):
         return f"{built['file']}:{built['name']}"
     package = str(built.get("package") or "")
-    if not package or importlib.util.find_spec(package) is None:
+    brought = bool(built.get("helpers"))
+    if not package or not (brought or importlib.util.find_spec(package)):
         return ""  # it is not installed here: hashes, keys and shapes are proven
     return str(built.get("target") or "")
