@@ -1,4 +1,4 @@
-"""Records about artifacts: checks, exports, proofs, inspections. Stdlib only: a bundle's verify.py carries this file."""
+"""Records about artifacts: checks, exports, proofs, inspections. Stdlib only: verify.py carries this file."""
 
 from __future__ import annotations
 
