@@ -24,6 +24,7 @@ JOB = Job(1, lambda body, job: None)
 
 @pytest.fixture(autouse=True)
 def _imports_taken_back() -> Iterator[None]:
+    load.IMPORTS.go_back(None)  # what tests of other files left
     path, modules = list(sys.path), set(sys.modules)
     yield
     load.IMPORTS.go_back(None)
