@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,12 +12,15 @@ from workbench.client.command import command_for, module_training
 from workbench.client.state import OpenJob, State
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import Progress, WorkerBusy, WorkerDied
-from workbench.protocol.model import Modes, Recipe
-from workbench.tui.activity import dead_line, working
+from workbench.protocol.model import ModeChange, Modes, Recipe
+from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE, RunRow
+from workbench.tui.activity import dead_line, summary, switched, working
 from workbench.tui.board import PANES, plan
 from workbench.tui.options import speaks_unicode, suited_theme
 from workbench.tui.screens.arguments import parse_arguments, parse_specs, print_arguments
 from workbench.tui.screens.paths import completion, free_name, listing
+
+from .tui_fake import spread
 
 # the board
 
@@ -162,3 +167,42 @@ def test_flags_of_single_modules_follow_from_the_flips_on_the_way_down() -> None
         False, False, True, True, False,
     ]  # fmt: skip
     assert "--mode eval --mode body=train --mode body.0.drop=eval" in command_for(Recipe("m.py:Net"), modes)
+
+
+# what a run and a change of modes came to
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (ModeChange(training=False), "eval · grad"),
+        (ModeChange(rng="fixed", seed=7), "every run begins with seed 7"),
+        (ModeChange(threads=2), "2 threads"),
+        (ModeChange(dtype=""), "dtype as loaded"),
+        (ModeChange(keep_outputs=True), "every output is kept, as `total += loss` does"),
+    ],
+)
+def test_a_change_of_modes_is_said_in_its_own_words(change: ModeChange, said: str) -> None:
+    modes = Modes(training=False, rng="fixed", seed=7, threads=2, keep_outputs=True)
+    assert switched(modes, change) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"reference": True}, "is the reference"),
+        ({"mark": IDENTICAL}, "is identical to #1"),
+        ({"mark": NOISE, "max_abs": 1e-7}, "within the noise of #1"),
+        ({"mark": BEYOND, "mismatched": 40, "max_abs": 0.5}, "max|Δ| 0.5, 40 of 40 differ"),
+        ({"mark": BEYOND, "note": "dtype float32 against float16"}, "dtype float32 against float16"),
+        ({"mark": BEYOND, "run": 1, "count": 9, "differing": 8, "compared": 9, "mismatched": 40}, "does not repeat"),
+        ({"mark": INCOMPARABLE}, "cannot be compared"),
+    ],
+)
+def test_a_run_is_said_in_one_line(changes: dict[str, Any], said: str) -> None:
+    row = RunRow(
+        run=2, count=1, running=False, training="eval", grad="grad", rng="free", dtype="float32", device="cpu",
+        latency=spread(), reference=False, against=1, mark="", max_abs=0.0, noise_multiple=0.0, mismatched=0,
+        elements=40, differing=0, compared=1, cause="", saved_bytes=0, output_bytes=0, rss=0, growth=0.0,
+    )  # fmt: skip
+    assert said in summary(replace(row, **changes))[0]

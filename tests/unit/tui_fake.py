@@ -194,12 +194,15 @@ class FakeSession:
         first = not state.rows
         mark = "" if first else BEYOND if state.modes.training else IDENTICAL
         return RunRow(
-            run=max(state.rows, default=0) + 1, count=count, running=False, training=state.modes.training_word,
+            run=max(state.rows, default=0) + 1, count=count, running=False,
+            training=state.modes.training_word,
             grad=state.modes.grad, rng=state.modes.rng, dtype="float32", device="cpu", latency=spread(count),
-            reference=first, against=0 if first else state.reference, mark=mark, max_abs=0.49 if mark == BEYOND else 0.0,
-            noise_multiple=9e4 if mark == BEYOND else 0.0, mismatched=40 if mark == BEYOND else 0, elements=40,
-            differing=0, compared=count, cause="drop (train)" if mark == BEYOND else "", saved_bytes=2048, output_bytes=160,
-            rss=10**8, growth=0.0,
+            reference=first, against=0 if first else state.reference, mark=mark,
+            max_abs=0.49 if mark == BEYOND else 0.0,
+            noise_multiple=9e4 if mark == BEYOND else 0.0,
+            mismatched=40 if mark == BEYOND else 0, elements=40,
+            differing=0, compared=count, cause="drop (train)" if mark == BEYOND else "", saved_bytes=2048,
+            output_bytes=160, rss=10**8, growth=0.0,
         )  # fmt: skip
 
 

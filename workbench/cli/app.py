@@ -61,6 +61,7 @@ def app(model: str, theme: str | None, slow_link: bool, ascii_only: bool, **give
             unicode=not ascii_only and speaks_unicode(),
             modules=options.modules,
             tolerance=options.tolerance,
+            python=options.python,
         ),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from workbench.client.state import OpenJob, State
 from workbench.protocol.messages import WorkerBusy
+from workbench.protocol.model import ModeChange, Modes
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, RunRow
 from workbench.report import numbers
 
@@ -62,6 +63,25 @@ def working(state: State, now: float, busy: WorkerBusy | None = None) -> Working
     return Working(words, numbers.clock(now - job.started), share, _hint(job, more))
 
 
+def switched(modes: Modes, change: ModeChange) -> str:
+    """What a change of modes came to: only what it was about."""
+    words = []
+    if change.training is not None or change.module is not None or change.grad is not None:
+        words.append(f"{modes.training_word} · {modes.grad}")
+    if change.rng is not None or change.seed is not None:
+        words.append(f"every run begins with seed {modes.seed}" if modes.rng == "fixed" else "generators run free")
+    if change.dtype is not None:
+        words.append(modes.dtype or "dtype as loaded")
+    if change.device is not None:
+        words.append(modes.device)
+    if change.threads is not None:
+        words.append(f"{modes.threads} threads" if modes.threads else "threads as torch chooses")
+    if change.keep_outputs is not None:
+        kept = "every output is kept, as `total += loss` does" if modes.keep_outputs else "outputs are let go again"
+        words.append(kept)
+    return " · ".join(words)
+
+
 def summary(row: RunRow) -> tuple[str, str]:
     """What a finished run came to, and the severity to say it with."""
     name = f"#{row.run}" + (f" ×{row.count}" if row.count > 1 else "")
@@ -75,6 +95,8 @@ def summary(row: RunRow) -> tuple[str, str]:
             f"{row.differing} of {row.compared} runs differ from its first, by up to {numbers.measure(row.max_abs)}"
         )
         return f"{name} does not repeat: {differs}{note}", "warning"
+    if row.mark == BEYOND and not row.mismatched:  # no two numbers to compare: another dtype, shape or structure
+        return f"{name} is not what #{row.against} was: {row.note or row.cause or 'another structure'}", "warning"
     if row.mark == BEYOND:
         differs = f"max|Δ| {numbers.measure(row.max_abs)}, {row.mismatched} of {row.elements} differ"
         return f"{name} is not what #{row.against} was: {differs}{note}; f finds where they part", "warning"

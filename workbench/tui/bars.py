@@ -74,20 +74,31 @@ class Bar(Widget, can_focus=False):
 class KeyBar(Bar):
     """The footer: the actions that fit, made from the registry. A click does what the key does."""
 
+    def __init__(self, id: str, unicode: bool = True) -> None:
+        super().__init__(id, unicode)
+        self._made_for = -1
+        self._ends: list[tuple[int, str]] = []
+
     @dataclass
     class Pressed(Message):
         """An action was clicked."""
 
         action: str
 
-    def on_resize(self) -> None:
+    def render_line(self, y: int) -> Strip:
+        if self.size.width != self._made_for:
+            self._make(self.size.width)
+        return super().render_line(y)
+
+    def _make(self, width: int) -> None:
+        """What fits is made while it is painted: a footer that came one frame later would flicker."""
         spans: list[tuple[str, str]] = []
-        self._ends: list[tuple[int, str]] = []
-        for action in fitting(self.size.width - 1):
+        self._ends.clear()
+        for action in fitting(width - 1):
             spans += [(" " + action.keys[0], "accent"), (" " + action.label, "")]
             self._ends.append((cells_of(tuple(spans)), action.id))
             spans.append((" ", ""))
-        self.set_line(tuple(spans))
+        self._made_for, self._line = width, tuple(spans)
 
     def on_click(self, event: events.Click) -> None:
         for end, action in self._ends:
@@ -99,6 +110,10 @@ class KeyBar(Bar):
 class TabBar(Bar):
     """Names of the panes, where not all of them can be seen."""
 
+    def __init__(self, id: str, unicode: bool = True) -> None:
+        super().__init__(id, unicode)
+        self._ends: list[tuple[int, str]] = []
+
     @dataclass
     class Chosen(Message):
         """A tab was clicked."""
@@ -108,7 +123,7 @@ class TabBar(Bar):
     def show(self, shown: str, badges: Sequence[str] = ()) -> None:
         """`shown` is marked; a pane named in `badges` has something new."""
         spans: list[tuple[str, str]] = []
-        self._ends: list[tuple[int, str]] = []
+        self._ends.clear()
         for number, pane in enumerate(PANES, 1):
             label = f" {number} {pane}{'*' if pane in badges else ''} "
             spans.append((label, "chosen" if pane == shown else ""))

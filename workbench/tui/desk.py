@@ -17,7 +17,7 @@ from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.runs import Diff, Divergence
 from workbench.protocol.text import clean
 from workbench.tui.actions import BY_ID, with_two_runs
-from workbench.tui.activity import summary
+from workbench.tui.activity import summary, switched
 from workbench.tui.firing import Firing
 from workbench.tui.yardstick_policy import YardstickPolicy
 
@@ -155,8 +155,7 @@ class Desk:
         """Turn switches, with a continuous fire held meanwhile."""
         async with self.firing.paused():
             now = await self.session.change(change)
-        modes = now.modes
-        self.say(now.note or f"{modes.training_word} · {modes.grad} · rng {modes.rng}")
+        self.say(now.note or switched(now.modes, change))
 
     async def show_difference(self, run: int) -> Diff | None:
         """Fetch the difference of a run against the reference and put it into its pane; None when there is none."""
@@ -180,7 +179,7 @@ class Desk:
         self.app.main.show_divergence(divergence)
 
     async def fired(self, run: int) -> None:
-        """After every fire: what it came to, and the difference; where it would help, eager's own noise in the background."""
+        """After every fire: what it came to, its difference, and where that helps eager's own noise."""
         row = self.state.rows.get(run)
         if row is not None:
             self.say(*summary(row))
@@ -192,10 +191,12 @@ class Desk:
 async def measure_noise(desk: Desk) -> None:
     """Measure eager's own error in a process of its own, and judge with it from now on."""
     desk.policy.asked(desk.state)
-    desk.say("measuring eager's own noise against float64 …")
     yardstick = await desk.session.measure_noise()
-    if yardstick.kind == "float64":
-        desk.say("differences are now judged by eager's own noise against float64", "good")
-    else:
-        desk.say(f"judged by torch's tolerance: {yardstick.reason}", "warning")
-    await desk.show_difference(desk.selected_run)
+    run = desk.selected_run
+    row = desk.state.rows.get(run)
+    words, severity = summary(row) if row is not None else ("eager's own noise is known now", "good")
+    by = (
+        "eager's own noise against float64" if yardstick.kind == "float64" else f"torch's tolerance: {yardstick.reason}"
+    )
+    desk.say(f"{words} · judged by {by}", severity)
+    await desk.show_difference(run)

@@ -34,9 +34,7 @@ async def grad(desk: Desk) -> None:
 
 
 async def keep(desk: Desk) -> None:
-    kept = not _modes(desk).keep_outputs
-    await desk.change(ModeChange(keep_outputs=kept))
-    desk.say("every output is kept from now on, as `total += loss` does" if kept else "outputs are let go again")
+    await desk.change(ModeChange(keep_outputs=not _modes(desk).keep_outputs))
 
 
 async def rng(desk: Desk) -> None:

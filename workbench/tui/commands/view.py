@@ -67,7 +67,7 @@ async def palette(desk: Desk) -> None:
 async def show_help(desk: Desk) -> None:
     from workbench.tui.screens.help_screen import help_card
 
-    desk.show_card(help_card(desk.state))
+    desk.show_card(help_card())
 
 
 async def leave(desk: Desk) -> None:

@@ -46,11 +46,16 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
         & .strong { text-style: bold; }
         & Input { height: 1; border: none; padding: 0 1; background: $foreground 10%;
                   &:focus { border: none; background: $primary 25%; } }
+        & VerticalScroll { scrollbar-size-vertical: 1; }
         & OptionList { height: auto; max-height: 12; border: none; padding: 0; background: $surface;
-                       &:focus { border: none; } }
+                       text-wrap: nowrap; text-overflow: ellipsis; scrollbar-size-vertical: 1;
+                       &:focus { border: none; }
+                       & > .option-list--option-highlighted { background: $primary 60%; text-style: bold; } }
         &:ansi > #card { border: round ansi_default; background: ansi_default; }
         &:ansi Input { background: ansi_default; text-style: underline; }
-        &:ansi OptionList { background: ansi_default; }
+        &:ansi OptionList { background: ansi_default;
+            & > .option-list--option-highlighted, &:focus > .option-list--option-highlighted {
+                color: ansi_bright_white; background: ansi_blue; text-style: bold; } }
         &.-ascii:ansi > #card { border: ascii ansi_default; }
     }
     """

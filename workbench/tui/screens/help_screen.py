@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from workbench.client.state import State
 from workbench.tui.actions import ACTIONS, GROUPS
 
 from .text_card import TextCard, Told
@@ -15,17 +14,15 @@ SIGNS = (
 )
 
 
-def help_card(state: State) -> TextCard:
-    """The help screen, with a word beside every action that cannot be done now."""
+def help_card() -> TextCard:
+    """The help screen."""
     paragraphs: list[tuple[str, str] | Told] = []
     for group in GROUPS:
         paragraphs.append(("strong gap", group))
         lines = []
         for action in ACTIONS:
-            if action.group != group:
-                continue
-            reason = action.when(state)
-            lines.append(f"  {'  '.join(action.keys):8}{action.help}" + (f"  ({reason})" if reason else ""))
+            if action.group == group:
+                lines.append(f"  {action.keys[0] if action.keys else 'ctrl+p':8}{action.help}")
         paragraphs.append(Told("", "\n".join(lines), 10))
     paragraphs.append(("strong gap", "Signs"))
     paragraphs.append(("", "\n".join(f"  {sign:8}{meaning}" for sign, meaning in SIGNS)))
