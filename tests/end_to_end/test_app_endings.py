@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable
 
 import psutil
@@ -140,3 +141,28 @@ def test_without_a_terminal_there_is_a_plain_refusal(workbench: Open) -> None:
     terminal = workbench(*STORY, env={"TERM": "dumb"})
     assert terminal.wait_exit() == 2
     assert "terminal" in terminal.text
+
+
+CRASHING = """
+import sys
+from workbench.cli.entry import main
+from workbench.tui import main_screen
+
+def crash(screen, action):
+    raise ZeroDivisionError("a mistake of our own")
+
+main_screen.MainScreen.action_do = crash
+sys.argv = ["workbench", "sample_models/story.py:Net"]
+main()
+"""
+
+
+def test_a_crash_of_the_app_is_exit_70_in_a_restored_terminal_with_no_process_left(open_terminal: Open) -> None:
+    terminal = ready(open_terminal([sys.executable, "-c", CRASHING], rows=24, columns=80))
+    family = terminal.family()
+    terminal.send("space")
+    assert terminal.wait_exit() == 70
+    terminal.assert_restored()
+    assert_all_gone(family)
+    assert "a mistake of our own" in terminal.text
+    assert "Traceback" not in terminal.text
