@@ -133,10 +133,10 @@ def test_inputs_made_anew_with_the_same_values_are_no_cause() -> None:
     assert fire(runs).cause == "drop (train)"
 
 
-def test_two_modules_in_train_are_counted() -> None:
+def test_of_several_modules_in_train_the_first_is_named() -> None:
     _, runs = bench_with(nn.Sequential(nn.Dropout(), nn.Dropout()))
     fire(runs)
-    assert fire(runs).cause == "2 modules in train"
+    assert fire(runs).cause == "0 +1 (train)"
 
 
 def test_batch_norm_in_train_moves_buffers_that_eval_then_uses() -> None:

@@ -40,11 +40,12 @@ def cause(record: Record, moved: tuple[str, ...], reference: Record, reference_m
 
 
 def _training(record: Record, moved: tuple[str, ...], prefix: str = "") -> str:
-    """ "drop (train)", "2 modules in train": modules that are random, or use the batch, because they are training."""
+    """ "drop (train)", "drop +5 (train)": modules that are random, or use the batch, because they are training."""
     active = [path or "the model" for path, kind in record.active if kind != "dropout" or "torch" in moved]
     if not active:
         return ""
-    return prefix + (f"{active[0]} (train)" if len(active) == 1 else f"{len(active)} modules in train")
+    others = f" +{len(active) - 1}" if len(active) > 1 else ""
+    return f"{prefix}{active[0]}{others} (train)"
 
 
 def buffers_moved(record: Record, reference: Record) -> bool:
