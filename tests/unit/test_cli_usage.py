@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from workbench.cli.config import OWN
 from workbench.cli.main import command_line
 
 
@@ -26,6 +28,8 @@ def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["run", "m.py:Net", "--mode", "evil"], "a mode is train or eval"),
         (["run", "m.py:Net", "--kwargs", "{width: 1}"], "--kwargs is not JSON"),
         (["run", "m.py:Net", "--kwargs", "[1]"], "wants a JSON object"),
+        (["run", "m.py:Net", "--kwargs", '{"low": -Infinity}'], "-Infinity is not JSON"),
+        (["run", "m.py:Net", "--kwargs", "[" * 100_000], "--kwargs is not JSON"),
         (["run", "m.py:Net", "--repeat", "0"], "0 is not in the range"),
         (["run", "m.py:Net", "--tolerance", "-1"], "a number above 0"),
         (["run", "m.py:Net", "--tolerance", "nan"], "a number above 0"),
@@ -35,7 +39,11 @@ def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["export", "m.py:Net", "--to", "trace"], "Missing option '--out'"),
         (["export", "m.py:Net", "--to", "trace", "--out", ".", "--mode", "a=train"], "whole model in one mode"),
         (["export", "m.py:Net", "--to", "trace", "--out", "."], "is there already"),
-        (["verify", "b", "--weights", "w"], "go with --against"),
+        (["verify", "b", "--weights", "w"], "--weights: a bundle brings its own"),
+        (["verify", "b", "--dtype", "float16", "--seed", "1"], "--seed, --dtype: a bundle brings its own"),
+        (["verify", "b", "--rng", "fixed"], "--rng is not for it"),
+        (["export", "m.py:Net", "--to", "trace", "--out", "o", "--rng", "free"], "--rng is not for it"),
+        (["m.py:Net", "--timeout", "3"], "esc cancels"),
         (["inspect"], "Missing argument 'FILE'"),
         (["--json"], "prints no JSON"),
     ],
@@ -70,13 +78,54 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["run", "--help"], False) == 0
 
 
-@pytest.mark.parametrize("name", ["python", "trust", "allow-code"])
-def test_a_file_beside_a_model_may_not_execute_or_trust(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "line",
+    ["python", "trust", "allow-code", "allow_code", "digests", "junit", "junit_file", "out", "wieghts", "json"],
+)
+@pytest.mark.parametrize("table", ["", "[run]\n", "[verify]\n"])
+def test_a_file_beside_a_model_may_not_execute_trust_or_write(
+    line: str, table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "workbench.toml").write_text(f'{name} = "x"\n')
+    (tmp_path / "workbench.toml").write_text(f'{table}{line} = "x"\n')
     assert command_line(["run", f"{tmp_path}/m.py:Net"], False) == 2
-    assert f"sets {name}" in capsys.readouterr().err
+    assert f"sets {line}" in capsys.readouterr().err
+
+
+def test_the_model_is_found_behind_other_words_with_a_colon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "workbench.toml").write_text("nonsense = 1\n")
+    arguments = ["run", "--input", "x=float32[batch:1..64,10]", "--kwargs", '{"low": 1}', f"{tmp_path}/m.py:Net"]
+    assert command_line(arguments, False) == 2
+    assert "sets nonsense" in capsys.readouterr().err
+
+
+def test_a_fifo_in_the_place_of_the_file_does_not_hang(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "workbench.toml")
+    assert command_line(["run", f"{tmp_path}/m.py:Net"], False) == 2
+    assert "no regular file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["run", "check", "export", "verify"])
+def test_what_files_may_set_are_options_that_exist(name: str) -> None:
+    from importlib import import_module
+
+    from workbench.cli.app import app
+
+    commands = [app, getattr(import_module(f"workbench.cli.{name}"), name)]
+    every = {
+        option: parameter.name for command in commands for parameter in command.params for option in parameter.opts
+    }
+    for option, parameter in OWN.items():
+        assert every.get(f"--{option}", parameter) == parameter
+
+
+def test_every_option_that_files_may_set_exists_somewhere() -> None:
+    from importlib import import_module
+
+    from workbench.cli.app import app
+
+    commands = [app] + [getattr(import_module(f"workbench.cli.{name}"), name) for name in ("run", "check", "verify")]
+    every = {option for command in commands for parameter in command.params for option in parameter.opts}
+    assert {f"--{option}" for option in OWN} <= every
 
 
 def test_a_toml_that_does_not_parse_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

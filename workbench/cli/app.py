@@ -15,7 +15,7 @@ from workbench.client.launch import launch
 from workbench.protocol.failures import error
 from workbench.protocol.model import ModeChange
 
-from .config import defaults
+from .invoke import given_on_command_line, invoke
 from .options import model_options, parse_model
 
 
@@ -23,16 +23,9 @@ def open_app(arguments: list[str], splashed: bool) -> int:
     """Open the app. Raises `WorkbenchError("terminal")` where there is no terminal to open it in."""
     command = demo if arguments[:1] == ["demo"] else app
     rest = arguments[1:] if command is demo else arguments
-    target = next((word for word in rest if ":" in word and not word.startswith("-")), "")
-    found = defaults(target, "app") if command is app else {}
-    known = {parameter.name for parameter in command.params}
-    outcome: Any = command.main(
-        rest,
-        prog_name="workbench demo" if command is demo else "workbench",
-        standalone_mode=False,
-        default_map={name: value for name, value in found.items() if name in known},
-    )
-    return outcome if isinstance(outcome, int) else 0
+    if command is demo:
+        return invoke(demo, "demo", "workbench demo", rest)
+    return invoke(app, "app", "workbench", rest)
 
 
 @click.command()
@@ -45,6 +38,8 @@ def app(model: str, theme: str | None, slow_link: bool, ascii_only: bool, **give
     """Open MODEL, or the open screen, in the terminal app."""
     if given["as_json"]:
         raise error("usage", "The app prints no JSON; run, check, export, verify and inspect do.", "--json")
+    if given_on_command_line("timeout"):
+        raise error("usage", "The app has no --timeout: esc cancels what takes too long.", "--timeout")
     options = parse_model(model, **given)
     _need_terminal()
     process = launch(bench=True, python=options.python)

@@ -23,7 +23,7 @@ from .tables import check_line, console, show_model
 from .talk import ProgressLine, print_json
 
 CHECK_SECONDS = 60.0
-"""Default of --timeout here."""
+"""Seconds for each check where --timeout does not say."""
 
 
 @click.command()
@@ -38,10 +38,8 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
 
     The model is put in eval under no_grad first, unless --mode and --grad say otherwise.
     """
-    given_timeout = given["timeout"] is not None
     options = _for_serving(parse_model(model, **given))
-    if not given_timeout:
-        options = dataclasses.replace(options, timeout=CHECK_SECONDS)
+    limit = CHECK_SECONDS if given["timeout"] is None else options.timeout
     ids = _select(only, skip)
 
     async def work(session: Session, line: ProgressLine) -> int:
@@ -56,12 +54,13 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
                 line.clear()
                 check_line(out, row)
 
-        rows, code = await run_checks(session, ids, options.timeout, show)
+        rows, code = await run_checks(session, ids, limit, show)
+        if junit_file:
+            write_text(Path(junit_file), junit(model, rows))
+        if markdown_file:
+            write_text(Path(markdown_file), markdown(model, rows))
         if options.as_json:
-            print_json(check_object(loaded, rows, ()))
-        for file, text in ((junit_file, junit(model, rows)), (markdown_file, markdown(model, rows))):
-            if file:
-                write_text(Path(file), text)
+            print_json(check_object(loaded, rows, code))
         return code
 
     return converse(work, bench=True, python=options.python, quiet=options.as_json)

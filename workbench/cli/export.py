@@ -17,6 +17,7 @@ from workbench.protocol.messages import Export
 from workbench.report.objects import export_object
 
 from .engine import converse
+from .invoke import given_on_command_line
 from .options import ModelOptions, existing, model_options, parse_model
 from .tables import console, show_made, show_proof
 from .talk import ProgressLine, print_json, say
@@ -38,6 +39,8 @@ def export(model: str, kind: str, out: str, force: bool, **given: Any) -> int:
         raise error("usage", "An export is of the whole model in one mode; --mode PATH=… is not for it.", "--mode")
     if options.change.grad not in (None, "no_grad"):
         raise error("usage", "Exports work under no_grad; --grad is not for them.", "--grad")
+    if given_on_command_line("rng"):
+        raise error("usage", "A proof seeds every case by itself; --rng is not for it.", "--rng")
     if os.path.lexists(out):
         raise error("exists", f"{out} is there already.", "--out", "Choose another --out, or move it away.")
     request = _request(options, kind, out, force)

@@ -27,6 +27,7 @@ usage: workbench [MODEL] [options]               the terminal app; without MODEL
 
 MODEL is path/file.py:Name or package.module:Name: an nn.Module class, a factory, or an instance.
 Each command has its own --help. `workbench MODEL --help` shows the options of the app.
+--traceback shows the full text behind an error.
 
 exit codes: 0 all held · 1 a verdict is "no" · 2 wrong usage · 3 would not load or run · 4 the engine died,
             or out of time · 5 not trusted · 6 could not write · 70 our own error · 130 interrupted
@@ -35,6 +36,10 @@ exit codes: 0 all held · 1 a verdict is "no" · 2 wrong usage · 3 would not lo
 
 def command_line(arguments: list[str], splashed: bool) -> int:
     """Run one command. Returns the exit code; never raises but for what the interpreter itself raises."""
+    if sys.stdout is None or sys.stderr is None:  # closed by whoever started us: there is nobody to talk to
+        return Exit.WRITE
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # ASCII terminals get escapes
     as_json = "--json" in arguments
     traceback = "--traceback" in arguments
     rest = [word for word in arguments if word != "--traceback"]
@@ -75,23 +80,10 @@ def _dispatch(arguments: list[str], splashed: bool) -> int:
 def _headless(name: str, arguments: list[str]) -> int:
     from importlib import import_module
 
-    from .config import defaults
+    from .invoke import invoke
 
     command: click.Command = getattr(import_module(f"workbench.cli.{name}"), name)
-    target = next((word for word in arguments if ":" in word and not word.startswith("-")), "")
-    outcome = command.main(
-        arguments,
-        prog_name=f"workbench {name}",
-        standalone_mode=False,
-        default_map=_known(command, defaults(target, name)),
-    )
-    return outcome if isinstance(outcome, int) else Exit.OK
-
-
-def _known(command: click.Command, found: dict[str, object]) -> dict[str, object]:
-    """Defaults that this command has a parameter for; a file serves all commands at once."""
-    names = {parameter.name for parameter in command.params}
-    return {name: value for name, value in found.items() if name in names}
+    return invoke(command, name, f"workbench {name}", arguments)
 
 
 def _refuse(failure: Failure, splashed: bool, as_json: bool, traceback: bool) -> int:

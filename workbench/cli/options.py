@@ -103,13 +103,17 @@ def _kwargs(text: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        found = json.loads(text)
-    except ValueError as problem:
+        found = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as problem:
         remedy = """Quote it for the shell: --kwargs '{"width": 16}'"""
         raise error("usage", f"--kwargs is not JSON: {problem}.", "--kwargs", remedy) from problem
     if not isinstance(found, dict):
         raise error("usage", "--kwargs wants a JSON object of names and values.", "--kwargs", """'{"width": 16}'""")
     return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _modes(texts: tuple[str, ...]) -> tuple[bool | None, tuple[ModeChange, ...]]:

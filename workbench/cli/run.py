@@ -9,7 +9,8 @@ import click
 from workbench.client.flows import given_yardstick, noise_would_help
 from workbench.client.session import Session
 from workbench.protocol.exits import Exit
-from workbench.protocol.messages import Loaded
+from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.messages import FindDivergence, GetDiff, Loaded
 from workbench.protocol.model import ModeChange
 from workbench.protocol.runs import BEYOND, IDENTICAL, Diff, Divergence
 from workbench.report.objects import run_object
@@ -17,7 +18,7 @@ from workbench.report.objects import run_object
 from .engine import converse
 from .options import ModelOptions, model_options, parse_model
 from .tables import console, show_diff, show_divergence, show_leak, show_model, show_runs
-from .talk import ProgressLine, print_json
+from .talk import ProgressLine, print_json, say
 
 
 @click.command()
@@ -35,12 +36,12 @@ def run(model: str, repeat: int, keep_outputs: bool, **given: Any) -> int:
     async def work(session: Session, line: ProgressLine) -> int:
         loaded = await open_model(session, options, keep_outputs)
         await _fire(session, options, repeat)
-        diff = await session.diff(2) if repeat > 1 else None
-        divergence = None
+        diff: Diff | None = await session.request(GetDiff(2), options.timeout) if repeat > 1 else None
+        divergence: Divergence | None = None
         if diff is not None and diff.mark == BEYOND:
-            divergence = await session.divergence(2)
+            divergence = await session.request(FindDivergence(2), options.timeout)
         line.clear()
-        _print(session, options, loaded, diff, divergence)
+        _print(session, options, await session.hashed(loaded), diff, divergence)
         return Exit.OK
 
     return converse(work, bench=True, python=options.python, quiet=options.as_json)
@@ -65,7 +66,12 @@ async def _fire(session: Session, options: ModelOptions, repeat: int) -> None:
         return
     row = await session.fire(repeat - 1, timeout=options.timeout)
     if noise_would_help(session, row):
-        await session.measure_noise()
+        try:
+            await session.measure_noise(options.timeout)
+        except WorkbenchError as problem:
+            if problem.failure.kind in ("cancelled", "internal"):
+                raise
+            say(f"note: eager's own noise could not be measured: {problem.failure.message}")
 
 
 def _print(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -12,6 +15,7 @@ from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Made, Pr
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, RunRow
+from workbench.protocol.text import clean_line
 from workbench.report.numbers import count, duration, measure, multiple, size
 
 _STYLES = {IDENTICAL: "green", NOISE: "cyan", BEYOND: "bold red"}
@@ -22,15 +26,26 @@ _STATUS = {
     "error": ("! error", "bold yellow"),
 }
 
+PIPED = 160
+"""Columns of a table that is not drawn on a terminal."""
 WIDE = 110
 """Columns from which on every column of the runs fits."""
 TENSORS_SHOWN = 200
 """Rows of `inspect`'s table; the rest is counted, and all of it is in the JSON."""
 
 
+class _Out(Console):
+    """A console that leaves it to the command line what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def console() -> Console:
-    """A console on stdout that interprets nothing in what it prints."""
-    return Console(markup=False, highlight=False, emoji=False, soft_wrap=False)
+    """A console on stdout that interprets nothing in what it prints, and breaks lines on a terminal only."""
+    terminal = sys.stdout.isatty()
+    width = None if terminal or "COLUMNS" in os.environ else PIPED
+    return _Out(markup=False, highlight=False, emoji=False, soft_wrap=not terminal, width=width)
 
 
 def show_model(out: Console, loaded: Loaded) -> None:
@@ -97,7 +112,7 @@ def show_diff(out: Console, diff: Diff) -> None:
         out.print(f"  structure: {diff.structure}", style="red")
     for leaf in diff.leaves:
         shape = ",".join(map(str, leaf.shape))
-        head = Text(f"{leaf.path}  {leaf.dtype}[{shape}]  ")
+        head = Text(f"{clean_line(leaf.path)}  {leaf.dtype}[{shape}]  ")
         head.append(f"{SIGNS[leaf.mark]} {leaf.reason or leaf.mark}", _STYLES.get(leaf.mark, ""))
         out.print(head)
         if leaf.mark == IDENTICAL:
@@ -132,11 +147,11 @@ def check_line(out: Console, row: CheckRow) -> None:
     word, style = _STATUS[row.status]
     line = Text(f"{word:8}", style)
     line.append(f"{row.id:15}", "bold")
-    line.append(row.evidence)
+    line.append(clean_line(row.evidence))
     out.print(line)
     for label, text in (("cause", row.cause), ("try", row.remedy)):
         if text and row.status != "pass":
-            out.print(f"{'':8}{label}: {text}")
+            out.print(f"{'':8}{label}: {clean_line(text)}")
 
 
 def show_made(out: Console, made: Made) -> None:
@@ -160,10 +175,10 @@ def show_proof(out: Console, proof: Proof, findings: Iterable[Finding] = ()) -> 
     for row in proof.checks:
         check_line(out, row)
     for finding in (*findings, *proof.findings):
-        out.print(f"{'note':8}{finding.id:15}{finding.words}", style="dim")
+        out.print(f"{'note':8}{finding.id:15}{clean_line(finding.words)}", style="dim")
     for leaf in proof.worst:
         out.print(
-            f"{'':8}worst of {leaf.path}: {SIGNS.get(leaf.mark, '?')} max|Δ| {measure(leaf.max_abs)}, "
+            f"{'':8}worst of {clean_line(leaf.path)}: {SIGNS.get(leaf.mark, '?')} max|Δ| {measure(leaf.max_abs)}, "
             f"{multiple(leaf.noise_multiple)} the noise, cosine {leaf.cosine:.6f}, {leaf.max_ulp} ULP"
         )
     sign = SIGNS.get(proof.mark, "?")
@@ -177,19 +192,19 @@ def show_proof(out: Console, proof: Proof, findings: Iterable[Finding] = ()) -> 
 
 def show_inspection(out: Console, found: Inspection) -> None:
     """What a file holds."""
-    out.print(f"{found.path}  {found.kind} · {found.trust}  {size(found.bytes)}")
+    out.print(f"{clean_line(found.path)}  {found.kind} · {found.trust}  {size(found.bytes)}")
     if found.sha256:
         out.print(f"sha256:{found.sha256}", style="dim")
     for line in found.words:
         out.print(line)
     if found.unsafe_globals:
-        out.print(f"would import: {', '.join(found.unsafe_globals)}", style="bold red")
+        out.print(f"would import: {clean_line(', '.join(found.unsafe_globals))}", style="bold red")
     for name, text in found.metadata.items():
-        out.print(f"{name}: {text}", style="dim")
+        out.print(f"{clean_line(name)}: {clean_line(text)}", style="dim")
     if found.tensor_count:
         table = _table("tensor", "dtype", "shape", "bytes")
         for tensor in found.tensors[:TENSORS_SHOWN]:
-            table.add_row(tensor.name, tensor.dtype, str(list(tensor.shape)), size(tensor.bytes))
+            table.add_row(clean_line(tensor.name), tensor.dtype, str(list(tensor.shape)), size(tensor.bytes))
         out.print(table)
         if found.tensor_count > TENSORS_SHOWN:
             out.print(f"… and {found.tensor_count - TENSORS_SHOWN} more")

@@ -11,7 +11,7 @@ from typing import Any
 from workbench.protocol.exits import Exit, exit_for
 from workbench.protocol.failures import Failure
 from workbench.protocol.messages import Progress
-from workbench.protocol.text import clean
+from workbench.protocol.text import clean, clean_line
 from workbench.report.numbers import clock
 from workbench.report.objects import failure_object
 
@@ -30,11 +30,6 @@ def print_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()
-
-
-def print_text(text: str) -> None:
-    """Result text on stdout."""
-    sys.stdout.write(clean(text) + "\n")
 
 
 def fail(failure: Failure, as_json: bool, traceback: bool) -> Exit:
@@ -80,7 +75,7 @@ class ProgressLine:
     def tick(self) -> None:
         """Draw the clock again."""
         if self._on and self._phase:
-            sys.stderr.write(f"\r\x1b[2K{clock(time.monotonic() - self._began)}  {clean(self._phase)[:100]}")
+            sys.stderr.write(f"\r\x1b[2K{clock(time.monotonic() - self._began)}  {clean_line(self._phase)[:100]}")
             sys.stderr.flush()
             self._shown = True
 

@@ -15,9 +15,19 @@ from workbench.report.objects import verify_object
 
 from .engine import converse
 from .export import exit_of
+from .invoke import given_on_command_line
 from .options import existing, model_options, parse_model
 from .tables import console, show_proof
 from .talk import ProgressLine, print_json
+
+_OF_THE_MODEL = {
+    "kwargs": "--kwargs",
+    "weights": "--weights",
+    "inputs": "--input",
+    "inputs_file": "--inputs",
+    "seed": "--seed",
+    "dtype": "--dtype",
+}
 
 
 @click.command()
@@ -29,8 +39,11 @@ from .talk import ProgressLine, print_json
 def verify(path: str, against: str, digests: tuple[str, ...], allow_code: bool, **given: Any) -> int:
     """Prove BUNDLE again, here or under --python; or prove FILE against an eager MODEL."""
     options = parse_model(against, **given)
-    if not against and (options.recipe.weights or options.recipe.inputs or options.recipe.kwargs):
-        raise error("usage", "--weights, --input and --kwargs go with --against.", "--against", "--against MODEL")
+    stray = [option for name, option in _OF_THE_MODEL.items() if given_on_command_line(name)]
+    if stray and not against:
+        raise error("usage", f"{', '.join(stray)}: a bundle brings its own.", stray[0], "They go with --against MODEL.")
+    if given_on_command_line("rng"):
+        raise error("usage", "A proof seeds every case by itself; --rng is not for it.", "--rng")
     change = options.change
     if options.modules or change.training or change.grad not in (None, "no_grad"):
         raise error("usage", "Artifacts are proven against eager in eval under no_grad.", "--mode/--grad")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workbench.protocol.artifacts import CheckRow, ExportResult, Finding, Inspection, Proof, VerifyResult
+from workbench.protocol.artifacts import CheckRow, ExportResult, Inspection, Proof, VerifyResult
 from workbench.protocol.codec import plain
+from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
@@ -53,23 +54,34 @@ def check_verdict(rows: Iterable[CheckRow]) -> str:
     return "error" if "error" in found else "fail" if "fail" in found else "pass"
 
 
-def check_object(loaded: Loaded, rows: Iterable[CheckRow], findings: Iterable[Finding]) -> dict[str, Any]:
-    """`workbench check`."""
+def check_object(loaded: Loaded, rows: Iterable[CheckRow], code: Exit) -> dict[str, Any]:
+    """`workbench check`; `code` is what it leaves with."""
     rows = tuple(rows)
     return {
         "schema": SCHEMA,
         "verdict": check_verdict(rows),
         **model_object(loaded),
         "checks": [plain(row) for row in rows],
-        "findings": [plain(finding) for finding in findings],
+        "findings": [],
+        **_unanswered(rows, "engine" if code is Exit.ENGINE else "model"),
     }
+
+
+def _unanswered(rows: Iterable[CheckRow], kind: str) -> dict[str, Any]:
+    """The "error" of a report in which a check could not be answered: the first such check."""
+    for row in rows:
+        if row.status == "error":
+            message = f"{row.id} could not be answered: {row.evidence}"
+            return {"error": {"kind": kind, "message": message, "where": row.cause, "remedy": row.remedy}}
+    return {}
 
 
 def proof_object(proof: Proof) -> dict[str, Any]:
     """The part that `export` and `verify` share."""
     record: dict[str, Any] = plain(proof)
     return {"verdict": record.pop("verdict"), "checks": record.pop("checks"), "findings": record.pop("findings")} | {
-        "proof": record
+        "proof": record,
+        **(_unanswered(proof.checks, "artifact") if proof.verdict == "error" else {}),
     }
 
 
