@@ -60,7 +60,7 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
         if markdown_file:
             write_text(Path(markdown_file), markdown(model, rows))
         if options.as_json:
-            print_json(check_object(loaded, rows, code))
+            print_json(check_object(await session.hashed(loaded), rows, code))
         return code
 
     return converse(work, bench=True, python=options.python, quiet=options.as_json)

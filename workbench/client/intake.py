@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from workbench.protocol.artifacts import ExportResult
 from workbench.protocol.codec import Envelope
 from workbench.protocol.memory import Leak, MemoryMark, MemorySample
-from workbench.protocol.messages import Loaded, LogLines, ModesNow, Progress, WorkerDied, WorkerReady
+from workbench.protocol.messages import Loaded, LogLines, ModesNow, Progress, WeightsHashed, WorkerDied, WorkerReady
 from workbench.protocol.runs import RunRow
 
 from .state import ROWS_KEPT, State
@@ -20,6 +22,8 @@ def take(state: State, envelope: Envelope) -> None:
             _died(state, envelope.body)
         case Loaded():
             _loaded(state, envelope.body)
+        case WeightsHashed(path=path, sha256=sha256) if state.info is not None and state.info.weights == path:
+            state.info = dataclasses.replace(state.info, weights_sha256=sha256)
         case ModesNow():
             state.modes = envelope.body.modes
         case RunRow():

@@ -12,6 +12,7 @@ from pathlib import Path
 from workbench.protocol.artifacts import ExportResult, Fingerprint, Inspection, VerifyResult
 from workbench.protocol.failures import error
 from workbench.protocol.messages import (
+    Done,
     Export,
     FindDivergence,
     Fire,
@@ -32,6 +33,8 @@ from workbench.protocol.messages import (
     SetYardstick,
     Start,
     Verify,
+    WeightsHashed,
+    WorkerDied,
     WorkerReady,
 )
 from workbench.protocol.model import ModeChange, Modes, Recipe
@@ -39,13 +42,14 @@ from workbench.protocol.runs import Diff, Divergence, RunRow, Yardstick
 
 from .conversation import Conversation
 from .launch import START_JOB
+from .state import State
 
 
 class Session(Conversation):
     """The verbs. Each waits for its result, keeps `state` true, and raises `WorkbenchError` when the answer is no."""
 
-    def __init__(self, process: subprocess.Popen[bytes], warm: bool = False) -> None:
-        super().__init__(process, warm)
+    def __init__(self, process: subprocess.Popen[bytes], warm: bool = False, state: State | None = None) -> None:
+        super().__init__(process, warm, state)
         self._scratch = ""
 
     async def close(self) -> None:
@@ -113,6 +117,21 @@ class Session(Conversation):
         now: ModesNow = await self.request(SetModes(complete(self.state.undo[-1])))
         self.state.undo.pop()
         return now
+
+    async def hashed(self, loaded: Loaded) -> Loaded:
+        """The same with the sha256 of its weights, which for a large file comes after the model."""
+        if not loaded.info.weights or loaded.info.weights_sha256:
+            return loaded
+        come = asyncio.Event()
+        stop = self.listen(lambda body, _: come.set() if isinstance(body, WeightsHashed | WorkerDied | Done) else None)
+        try:
+            while self.state.engine == "ready" and self.state.info and not self.state.info.weights_sha256:
+                come.clear()
+                await come.wait()
+        finally:
+            stop()
+        known = self.state.info.weights_sha256 if self.state.info is not None else ""
+        return dataclasses.replace(loaded, info=dataclasses.replace(loaded.info, weights_sha256=known))
 
     # runs
 

@@ -80,6 +80,15 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class WeightsHashed:
+    """What `ModelInfo.weights_sha256` is of the model on the bench, where `Loaded` left it empty."""
+
+    path: str
+    """`ModelInfo.weights`."""
+    sha256: str
+
+
+@dataclass(frozen=True)
 class ModesNow:
     """The switch board after a change."""
 

@@ -18,6 +18,7 @@ from .events import (
     Progress,
     Saved,
     Scanned,
+    WeightsHashed,
     WorkerBusy,
     WorkerDied,
     WorkerReady,
@@ -91,6 +92,7 @@ __all__ = [
     "SetYardstick",
     "Start",
     "Verify",
+    "WeightsHashed",
     "WorkerBusy",
     "WorkerDied",
     "WorkerReady",
@@ -106,9 +108,9 @@ SUPERVISOR_REQUESTS = (
 )  # fmt: skip
 WORKER_REQUESTS = (*BENCH_REQUESTS, MeasureNoise, MakeArtifact, MakeGolden, Prove, Inspect, Cancel)
 EVENTS = (
-    Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, ModesNow, Scanned, Saved, Progress, LogLines, Beat, Done,
-    RunRow, Diff, Divergence, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof, ExportResult,
-    VerifyResult, Fingerprint, Inspection,
+    Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
+    Beat, Done, RunRow, Diff, Divergence, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
+    ExportResult, VerifyResult, Fingerprint, Inspection,
 )  # fmt: skip
 
 REGISTRY: dict[str, type] = {

@@ -131,6 +131,7 @@ class ModelInfo:
     weights: str
     """Path of the weights; empty: as constructed."""
     weights_sha256: str
+    """Empty without weights, and for a large file while it is being made: the event `WeightsHashed` follows."""
     trust: str
     """"CODE (Python)" for architecture as code, "CODE (native)" for a native artifact, "DATA" for what runs nothing."""
     parameters: int

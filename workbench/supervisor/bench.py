@@ -16,7 +16,17 @@ from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.codec import CodecError, Envelope, from_plain
 from workbench.protocol.failures import Failure, error
 from workbench.protocol.memory import Leak, MemoryMark
-from workbench.protocol.messages import Cancel, Done, Fire, Hello, Progress, Start, WorkerDied, WorkerReady
+from workbench.protocol.messages import (
+    Cancel,
+    Done,
+    Fire,
+    Hello,
+    Progress,
+    Start,
+    WeightsHashed,
+    WorkerDied,
+    WorkerReady,
+)
 from workbench.protocol.model import Modes
 from workbench.protocol.results import failed
 from workbench.protocol.runs import RunRow
@@ -32,7 +42,7 @@ REMEDY = "Start a fresh worker: K in the app; on the command line, run it again.
 ASK_FIRST = 0.5
 """Seconds that a cancelled job has to stop by itself before it is interrupted."""
 
-_PASSED_ON = (Progress, RunRow, Leak, CheckRow, Hello)
+_PASSED_ON = (Progress, RunRow, Leak, CheckRow, Hello, WeightsHashed)
 """Events of a bench worker that reach the face; Beat, Done and WorkerReady are handled apart."""
 
 

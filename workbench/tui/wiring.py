@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.client.state import State
-from workbench.protocol.artifacts import ExportResult, VerifyResult
-from workbench.protocol.codec import Envelope
-from workbench.protocol.memory import Leak, MemoryMark, MemorySample
-from workbench.protocol.messages import Done, LogLines, Progress, WorkerBusy, WorkerDied, WorkerReady
-from workbench.protocol.runs import RunRow
+
+if TYPE_CHECKING:
+    from workbench.protocol.codec import Envelope
+    from workbench.protocol.memory import MemoryMark, MemorySample
+    from workbench.protocol.messages import WorkerBusy
+    from workbench.protocol.runs import RunRow
 
 PARTS = ("status", "model", "modes", "runs", "memory", "artifacts", "log", "activity", "story")
 """What can be painted by itself."""
 
-TOUCHED: dict[type, tuple[str, ...]] = {
-    WorkerReady: PARTS,
-    WorkerDied: PARTS,
-    WorkerBusy: ("status", "activity"),
-    RunRow: ("runs", "activity", "story"),
-    MemorySample: ("memory", "status"),
-    MemoryMark: ("memory",),
-    Leak: ("memory", "story"),
-    LogLines: ("log",),
-    Progress: ("activity", "artifacts"),
-    ExportResult: ("artifacts", "story"),
-    VerifyResult: ("artifacts", "story"),
-    Done: PARTS,
+TOUCHED: dict[str, tuple[str, ...]] = {
+    "WorkerReady": PARTS,
+    "WorkerDied": PARTS,
+    "WorkerBusy": ("status", "activity"),
+    "WeightsHashed": ("status",),
+    "RunRow": ("runs", "activity", "story"),
+    "MemorySample": ("memory", "status"),
+    "MemoryMark": ("memory",),
+    "Leak": ("memory", "story"),
+    "LogLines": ("log",),
+    "Progress": ("activity", "artifacts"),
+    "ExportResult": ("artifacts", "story"),
+    "VerifyResult": ("artifacts", "story"),
+    "Done": PARTS,
 }
-"""Parts that an event may change."""
+"""Parts that an event may change, by its name on the wire: the first frame is drawn before the protocol is imported."""
 
 CLOCK = 1.0
 """Seconds between two looks of the clock, while a job is open or the engine starts."""
@@ -64,25 +66,33 @@ class Wiring:
 
     def take(self, body: Any, envelope: Envelope) -> None:
         """Listen to the session."""
-        match body:
-            case RunRow():
+        name = type(body).__name__
+        match name:
+            case "RunRow":
                 self.rows[body.run] = body
                 self.active = True
-            case Done(result={"type": "Loaded", "body": {"keep_runs": False}}):
-                self.rows.clear()
-                self.fresh = True
-            case LogLines():
+            case "Done":
+                self._done(body.result)
+            case "LogLines":
                 self.lines += [(body.role, line) for line in body.lines]
                 if body.dropped:
                     self.lines.append((body.role, f"… {body.dropped} lines left out"))
-            case MemorySample(role="bench") | MemoryMark():
+            case "MemoryMark":
                 self.samples.append(body)
-            case WorkerBusy(role="bench"):
+            case "MemorySample" if body.role == "bench":
+                self.samples.append(body)
+            case "WorkerBusy" if body.role == "bench":
                 self.busy = body
-        if isinstance(body, Done | WorkerDied | Progress):
+        if name in ("Done", "WorkerDied", "Progress"):
             self.busy = None
-        if type(body) in TOUCHED:
-            self.touch(*TOUCHED[type(body)])
+        if name in TOUCHED:
+            self.touch(*TOUCHED[name])
+
+    def _done(self, result: Any) -> None:
+        match result:
+            case {"type": "Loaded", "body": {"keep_runs": False}}:
+                self.rows.clear()
+                self.fresh = True
 
     def touch(self, *parts: str) -> None:
         """Have these parts painted soon; without any, all of them."""

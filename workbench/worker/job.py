@@ -25,6 +25,7 @@ class Job:
         self._send = send
         self._cancelled = threading.Event()
         self._started = time.monotonic()
+        self._after: list[Callable[[], None]] = []
         self._phase = ""
         self._last = 0.0
 
@@ -52,6 +53,19 @@ class Job:
     def emit(self, body: Any) -> None:
         """Send an event of this job now."""
         self._send(body, self.number)
+
+    def announce(self, body: Any) -> None:
+        """Send an event that belongs to no job: from any thread, also after this job's end."""
+        self._send(body, None)
+
+    def afterwards(self, work: Callable[[], None]) -> None:
+        """Have `work` called on the main thread once this job's `Done` was sent; it must be quick and never raise."""
+        self._after.append(work)
+
+    def ended(self) -> None:
+        """The `Done` was sent: do what was put off until now."""
+        while self._after:
+            self._after.pop(0)()
 
     def progress(self, phase: str, done: float = 0.0, total: float = 0.0) -> None:
         """Say what the job does; at most ten times a second unless the phase changes. Also a place to be cancelled."""

@@ -125,6 +125,7 @@ class Server:
         if job.number is not None:
             self._open.pop(job.number, None)
         self._finish(end, job)
+        job.ended()
 
     def _finish(self, end: Done, job: Job) -> None:
         try:

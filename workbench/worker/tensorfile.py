@@ -1,19 +1,19 @@
 """The .safetensors format in the standard library and torch: eight bytes of length, a JSON header, the data.
 
 Owns reading and writing of named tensors. A header is a stranger's claim: every length, offset, shape and dtype in it
-is checked before anything is made from it. Data is read into private memory, never mapped from the file, so that a
-file that changes later changes nothing here. `header` needs no torch. A bundle's verify.py carries this source.
+is checked before anything is made from it. `load` reads data into private memory and never maps it from the file, so
+that a file that changes later changes nothing here. `header` needs no torch. A bundle's verify.py carries this source.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import math
 import mmap
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ TENSORFILE_HEADER_LIMIT = 100_000_000
 """Bytes; the limit of the safetensors format itself."""
 
 _TENSORFILE_CHUNK = 1 << 24
+
+_TENSORFILE_POPULATE = 22
+"""MADV_POPULATE_READ of Linux, which the mmap module has no name for: pages in the tables before anybody waits."""
 
 
 class TensorSlot(NamedTuple):
@@ -52,20 +55,31 @@ def header(path: str) -> tuple[dict[str, TensorSlot], dict[str, str]]:
     return slots, metadata
 
 
-def load(path: str, device: str = "cpu", digest: Any = None) -> dict[str, torch.Tensor]:
+def load(path: str, device: str = "cpu") -> dict[str, torch.Tensor]:
     """Every tensor of the file, by name, from one full read into private memory.
 
-    `digest` (of hashlib) is fed the very bytes that become the tensors. Raises ValueError or OSError like `header`.
+    Raises ValueError or OSError like `header`.
     """
     with _tensorfile_open(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         head, slots, _ = _tensorfile_header(stream, size)
-        data = private_memory(size - len(head))
-        if digest is not None:
-            digest.update(head)
-        read_into(stream, data, size - len(head), digest)
+        data = mmap.mmap(-1, max(size - len(head), 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        _tensorfile_read(stream, data, size - len(head))
     tensors = {name: _tensorfile_tensor(name, slot, data, len(head)) for name, slot in slots.items()}
     return tensors if device == "cpu" else {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def mapped(stream: BinaryIO) -> dict[str, torch.Tensor]:
+    """Every tensor of the file that begins where `stream` stands, over a private mapping: writing changes no file.
+
+    Only for a file that nobody else can write to. Raises ValueError or OSError like `header`.
+    """
+    start, end = stream.tell(), os.fstat(stream.fileno()).st_size
+    _, slots, _ = _tensorfile_header(stream, end - start)
+    data = mmap.mmap(stream.fileno(), end, flags=mmap.MAP_PRIVATE)
+    with contextlib.suppress(AttributeError, OSError):  # not Linux, or before 5.14: pages come when first looked at
+        data.madvise(_TENSORFILE_POPULATE)
+    return {name: _tensorfile_tensor(name, slot, data, -start) for name, slot in slots.items()}
 
 
 def save(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -102,37 +116,20 @@ def save(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str] |
             os.unlink(partial)
 
 
-def private_memory(size: int) -> mmap.mmap:
-    """`size` bytes of zeroed memory that no file backs; large pages where the system has them."""
-    memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        try:
-            memory.madvise(mmap.MADV_HUGEPAGE)
-        except OSError:  # a kernel without them: small pages do
-            return memory
-    return memory
-
-
-def read_into(stream: BinaryIO, memory: mmap.mmap, size: int, digest: Any = None) -> None:
-    """Exactly `size` bytes of `stream` into `memory`, hashed beside the reading. Raises ValueError when it ends early.
-
-    hashlib and reading both let go of the interpreter lock, so the slower of the two is the time it takes.
-    """
-    done = 0
-    with memoryview(memory) as view, ThreadPoolExecutor(1) as hasher:
-        while done < size:
-            got = stream.readinto(view[done : min(done + _TENSORFILE_CHUNK, size)])  # type: ignore[attr-defined]
-            if not got:
-                raise ValueError(f"the file ends after {done} of {size} bytes of data")
-            if digest is not None:
-                hasher.submit(digest.update, view[done : done + got])
-            done += got
-
-
 def _tensorfile_open(path: str) -> BinaryIO:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError("it is no regular file")  # opening a FIFO would wait for ever
     return open(path, "rb", buffering=0)
+
+
+def _tensorfile_read(stream: BinaryIO, memory: mmap.mmap, size: int) -> None:
+    done = 0
+    with memoryview(memory) as view:
+        while done < size:
+            got = stream.readinto(view[done : min(done + _TENSORFILE_CHUNK, size)])  # type: ignore[attr-defined]
+            if not got:
+                raise ValueError(f"the file ends after {done} of {size} bytes of data")
+            done += got
 
 
 def _tensorfile_header(stream: BinaryIO, size: int) -> tuple[bytes, dict[str, TensorSlot], dict[str, str]]:

@@ -131,7 +131,7 @@ def _manifest(
         "platform": f"{platform.system()} {platform.machine()}",
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "source_sha256": built.info.source_sha256,
-        "weights_sha256": built.info.weights_sha256,
+        "weights_sha256": built.weights_sha256(),
         **artifact.extra,
     }
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from workbench.protocol.failures import error
-from workbench.protocol.messages import Load, Loaded, ModesNow, Restore, Saved, SaveState, SetModes
+from workbench.protocol.messages import Load, Loaded, ModesNow, Restore, Saved, SaveState, SetModes, WeightsHashed
 from workbench.protocol.model import ModeChange, ModelInfo, Modes, Recipe
 from workbench.worker.bench import load as loading
 from workbench.worker.bench import modes as switches
@@ -58,11 +58,14 @@ class Bench:
             raise
         if state is not None and former is not None:
             built.checkpoint = former.checkpoint
-            path, digest = former.info.weights, former.info.weights_sha256
-            built.info = dataclasses.replace(built.info, weights=path, weights_sha256=digest)
+            digest = former.checkpoint.digest if former.checkpoint else None
+            known = digest.known if digest else ""
+            built.info = dataclasses.replace(built.info, weights=former.info.weights, weights_sha256=known)
         warnings = (*built.info.warnings, *note)
         self._put(built, dataclasses.replace(built.info, warnings=warnings), modes, args, kwargs)
         self.recipe, self._draws, self._rounded = request.recipe, 0, False
+        if self.info.weights and not self.info.weights_sha256:
+            job.afterwards(lambda: self._tell_digest(built, job))
         return Loaded(self.info, self.modes, request.keep_runs)
 
     def set_modes(self, request: SetModes, job: Job) -> ModesNow:
@@ -136,8 +139,16 @@ class Bench:
     def _put(
         self, built: loading.Built, info: ModelInfo, modes: Modes, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
+        former = self._built.checkpoint if self._built else None
+        if former is not None and former.digest is not None and former is not built.checkpoint:
+            former.digest.forget()
         self._built, self.model, self.example = built, built.model, built.example
         self.info, self.modes, self.args, self.kwargs = info, modes, args, kwargs
+
+    def _tell_digest(self, built: loading.Built, job: Job) -> None:
+        """Say what the weights' sha256 is as soon as it is known, unless another model is on the bench by then."""
+        if built.checkpoint is not None and built.checkpoint.digest is not None:
+            built.checkpoint.digest.tell(lambda known: job.announce(WeightsHashed(built.info.weights, known)))
 
     def _live_state(self) -> dict[str, torch.Tensor]:
         parameters = self.model.named_parameters(remove_duplicate=False)
@@ -148,7 +159,8 @@ class Bench:
         former = self._built
         imports = loading.IMPORTS.current
         built = loading.build(self.recipe, job)
-        was, now = self.info.weights_sha256, built.info.weights_sha256
+        was, now = former.weights_sha256() if former else "", built.weights_sha256()
+        built.info = dataclasses.replace(built.info, weights_sha256=now)
         if was and was != now:
             loading.IMPORTS.go_back(imports)
             message = f"{self.info.weights} changed since it was loaded: sha256 {was[:12]}… then, {now[:12]}… now."

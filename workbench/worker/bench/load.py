@@ -54,6 +54,10 @@ class Built:
     checkpoint: weights.Checkpoint | None = None
     """Path, digest and signature of the weights; its tensors are let go of."""
 
+    def weights_sha256(self) -> str:
+        """The digest of the weights file, waited for; empty without one. `info` may not know it yet."""
+        return self.checkpoint.sha256 if self.checkpoint else ""
+
 
 @dataclass
 class _Filled:
@@ -119,7 +123,8 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
             fill, size = _Values(state), sum(tensor.nbytes for tensor in state.values())
         elif state_path or recipe.weights:
             job.progress("reading the weights")
-            checkpoint = weights.read(state_path or absolute(recipe, recipe.weights))
+            # a saved state stands in for the weights: its digest would say nothing about their file
+            checkpoint = weights.read(state_path or absolute(recipe, recipe.weights), hashed=not state_path)
             notes += checkpoint.notes
             fill, size = _Values(checkpoint.tensors) if state_path else _Strict(checkpoint), checkpoint.signature[1]
         job.progress("building the model")
@@ -130,8 +135,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
     given = ("", "")
     if checkpoint is not None:
         checkpoint.tensors = {}
-        # a saved state stands in for the weights: its digest says nothing about their file
-        given = (absolute(recipe, recipe.weights), "") if state_path else (checkpoint.path, checkpoint.sha256)
+        given = (absolute(recipe, recipe.weights), checkpoint.digest.known if checkpoint.digest else "")
     seconds = time.monotonic() - started
     info = describe(recipe, filled.model, example, (resolved.file, resolved.sha256), given, seconds, tuple(notes))
     return Built(filled.model, example, info, resolved.sources, resolved.module, resolved, checkpoint)

@@ -1,20 +1,16 @@
 """state_dict files: reads .pt/.pth (weights_only) and .safetensors, and puts them into a model, strictly.
 
-Owns which bytes become the model's numbers. A file is told by its content, is read once into private memory and hashed
-on the way; nothing of it is ever run, and a refusal is never retried in an unsafe way.
+Owns which bytes become the model's numbers. A file is told by its content and read once, into memory of our own;
+nothing of it is ever run, and a refusal is never retried in an unsafe way.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import mmap
 import os
 import pickle
 import stat
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +18,7 @@ import torch
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker import tensorfile
+from workbench.worker.bench.snapshot import Digest, Snapshot
 from workbench.worker.bench.words import closest, some
 
 NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "ema", "ema_state_dict", "weights")
@@ -33,14 +30,19 @@ class Checkpoint:
     """The content of one weights file."""
 
     path: str
-    sha256: str
-    """Of the bytes that became `tensors`."""
     tensors: dict[str, Any]
     """The state_dict; values that are no tensors are extra state of modules."""
     signature: tuple[int, int, int]
     """(inode, size, modification time in ns) when it was read: a cheap look tells whether the file changed."""
     notes: list[str] = field(default_factory=list)
     """Worth saying: which nested dict was taken."""
+    digest: Digest | None = None
+    """The sha256 of the bytes that became `tensors`, perhaps still being made; None: nobody asked for it."""
+
+    @property
+    def sha256(self) -> str:
+        """The digest, waited for; empty when nobody asked for it."""
+        return self.digest.wait() if self.digest else ""
 
 
 def signature_of(path: str) -> tuple[int, int, int]:
@@ -52,78 +54,54 @@ def signature_of(path: str) -> tuple[int, int, int]:
     return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def read(path: str) -> Checkpoint:
+def read(path: str, hashed: bool = True) -> Checkpoint:
     """The state_dict in `path`. Raises `WorkbenchError("weights")` for everything that is none."""
-    signature = signature_of(path)
-    start = _first_bytes(path)
-    digest = hashlib.sha256()
+    _require_file(path)
+    checkpoint = Checkpoint(path, {}, signature_of(path))
     try:
-        if start[:2] == b"PK" or start[:1] == b"\x80":
-            content: Any = _read_torch(path, digest, zipped=start[:2] == b"PK")
-        elif len(start) > 8 and start[8:9] == b"{":
-            content = tensorfile.load(path, digest=digest)
-        else:
-            message = f"{path} is neither a .safetensors file nor one of torch.save."
-            raise error("weights", message, path, f"workbench inspect {path} says what it holds.")
+        with Snapshot(path) as copy:
+            checkpoint.tensors = _state_dict_in(_content(path, copy), checkpoint)
+            checkpoint.digest = copy.digest() if hashed else None
     except (ValueError, OSError) as problem:
         raise error("weights", f"{path} cannot be read: {problem}.", path, details=str(problem)) from problem
-    checkpoint = Checkpoint(path, digest.hexdigest(), {}, signature)
-    checkpoint.tensors = _state_dict_in(content, checkpoint)
     return checkpoint
 
 
-def _first_bytes(path: str) -> bytes:
+def _content(path: str, copy: Snapshot) -> Any:
+    if copy.start[:2] == b"PK" or copy.start[:1] == b"\x80":
+        return _read_torch(path, copy)
+    if len(copy.start) > 8 and copy.start[8:9] == b"{":
+        with copy.stream() as stream:
+            return tensorfile.mapped(stream)
+    message = f"{path} is neither a .safetensors file nor one of torch.save."
+    raise error("weights", message, path, f"workbench inspect {path} says what it holds.")
+
+
+def _require_file(path: str) -> None:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise error("weights", f"{path} is no regular file.", path, "Name a .pt or .safetensors file.")
-        with open(path, "rb") as stream:
-            return stream.read(16)
+        regular = stat.S_ISREG(os.stat(path).st_mode)
     except FileNotFoundError as problem:
         folder = os.path.dirname(path) or "."
         near = closest(os.path.basename(path), os.listdir(folder)) if os.path.isdir(folder) else ""
         raise error("weights", f"There is no weights file {path}.", "--weights", near or "Check the path.") from problem
     except OSError as problem:
         raise error("weights", f"{path} cannot be read: {problem.strerror}.", "--weights") from problem
+    if not regular:  # opening a FIFO would wait for ever
+        raise error("weights", f"{path} is no regular file.", path, "Name a .pt or .safetensors file.")
 
 
-def _read_torch(path: str, digest: Any, zipped: bool) -> Any:
-    with _private_copy(path, digest) as copy:
-        if zipped:
-            _check_members(path, copy)
-        try:
-            return torch.load(copy, map_location="cpu", weights_only=True, mmap=zipped)
-        except pickle.UnpicklingError as problem:
-            raise _pickled(path, copy, zipped, problem) from problem
-        except Exception as problem:  # noqa: BLE001 (loaders raise more than fifteen kinds of exception)
-            reason = str(problem).split("\n")[0]
-            message = f"{path} does not load: {type(problem).__name__}: {reason}"
-            raise error(
-                "weights", message, path, "It may be cut off or damaged: copy it again.", str(problem)
-            ) from None
-
-
-@contextlib.contextmanager
-def _private_copy(path: str, digest: Any) -> Iterator[str]:
-    """A name of the file's bytes that nobody else can change: in memory on Linux, in a temporary file elsewhere."""
-    temporary = ""
+def _read_torch(path: str, copy: Snapshot) -> Any:
+    zipped = copy.start[:2] == b"PK"
+    if zipped:
+        _check_members(path, copy.name)
     try:
-        descriptor = os.memfd_create("workbench-weights")
-        name = f"/proc/self/fd/{descriptor}"
-    except (AttributeError, OSError):  # not Linux, or a sandbox that has no such call
-        descriptor, temporary = tempfile.mkstemp(prefix="workbench-weights")
-        name = temporary
-    try:
-        with open(path, "rb", buffering=0) as source:
-            size = os.fstat(source.fileno()).st_size
-            os.ftruncate(descriptor, size)
-            if size:
-                with mmap.mmap(descriptor, size) as memory:
-                    tensorfile.read_into(source, memory, size, digest)
-        yield name
-    finally:
-        os.close(descriptor)
-        if temporary:
-            os.unlink(temporary)
+        return torch.load(copy.name, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as problem:
+        raise _pickled(path, copy.name, zipped, problem) from problem
+    except Exception as problem:  # noqa: BLE001 (loaders raise more than fifteen kinds of exception)
+        reason = str(problem).split("\n")[0]
+        message = f"{path} does not load: {type(problem).__name__}: {reason}"
+        raise error("weights", message, path, "It may be cut off or damaged: copy it again.", str(problem)) from None
 
 
 def _check_members(path: str, copy: str) -> None:
