@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from typing import Any
 
 COMMANDS = ("run", "check", "export", "verify", "inspect", "demo")
 SPLASH = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[{row};{column}H\x1b[1mworkbench\x1b[0m  opening …"
 UNSPLASH = "\x1b[?25h\x1b[?1049l"
+_shown: list[bool] = []
+"""Not empty once the splash is on the screen."""
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     arguments = sys.argv[1:]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # until the app or the command has handlers of its own
     splashed = _opens_app(arguments) and _splash()
     from .main import command_line
 
@@ -21,9 +27,16 @@ def main() -> None:
 
 def _opens_app(arguments: list[str]) -> bool:
     """Whether these arguments lead to the app rather than to text; `main` has the last word."""
-    if any(word in ("--help", "--version") for word in arguments):
+    if any(word in ("--help", "-h", "--version") for word in arguments):
         return False
     return not arguments or arguments[0] == "demo" or arguments[0] not in COMMANDS
+
+
+def _leave(number: int, frame: Any) -> None:
+    """End at once: nothing has begun that would need more than the screen given back."""
+    if _shown:
+        os.write(1, UNSPLASH.encode())
+    os._exit(130)
 
 
 def _splash() -> bool:
@@ -31,5 +44,6 @@ def _splash() -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
         return False
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    _shown.append(True)
     os.write(sys.stdout.fileno(), SPLASH.format(row=max(1, rows // 2), column=max(1, columns // 2 - 10)).encode())
     return True
