@@ -166,3 +166,18 @@ def test_a_crash_of_the_app_is_exit_70_in_a_restored_terminal_with_no_process_le
     assert_all_gone(family)
     assert "a mistake of our own" in terminal.text
     assert "Traceback" not in terminal.text
+
+
+def test_a_signal_while_the_splash_is_up_gives_the_screen_back(workbench: Open) -> None:
+    terminal = workbench()
+    terminal.wait_for("opening")
+    terminal.signal(signal.SIGTERM)
+    assert terminal.wait_exit() == 130
+    terminal.assert_restored()
+
+
+def test_short_help_shows_no_splash(workbench: Open) -> None:
+    terminal = workbench("-h")
+    assert terminal.wait_exit() == 0
+    assert "usage: workbench" in terminal.text
+    terminal.assert_restored()
