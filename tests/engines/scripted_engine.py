@@ -7,38 +7,111 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from pathlib import Path
 
+from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.codec import PREAMBLE, Envelope, decode, encode
 from workbench.protocol.failures import Failure
 from workbench.protocol.messages import (
+    PROTOCOL,
     REGISTRY,
     Cancel,
+    Check,
+    Export,
     Fire,
     GetFingerprint,
+    Hello,
+    Inspect,
     Kill,
+    Load,
+    Loaded,
     LogLines,
+    MeasureNoise,
     ModesNow,
     Quit,
+    Saved,
+    SaveState,
     SetModes,
+    SetYardstick,
     Start,
     WorkerDied,
     WorkerReady,
 )
-from workbench.protocol.model import Modes
+from workbench.protocol.model import ModelInfo, Modes, ModuleColumns
 from workbench.protocol.results import done, failed
+from workbench.protocol.runs import Yardstick
 
 READY = WorkerReady("bench", 1, "3.11", "2.13.0", (), 2, 0.1)
+TREE = ModuleColumns(("",), (0,), (0,), ("Net",), (0,), ("",))
+INFO = ModelInfo("Net", "net.py:Net", "", "", "", "", "CODE (Python)", 0, 0, 0, {}, TREE, (), 0, 0.0)
+
+STARTS: list[Start] = []
+EXPORTS: list[tuple[int, str]] = []
+"""(job, file of the state) of exports that have not ended."""
 
 
 def send(body: object, job: int | None = None) -> None:
     os.write(1, encode(Envelope(body, job, "bench")))
 
 
+def tell(*words: object) -> None:
+    """What the test wants to know, as a line of the log."""
+    send(LogLines("bench", (" ".join(map(str, words)),)))
+
+
+def start(behaviour: str, request: Start, job: int) -> None:
+    STARTS.append(request)
+    tell("start", request.python)
+    if behaviour == "never starts" or (behaviour == "starts once" and len(STARTS) > 1):
+        send(failed(Failure("engine", "There is no such interpreter.")), job)
+    elif not (behaviour == "hangs at its second start" and len(STARTS) > 1):
+        send(READY)
+        send(done(READY), job)
+
+
+def artifacts(request: object, job: int) -> None:
+    """The state is saved as the number of the job that asked; an export ends when the next fire comes."""
+    match request:
+        case Load():
+            send(done(Loaded(INFO, Modes())), job)
+        case SaveState():
+            Path(request.path).write_text(str(job))
+            tell("saved", request.path)
+            send(done(Saved(request.path, 1)), job)
+        case Export():
+            EXPORTS.append((job, request.state))
+            tell("exporting")
+        case MeasureNoise():
+            tell("noise", request.python)
+            send(done(Yardstick("float64")), job)
+        case SetYardstick():
+            tell("yardstick", request.yardstick.kind)
+            send(done(), job)
+
+
+def check(request: Check, job: int) -> None:
+    if request.id == "dies":
+        send(WorkerDied("bench", 1, "it called os._exit(3)", 3, "", (), "Check", False))
+        send(failed(Failure("engine", "The worker died: it called os._exit(3).")), job)
+    else:
+        send(done(CheckRow(request.id, "pass", "")), job)
+
+
 def answer(behaviour: str, request: object, job: int, open_jobs: dict[int, str]) -> None:
+    artifacts(request, job)
     match request:
         case Start():
-            send(READY)
-            send(done(READY), job)
+            start(behaviour, request, job)
+        case Check():
+            check(request, job)
+        case Fire() if EXPORTS:
+            for number, state in EXPORTS:
+                send(failed(Failure("export", Path(state).read_text())), number)
+            EXPORTS.clear()
+            send(failed(Failure("forward", "no run")), job)
+        case Inspect():
+            open_jobs[job] = "Inspect"
         case SetModes():
             modes = Modes(training=bool(request.change.training), flips=request.change.flips or ())
             send(done(ModesNow(modes)), job)
@@ -51,10 +124,14 @@ def answer(behaviour: str, request: object, job: int, open_jobs: dict[int, str])
         case Fire():
             open_jobs[job] = "Fire"  # never ends by itself
         case Cancel():
+            tell("cancel", request.target)
             if behaviour == "cancels" and open_jobs.pop(request.target, None):
                 send(failed(Failure("cancelled", "Cancelled.")), request.target)
             send(done(), job)
+        case Kill() if behaviour == "deaf":
+            open_jobs[job] = "Kill"
         case Kill():
+            tell("kill", request.role)
             send(WorkerDied("bench", 1, "ended by us", -9, "kill", (), "Fire", True))
             for number in list(open_jobs):
                 send(failed(Failure("engine", "ended by us")), number)
@@ -64,6 +141,9 @@ def answer(behaviour: str, request: object, job: int, open_jobs: dict[int, str])
             send(LogLines("bench", ("\x1b]52;c;AAAA\x07 stolen", "plain"), 3))
             send(failed(Failure("load", "no such \x1b[31mfile", request.path)), job)
         case Quit():
+            if behaviour == "slow":
+                time.sleep(6.0)
+                sys.stderr.write("left by itself\n")
             send(done(), job)
             sys.exit(0)
 
@@ -72,6 +152,9 @@ def main(behaviour: str) -> None:
     if behaviour == "silent":
         sys.exit(0)
     os.write(1, b"Welcome to this host!\nYou have mail.\n" + PREAMBLE)
+    if behaviour != "rude":
+        protocol = 99 if behaviour == "foreign" else PROTOCOL
+        send(Hello("supervisor", protocol, "9.9", "3.11", os.getpid(), sys.platform))
     open_jobs: dict[int, str] = {}
     for line in sys.stdin.buffer:
         envelope = decode(line, REGISTRY, foreign=False)

@@ -32,7 +32,7 @@ def converse(work: Work, bench: bool, python: str = "", quiet: bool = False) -> 
 
 
 async def _converse(work: Work, bench: bool, python: str, quiet: bool) -> int:
-    session = Session(launch(bench=bench, python=python), warm=bench)
+    session = Session(launch(bench=bench, python=python), warm=bench, python=python)
     line = ProgressLine(not quiet)
 
     def listen(body: Any, envelope: Envelope) -> None:

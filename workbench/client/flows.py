@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 from workbench.protocol.artifacts import CheckRow, Fingerprint
 from workbench.protocol.exits import Exit, exit_for, worst
-from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Check
 from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, RunRow, Yardstick
 
@@ -22,6 +23,10 @@ CHECK_BUDGET = 60.0
 
 NOISE_BUDGET = 20.0
 """Seconds that measuring eager's noise may take before the checks begin."""
+
+RECOVERY_SECONDS = 300.0
+"""Seconds that loading the model again may take after a check took the worker down, when no limit was given."""
+
 _BY_YARDSTICK = {"repeatable", "batch_rows", "reload"}
 
 _CODES = {"pass": Exit.OK, "skip": Exit.OK, "fail": Exit.VERDICT_NO, "error": Exit.LOAD}
@@ -33,28 +38,51 @@ async def run_checks(
     """Answer each check with at most `timeout` seconds for one (0: no limit); the rows, and the code to leave with.
 
     One that runs out of time, or takes the worker down with it, has status "error"; the rest go on in a fresh worker.
+    Where there can be none, they have status "error" too.
     """
     ids = tuple(ids)
     rows, codes = [], []
+    lost: Failure | None = None
     if session.state.yardstick == "tolerance" and not _BY_YARDSTICK.isdisjoint(ids):
         await _measure_first(session, timeout)
     for name in ids:
-        began = time.monotonic()
-        try:
-            row: CheckRow = await session.request(Check(name, timeout or CHECK_BUDGET), timeout)
-            codes.append(_CODES[row.status])
-        except WorkbenchError as problem:
-            failure = problem.failure
-            if failure.kind in ("cancelled", "internal"):
-                raise
-            seconds = time.monotonic() - began
-            row = CheckRow(name, "error", failure.message, failure.where, failure.remedy, seconds)
-            codes.append(exit_for(failure.kind))
-            if session.state.engine == "dead":
-                await session.recover()
+        if lost is None and session.state.engine == "dead":
+            lost = await _recover(session, timeout)
+        if lost is None:
+            row, code = await _check(session, name, timeout)
+        else:
+            row, code = CheckRow(name, "error", lost.message, lost.where, lost.remedy), exit_for(lost.kind)
         show(row)
         rows.append(row)
+        codes.append(code)
     return tuple(rows), worst(codes)
+
+
+async def _check(session: Session, name: str, timeout: float) -> tuple[CheckRow, Exit]:
+    began = time.monotonic()
+    try:
+        row: CheckRow = await session.request(Check(name, timeout or CHECK_BUDGET), timeout)
+    except WorkbenchError as problem:
+        failure = problem.failure
+        if failure.kind in ("cancelled", "internal"):
+            raise
+        seconds = time.monotonic() - began
+        return CheckRow(name, "error", failure.message, failure.where, failure.remedy, seconds), exit_for(failure.kind)
+    return row, _CODES[row.status]
+
+
+async def _recover(session: Session, timeout: float) -> Failure | None:
+    """A fresh worker with the same model; why there is none, when there is none."""
+    try:
+        await session.recover(timeout=timeout or RECOVERY_SECONDS)
+    except WorkbenchError as problem:
+        if problem.failure.kind == "cancelled":
+            raise
+        failure = problem.failure
+        return dataclasses.replace(
+            failure, message=f"Not asked, for the worker could not be replaced: {failure.message}"
+        )
+    return None
 
 
 async def _measure_first(session: Session, timeout: float) -> None:
@@ -65,8 +93,6 @@ async def _measure_first(session: Session, timeout: float) -> None:
     except WorkbenchError as problem:
         if problem.failure.kind in ("cancelled", "internal"):
             raise
-        if session.state.engine == "dead":
-            await session.recover()
 
 
 async def authorize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from workbench.protocol.artifacts import ExportResult
+from workbench.protocol.artifacts import ExportResult, VerifyResult
 from workbench.protocol.codec import Envelope
 from workbench.protocol.memory import Leak, MemoryMark, MemorySample
 from workbench.protocol.messages import Loaded, LogLines, ModesNow, Progress, WeightsHashed, WorkerDied, WorkerReady
@@ -43,8 +43,16 @@ def take(state: State, envelope: Envelope) -> None:
             state.jobs[envelope.job].progress = envelope.body
         case ExportResult():
             state.exports[envelope.body.kind] = envelope.body
+        case VerifyResult():
+            state.verified[envelope.body.path] = envelope.body
         case _:
             return
+
+
+def start_failed(state: State) -> None:
+    """A start ended with a failure; the state stays as it is when another start is still open."""
+    if state.engine == "starting" and not any(job.name == "Start" for job in state.jobs.values()):
+        state.engine, state.ready = "dead", None
 
 
 def _died(state: State, died: WorkerDied) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from workbench.protocol.codec import Envelope, encode
 from workbench.protocol.failures import error
-from workbench.protocol.messages import Start
+from workbench.protocol.start import Start
 
 START_JOB = 1
 """Number of the `Start` request that `launch` sends when it is asked to warm up a bench."""
@@ -46,5 +46,5 @@ def launch(command: Sequence[str] = (), bench: bool = False, python: str = "") -
         raise error("engine", f"The engine could not be started: {reason}.", arguments[0]) from problem
     if bench:
         assert process.stdin is not None
-        process.stdin.write(encode(Envelope(Start("bench", python), START_JOB, "face")))
+        process.stdin.write(encode(Envelope(Start(python=python), START_JOB, "face")))
     return process

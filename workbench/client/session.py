@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import itertools
 import shutil
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from workbench.protocol.artifacts import ExportResult, Fingerprint, Inspection, VerifyResult
@@ -41,16 +44,26 @@ from workbench.protocol.model import ModeChange, Modes, Recipe
 from workbench.protocol.runs import Diff, Divergence, RunRow, Yardstick
 
 from .conversation import Conversation
-from .launch import START_JOB
 from .state import State
+
+START_SECONDS = 120.0
+"""How long a fresh worker may take in `recover`: an interpreter that says nothing is given up after 30 s already, and
+torch from a cold network disk takes a minute."""
 
 
 class Session(Conversation):
     """The verbs. Each waits for its result, keeps `state` true, and raises `WorkbenchError` when the answer is no."""
 
-    def __init__(self, process: subprocess.Popen[bytes], warm: bool = False, state: State | None = None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], warm: bool = False, state: State | None = None, python: str = ""
+    ) -> None:
+        """As a `Conversation`; `python`: the interpreter that `launch` was given for the bench worker."""
         super().__init__(process, warm, state)
+        self.python = python
+        """Interpreter of the bench and of the worker that measures noise; empty: the supervisor's own."""
+        self._yardstick: Yardstick | None = None
         self._scratch = ""
+        self._saves = itertools.count(1)
 
     async def close(self) -> None:
         """End the engine and everything it started, and remove what was written for it."""
@@ -61,34 +74,44 @@ class Session(Conversation):
     # the worker
 
     async def started(self) -> WorkerReady:
-        """Wait for the bench worker that `launch` asked for; start one when none was asked for."""
-        if START_JOB in self._futures:
-            return await asyncio.shield(self._futures[START_JOB])
-        return self.state.ready or await self.start()
+        """Wait for the bench worker that was last asked for, and raise why it did not come; with none, start one."""
+        if self.state.ready is not None:
+            return self.state.ready
+        asked = self._started
+        if asked is None or (asked.done() and asked.exception() is None):  # it came, and is gone again
+            return await self.start()
+        return await asyncio.shield(asked)
 
-    async def start(self, python: str = "") -> WorkerReady:
-        """Start a bench worker, in the place of the old one if there is one."""
+    async def start(self, python: str = "", timeout: float = 0.0) -> WorkerReady:
+        """Start a bench worker, in the place of the old one if any; without `python` where the last one ran."""
+        self.python = python or self.python
         self.state.engine = "starting"
-        return await self.request(Start("bench", python))  # type: ignore[no-any-return]
+        return await self.request(Start(python=self.python), timeout)  # type: ignore[no-any-return]
 
     async def kill(self) -> None:
         """End the bench worker whatever it does."""
         await self.request(Kill("bench"))
 
-    async def recover(self, python: str = "") -> Loaded | None:
-        """A fresh worker with the same model, weights, inputs and modes; None when no model had been opened."""
-        recipe, modes = self.state.recipe, self.state.modes
-        await self.start(python)
+    async def recover(self, python: str = "", timeout: float = 0.0) -> Loaded | None:
+        """A fresh worker with the same interpreter, model, weights, inputs, modes and yardstick.
+
+        None when no model had been opened. `timeout` is that of the load; the start has one of its own.
+        """
+        recipe, modes, yardstick = self.state.recipe, self.state.modes, self._yardstick
+        await self.start(python, START_SECONDS)
         if recipe is None:
             return None
-        return await self.open(recipe, complete(modes) if modes else ModeChange())
+        loaded = await self.open(recipe, complete(modes) if modes else ModeChange(), timeout)
+        if yardstick is not None:
+            await self.use(yardstick)
+        return loaded
 
     # the model
 
     async def open(self, recipe: Recipe, change: ModeChange | None = None, timeout: float = 0.0) -> Loaded:
         """Put a model on the bench; the one that is there stays if this fails."""
         loaded: Loaded = await self.request(Load(recipe, change or ModeChange()), timeout)
-        self.state.recipe = recipe
+        self.state.recipe, self._yardstick = recipe, None
         self.state.undo.clear()
         return loaded
 
@@ -156,30 +179,28 @@ class Session(Conversation):
         With a `budget` in seconds, a model too slow for it is judged by tolerance.
         """
         recipe, modes = self._recipe(), self.state.modes or Modes()
-        state = await self._save_state()
-        yardstick: Yardstick = await self.request(MeasureNoise(recipe, modes, state, budget), timeout)
+        async with self._saved_state(timeout) as state:
+            wanted = MeasureNoise(recipe, modes, state, budget, self.python)
+            yardstick: Yardstick = await self.request(wanted, timeout)
         await self.use(yardstick)
         return yardstick
 
     async def use(self, yardstick: Yardstick) -> None:
         """Judge with this yardstick from now on; rows already there are judged again."""
         await self.request(SetYardstick(yardstick))
-        self.state.yardstick = yardstick.kind
+        self.state.yardstick, self._yardstick = yardstick.kind, yardstick
 
     # artifacts
 
     async def export(self, request: Export, timeout: float = 0.0) -> ExportResult:
         """Make, prove and publish an artifact. With a model on the bench, of its present parameters and buffers."""
-        if self.state.info is not None and not request.state:
-            request = dataclasses.replace(request, state=await self._save_state())
-        result: ExportResult = await self.request(request, timeout)
-        self.state.exports[result.kind] = result
-        return result
+        if self.state.info is None or request.state:
+            return await self.request(request, timeout)  # type: ignore[no-any-return]
+        async with self._saved_state(timeout) as state:
+            return await self.request(dataclasses.replace(request, state=state), timeout)  # type: ignore[no-any-return]
 
     async def verify(self, request: Verify) -> VerifyResult:
-        result: VerifyResult = await self.request(request)
-        self.state.verified[result.path] = result
-        return result
+        return await self.request(request)  # type: ignore[no-any-return]
 
     async def fingerprint(self, path: str) -> Fingerprint:
         return await self.request(GetFingerprint(path))  # type: ignore[no-any-return]
@@ -198,13 +219,21 @@ class Session(Conversation):
             raise error("usage", "No model is open.", remedy="Open one with o.")
         return self.state.recipe
 
-    async def _save_state(self) -> str:
-        """The bench's parameters and buffers in a private file, for another worker."""
-        if not self._scratch:
-            self._scratch = tempfile.mkdtemp(prefix="workbench-")
-        path = Path(self._scratch) / "state.safetensors"
-        await self.request(SaveState(str(path)))
-        return str(path)
+    @contextlib.asynccontextmanager
+    async def _saved_state(self, timeout: float) -> AsyncIterator[str]:
+        """The bench's parameters and buffers as they are now, in a private file for one request of another worker."""
+        try:
+            self._scratch = self._scratch or tempfile.mkdtemp(prefix="workbench-")
+        except OSError as problem:
+            words = f"Could not make a directory for the state: {problem.strerror or problem}."
+            remedy = "Free some space there, or set TMPDIR."
+            raise error("write", words, str(problem.filename or tempfile.gettempdir()), remedy) from problem
+        path = Path(self._scratch) / f"state-{next(self._saves)}.pt"
+        try:
+            await self.request(SaveState(str(path)), timeout)
+            yield str(path)
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def complete(modes: Modes) -> ModeChange:

@@ -9,17 +9,16 @@ import subprocess
 from collections.abc import Callable
 
 from workbench.protocol.codec import PREAMBLE, CodecError, Envelope, decode, encode
+from workbench.protocol.limits import ENDING_SECONDS, LINE_LIMIT
 from workbench.protocol.messages import REGISTRY
 from workbench.protocol.text import clean
 
-LINE_LIMIT = 256 * 1024 * 1024
-"""Longest line accepted, bytes: a module tree of a million modules fits."""
 TALK_LINES = 50
 """Lines of the supervisor's own stderr that are kept, to explain its death."""
 LAST_WORDS_SECONDS = 0.5
 """How long its stderr may go on after the stream has ended; what it says there explains the end."""
-GONE_SECONDS = 5.0
-"""How long a supervisor whose stdin was closed may take to end its workers and itself."""
+GONE_SECONDS = ENDING_SECONDS + 2.0
+"""How long a supervisor whose stdin was closed may take to end its workers and itself: longer than it ever needs."""
 
 
 class Transport:
@@ -33,11 +32,14 @@ class Transport:
         """Last lines that the supervisor wrote to its stderr."""
 
     async def attach(self, receive: Callable[[Envelope], None], ended: Callable[[str], None]) -> None:
-        """Begin: `receive` gets every message, `ended` is called once with the reason when the stream ends."""
+        """Begin: `receive` gets every message, `ended` is called once with the reason when the stream ends.
+
+        What `receive` raises ends the stream too: nobody could be told what came after it.
+        """
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=LINE_LIMIT)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), self._process.stdout)
-        errors = asyncio.StreamReader(limit=LINE_LIMIT)
+        errors = asyncio.StreamReader()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(errors), self._process.stderr)
         pipe, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, self._process.stdin)
         self._writer = asyncio.StreamWriter(pipe, protocol, None, loop)
@@ -47,11 +49,15 @@ class Transport:
         ]
 
     async def send(self, envelope: Envelope) -> None:
-        """Write one message. A stream that has ended swallows it: `ended` has said so already."""
+        """Write one message. A stream that has ended swallows it: `ended` has said so already.
+
+        Raises `CodecError` for what cannot travel; then nothing was written.
+        """
+        line = encode(envelope)
         if self._writer is None or self._writer.is_closing():
             return
         with contextlib.suppress(ConnectionError):
-            self._writer.write(encode(envelope))
+            self._writer.write(line)
             await self._writer.drain()
 
     async def close(self) -> int:
@@ -81,11 +87,21 @@ class Transport:
             reason = "it never said hello"
         except (CodecError, ValueError, asyncio.LimitOverrunError) as problem:
             reason = clean(str(problem))
+        except Exception as problem:  # noqa: BLE001 (a reader that dies unheard would leave every request waiting)
+            reason = f"what it sent could not be taken in: {type(problem).__name__}: {clean(str(problem))}"
+        if self._writer is not None:
+            self._writer.close()  # it is no longer heard: it shall end, and what it runs with it
         await asyncio.wait(self._tasks[1:], timeout=LAST_WORDS_SECONDS)
         ended(reason)
 
     async def _listen(self, errors: asyncio.StreamReader) -> None:
-        while line := await errors.readline():
+        while True:
+            try:
+                line = await errors.readline()
+            except ValueError:  # longer than the reader holds, which has dropped it
+                continue
+            if not line:
+                return
             self.talk.append(clean(line.decode("utf-8", "replace").rstrip("\n")))
 
 

@@ -57,19 +57,28 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for name in _untyped(type(value)):
+            _require_finite(name, getattr(value, name))
         return {name: plain(getattr(value, name)) for name in _field_names(type(value))}
     raise CodecError(f"cannot encode {type(value).__name__}")
 
 
 def encode(envelope: Envelope) -> bytes:
-    """One line, newline included."""
-    record = {
-        "type": type(envelope.body).__name__,
-        "job": envelope.job,
-        "from": envelope.sender,
-        "body": plain(envelope.body),
-    }
-    return json.dumps(record, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+    """One line, newline included. Raises `CodecError` for what cannot travel."""
+    try:
+        record = {
+            "type": type(envelope.body).__name__,
+            "job": envelope.job,
+            "from": envelope.sender,
+            "body": plain(envelope.body),
+        }
+        return json.dumps(record, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+    except (TypeError, RecursionError) as problem:
+        raise CodecError(f"cannot encode {type(envelope.body).__name__}: {problem}") from problem
+    except ValueError as problem:
+        if isinstance(problem, CodecError):
+            raise
+        raise CodecError(f"cannot encode {type(envelope.body).__name__}: {problem}") from problem
 
 
 def decode(line: bytes, registry: dict[str, type], foreign: bool) -> Envelope:
@@ -86,6 +95,15 @@ def decode(line: bytes, registry: dict[str, type], foreign: bool) -> Envelope:
     return Envelope(body, job, clean(sender))
 
 
+def job_of(line: bytes) -> int | None:
+    """The job number on a line that is no message, so that whoever asked can be told; None when it has none."""
+    try:
+        number = json.loads(line)["job"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return number if type(number) is int else None
+
+
 def from_plain(kind: type, value: Any, foreign: bool = False) -> Any:
     """The inverse of `plain` for one dataclass: used for manifests and stores. Raises `CodecError`."""
     try:
@@ -97,6 +115,25 @@ def from_plain(kind: type, value: Any, foreign: bool = False) -> Any:
 @functools.cache
 def _field_names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@functools.cache
+def _untyped(kind: type) -> tuple[str, ...]:
+    """Fields that hold any JSON value: there nothing tells the word "NaN" from the number on arrival."""
+    hints = typing.get_type_hints(kind)
+    return tuple(name for name in _field_names(kind) if hints[name] is Any or Any in typing.get_args(hints[name]))
+
+
+def _require_finite(place: str, value: Any) -> None:
+    """Raises `CodecError` for a NaN or an infinity anywhere in a JSON value; it names the place."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise CodecError(f"{place} is {plain(value)}, and JSON has no number for it")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _require_finite(f"{place}.{key}", item)
+    elif isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            _require_finite(f"{place}[{index}]", item)
 
 
 def _same(value: Any) -> Any:

@@ -94,20 +94,6 @@ class ModuleColumns:
 
 
 @dataclass(frozen=True)
-class TensorInfo:
-    """Name, shape and dtype of one tensor, without its values."""
-
-    name: str
-    dtype: str
-    """Without "torch.": "float32"."""
-    shape: tuple[int, ...]
-    bytes: int = 0
-    """Bytes of the elements."""
-    shared_with: str = ""
-    """Name of the first tensor that has the same storage; empty: its own."""
-
-
-@dataclass(frozen=True)
 class InputInfo:
     """One argument of forward as it will be passed."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from .model import ModeChange, Modes, Recipe
 from .runs import Yardstick
+from .start import Start as Start
 
 # Requests to the bench worker
 
@@ -97,15 +98,6 @@ class SaveState:
 
 
 @dataclass(frozen=True)
-class Start:
-    """Start the bench worker, or a fresh one in the place of the old. Result: `WorkerReady`."""
-
-    role: str = "bench"
-    python: str = ""
-    """Interpreter for it; empty: the supervisor's own."""
-
-
-@dataclass(frozen=True)
 class Cancel:
     """End a job: ask, then interrupt it. Result: None at once; the job ends with its own `Done`."""
 
@@ -136,6 +128,8 @@ class MeasureNoise:
     """File written by `SaveState`; empty: as the recipe makes it."""
     budget: float = 0.0
     """Seconds for all cases; a model that would need more is judged by tolerance. 0: none."""
+    python: str = ""
+    """Interpreter that measures; empty: the supervisor's own."""
 
 
 @dataclass(frozen=True)
@@ -246,3 +240,5 @@ class Prove:
     """Files and top-level packages of the model that must not be importable."""
     device: str = "cpu"
     threads: int = 0
+    staged: bool = False
+    """It is being exported or was just taken in: its manifest is not the final one and lists files as "made"."""
