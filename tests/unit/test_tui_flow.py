@@ -192,7 +192,7 @@ async def test_a_demo_by_hand_waits_for_the_claim_and_then_for_enter(monkeypatch
     app = app_with(FakeSession(), None, demo=True)
     async with app.run_test(size=(80, 24)) as pilot:
         story = app.main.story  # type: ignore[attr-defined]
-        await until(lambda: app.session.state.info is not None)
+        await until(lambda: app.desk.state.info is not None)
         await pilot.press("enter", "space")
         await pilot.pause()
         assert story.claims == [], "one run is not what the step waits for"

@@ -220,4 +220,10 @@ def refusal(kind: str = "weights") -> WorkbenchError:
 
 def app_with(session: FakeSession, recipe: Recipe | None = RECIPE, **options: Any) -> WorkbenchApp:
     """An app on a fake session."""
-    return WorkbenchApp(session, recipe, ModeChange(), AppOptions(**options))  # type: ignore[arg-type]
+    return WorkbenchApp(
+        session.state,
+        lambda state: session,  # type: ignore[arg-type,return-value]
+        recipe,
+        ModeChange(),
+        AppOptions(**options),
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def _read(path: Path, command: str, allowed: dict[str, str]) -> dict[str, Any]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise error("usage", f"{path} is no regular file.", str(path), "Move it away.")
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = _parse(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as problem:
@@ -83,6 +82,12 @@ def _read(path: Path, command: str, allowed: dict[str, str]) -> dict[str, Any]:
     for section in (general, *tables.values()):
         _allow(path, section, allowed)
     return {**general, **tables.get(command, {})}
+
+
+def _parse(text: str) -> dict[str, Any]:
+    import tomllib  # not before there is a file: most starts have none
+
+    return tomllib.loads(text)
 
 
 def _allow(path: Path, section: dict[str, Any], allowed: dict[str, str]) -> None:

@@ -13,7 +13,6 @@ from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure, WorkbenchError
 
 from .entry import COMMANDS, UNSPLASH
-from .talk import fail
 
 HELP = """\
 usage: workbench [MODEL] [options]               the terminal app; without MODEL the open screen
@@ -87,6 +86,8 @@ def _headless(name: str, arguments: list[str]) -> int:
 
 
 def _refuse(failure: Failure, splashed: bool, as_json: bool, traceback: bool) -> int:
+    from .talk import fail
+
     if splashed:
         sys.stdout.write(UNSPLASH)
         sys.stdout.flush()
@@ -97,7 +98,7 @@ def _cannot_print(problem: OSError) -> int:
     """The result could not be written to stdout: the disk behind it is full, or its reader is gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at its end
     if problem.errno != errno.EPIPE:  # a reader that closed early, such as `head`, knows
-        fail(Failure("write", f"The result could not be printed: {problem.strerror}."), False, False)
+        _refuse(Failure("write", f"The result could not be printed: {problem.strerror}."), False, False, False)
     return Exit.WRITE
 
 

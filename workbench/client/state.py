@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import collections
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from workbench.protocol.artifacts import ExportResult, VerifyResult
-from workbench.protocol.memory import Leak, MemoryMark, MemorySample
-from workbench.protocol.messages import Progress, WorkerDied, WorkerReady
-from workbench.protocol.model import ModelInfo, Modes, Recipe
-from workbench.protocol.runs import RunRow
+if TYPE_CHECKING:  # names only, so that a face can have its state before the protocol is imported
+    from workbench.protocol.artifacts import ExportResult, VerifyResult
+    from workbench.protocol.memory import Leak, MemoryMark, MemorySample
+    from workbench.protocol.messages import Progress, WorkerDied, WorkerReady
+    from workbench.protocol.model import ModelInfo, Modes, Recipe
+    from workbench.protocol.runs import RunRow
 
 ROWS_KEPT = 5000
 SAMPLES_KEPT = 6000

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from workbench.client.state import OpenJob, State
-from workbench.protocol.messages import WorkerBusy
-from workbench.protocol.model import ModeChange, Modes
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, RunRow
 from workbench.report import numbers
+
+if TYPE_CHECKING:
+    from workbench.protocol.messages import WorkerBusy
+    from workbench.protocol.model import ModeChange, Modes
 
 PATIENCE = 0.5
 """Seconds a job may take before its clock is shown."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import traceback
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
-from workbench.client.session import Session
+from workbench.client.state import State
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import error
-from workbench.protocol.messages import SetRate
 from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.text import clean
 from workbench.tui.ascii import AsciiOnly
@@ -25,6 +24,12 @@ from workbench.tui.ending import Ending
 from workbench.tui.guard import ControlGuard
 from workbench.tui.main_screen import MainScreen
 from workbench.tui.options import AppOptions, suited_theme
+
+if TYPE_CHECKING:
+    from workbench.client.session import Session
+
+Connect = Callable[[State], "Session"]
+"""Makes the session of an engine, around the state that is on the screen already."""
 
 THEMES = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
 
@@ -48,8 +53,13 @@ async def _live(
     process: subprocess.Popen[bytes], recipe: Recipe | None, change: ModeChange, options: AppOptions, ending: Ending
 ) -> WorkbenchApp:
     """The app until it ends; then, with the terminal restored already, the engine's end."""
-    session = Session(process, warm=True)
-    app = WorkbenchApp(session, recipe, change, options)
+
+    def connect(state: State) -> Session:
+        from workbench.client.session import Session  # and the whole protocol with it: the first frame comes before
+
+        return Session(process, warm=True, state=state, python=options.python)
+
+    app = WorkbenchApp(State(), connect, recipe, change, options)
     loop = asyncio.get_running_loop()
 
     def leave(code: int) -> None:
@@ -60,7 +70,8 @@ async def _live(
         await app.run_async()
     finally:
         ending.restore()
-        await session.close()
+        if app.desk.connected:
+            await app.desk.session.close()
     return app
 
 
@@ -77,19 +88,18 @@ class WorkbenchApp(App[None]):
     TITLE = "workbench"
 
     def __init__(
-        self, session: Session, recipe: Recipe | None, change: ModeChange, options: AppOptions | None = None
+        self, state: State, connect: Connect, recipe: Recipe | None, change: ModeChange, options: AppOptions
     ) -> None:
         super().__init__()
-        self.session = session
-        self.options = options or AppOptions()
+        self.options = options
         self.unicode = self.options.unicode
         self.crash: Exception | None = None
         """What ended the app against its will."""
-        self.desk = Desk(self, session)
+        self.desk = Desk(self, state)
         self.main = self._screen()
         self.animation_level = "none"
         self.theme = THEMES[suited_theme(self.options.theme)]
-        self._recipe, self._change = recipe, change
+        self._connect, self._recipe, self._change = connect, recipe, change
         self._guards: tuple[LineFilter, ...] = (ControlGuard(),) if self.unicode else (ControlGuard(), AsciiOnly())
         self._cancelled: set[int] = set()
 
@@ -106,9 +116,15 @@ class WorkbenchApp(App[None]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), *self._guards]
 
-    async def on_mount(self) -> None:
-        self.session.listen(self.main.wiring.take)
-        await self.session.attach()
+    def on_mount(self) -> None:
+        self.main.call_after_refresh(self._begin)
+
+    async def _begin(self) -> None:
+        """With the first frame on the screen: talk to the engine, which has been starting meanwhile."""
+        session = self._connect(self.desk.state)
+        session.listen(self.main.wiring.take)
+        await session.attach()
+        self.desk.connect(session)
         if self.options.slow_link:
             self.desk.run(_slow_down)
         if self.options.demo:
@@ -140,7 +156,7 @@ class WorkbenchApp(App[None]):
 
     def action_interrupt(self) -> None:
         """Ctrl+C: the first cancels what runs, the next one leaves."""
-        open_jobs = {job.number for job in self.session.state.jobs.values() if job.name not in ("Start", "Kill")}
+        open_jobs = {job.number for job in self.desk.state.jobs.values() if job.name not in ("Start", "Kill")}
         if open_jobs - self._cancelled:
             self._cancelled |= open_jobs
             self.desk.do("cancel")
@@ -161,4 +177,6 @@ class WorkbenchApp(App[None]):
 
 
 async def _slow_down(desk: Desk) -> None:
+    from workbench.protocol.messages import SetRate
+
     await desk.session.request(SetRate(1.0 / desk.app.options.repaint_seconds))

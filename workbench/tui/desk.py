@@ -6,6 +6,7 @@ failure into a card; it does no work itself.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,8 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.client.state import State
 from workbench.protocol.failures import Failure, WorkbenchError
-from workbench.protocol.model import ModeChange, Recipe
-from workbench.protocol.runs import Diff, Divergence
 from workbench.protocol.text import clean
 from workbench.tui.actions import BY_ID, with_two_runs
 from workbench.tui.activity import summary, switched
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from workbench.client.session import Session
+    from workbench.protocol.model import ModeChange, Recipe
+    from workbench.protocol.runs import Diff, Divergence
     from workbench.tui.app import WorkbenchApp
 
 Command = Callable[["Desk"], Awaitable[None]]
@@ -34,10 +35,13 @@ Answer = TypeVar("Answer")
 class Desk:
     """The commands' view of the app."""
 
-    def __init__(self, app: WorkbenchApp, session: Session) -> None:
+    session: Session
+    firing: Firing
+
+    def __init__(self, app: WorkbenchApp, state: State) -> None:
         self.app = app
-        self.session = session
-        self.firing = Firing(session, self.say)
+        self.state = state
+        self._connected = asyncio.Event()
         self.policy = YardstickPolicy()
         self.failures: list[Failure] = []
         """Every failure that was shown."""
@@ -45,9 +49,16 @@ class Desk:
         """Where exports are suggested to go."""
         self._diffed: tuple[int, ...] = ()
 
+    def connect(self, session: Session) -> None:
+        """The engine can be talked to: commands that were asked for before begin now."""
+        self.session = session
+        self.firing = Firing(session, self.say)
+        self._connected.set()
+
     @property
-    def state(self) -> State:
-        return self.session.state
+    def connected(self) -> bool:
+        """Whether there is a session."""
+        return self._connected.is_set()
 
     @property
     def python(self) -> str:
@@ -72,6 +83,7 @@ class Desk:
         self.app.run_worker(self._guarded(command), group="commands", exit_on_error=False)
 
     async def _guarded(self, command: Command) -> None:
+        await self._connected.wait()
         try:
             await command(self)
         except WorkbenchError as problem:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.runs import RunRow
 
 if TYPE_CHECKING:
     from workbench.client.session import Session
+    from workbench.protocol.runs import RunRow
 
 WAITING_LIMIT = 20
 """Single fires that may wait for a slow one: more keys than that are a held space bar."""

@@ -12,7 +12,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from workbench.protocol.model import ModeChange
-from workbench.protocol.runs import Diff, Divergence
 from workbench.tui.bars import ActivityBar, KeyBar, TabBar
 from workbench.tui.board import PANES, Board, is_wide
 from workbench.tui.keymap import bindings
@@ -28,6 +27,7 @@ from workbench.tui.panes.status import StatusLine
 from workbench.tui.wiring import Wiring
 
 if TYPE_CHECKING:
+    from workbench.protocol.runs import Diff, Divergence
     from workbench.tui.desk import Desk
 
 

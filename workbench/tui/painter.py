@@ -7,7 +7,6 @@ import itertools
 from typing import TYPE_CHECKING
 
 from workbench.client.state import State
-from workbench.protocol.memory import MemorySample
 from workbench.tui import activity
 
 if TYPE_CHECKING:
@@ -106,13 +105,15 @@ class Painter:
         pane, state = self._screen.memory, self._state
         samples, self._wiring.samples = self._wiring.samples, []
         if samples:
+            from workbench.protocol.memory import MemorySample  # the first sample comes long after the first frame
+
             pane.set_running(self._wiring.active or any(job.name != "Start" for job in state.jobs.values()))
             self._wiring.active = False
-        for one in samples:
-            if isinstance(one, MemorySample):
-                pane.add_sample(one)
-            else:
-                pane.add_mark(one)
+            for one in samples:
+                if isinstance(one, MemorySample):
+                    pane.add_sample(one)
+                else:
+                    pane.add_mark(one)
         if state.leak is not self._leak:
             self._leak = state.leak
             pane.set_leak(state.leak)

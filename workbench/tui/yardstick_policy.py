@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.client.state import State
-from workbench.protocol.runs import RunRow
 
 if TYPE_CHECKING:
     from workbench.client.session import Session
+    from workbench.protocol.runs import RunRow
 
 
 class YardstickPolicy:

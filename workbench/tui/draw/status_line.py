@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from workbench.protocol.model import ModelInfo, Modes
+from typing import TYPE_CHECKING
+
 from workbench.report import numbers
 from workbench.tui.draw.spans import Line, Span, cells_of
+
+if TYPE_CHECKING:
+    from workbench.protocol.model import ModelInfo, Modes
 
 ENGINE = {
     "starting": ("◌", "accent"),

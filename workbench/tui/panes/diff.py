@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from workbench.protocol.runs import Diff, Divergence
 from workbench.tui.draw.diff_lines import diff_lines, divergence_lines
 from workbench.tui.draw.spans import Line, wrapped
 from workbench.tui.panes.document_pane import DocumentPane
+
+if TYPE_CHECKING:
+    from workbench.protocol.runs import Diff, Divergence
 
 
 class DiffPane(DocumentPane):

@@ -9,14 +9,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from workbench.protocol.memory import Leak, MemoryMark, MemorySample
-from workbench.protocol.runs import RunRow
 from workbench.report import numbers
 from workbench.tui.draw import plot
 from workbench.tui.draw.diff_lines import flow
 from workbench.tui.draw.spans import Line, Span, fit, text_of, wrapped
 from workbench.tui.panes.document_pane import DocumentPane
+
+if TYPE_CHECKING:
+    from workbench.protocol.memory import Leak, MemoryMark, MemorySample
+    from workbench.protocol.runs import RunRow
 
 MOST_SAMPLES = 1_000
 """Enough for one sweep of a wall display."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from workbench.protocol.model import Modes
-from workbench.protocol.runs import RunRow
 from workbench.tui.draw.run_table import Layout, detail_line, layout_for, modes_line, row_line, title_line
 from workbench.tui.draw.spans import Line
 from workbench.tui.panes.line_pane import LinePane
+
+if TYPE_CHECKING:
+    from workbench.protocol.model import Modes
+    from workbench.protocol.runs import RunRow
 
 MOST_ROWS = 5_000
 """Rows kept for looking at; a twentieth of them goes at once, so that dropping costs little."""

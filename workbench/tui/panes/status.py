@@ -6,15 +6,18 @@ It owns a clock that ticks once a second only while the engine is awaited; at re
 from __future__ import annotations
 
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.timer import Timer
 from textual.widget import Widget
 
-from workbench.protocol.model import ModelInfo, Modes
 from workbench.tui.draw.spans import Line, cells_of
 from workbench.tui.draw.status_line import bench_part, engine_part
 from workbench.tui.panes.line_surface import MARGIN, LineSurface, Painted
+
+if TYPE_CHECKING:
+    from workbench.protocol.model import ModelInfo, Modes
 
 
 class _BareLine(LineSurface):
