@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,22 @@ async def test_weights_that_are_no_weights(session: Session, tmp_path: Path, con
 async def test_an_input_spec_that_is_wrong(session: Session, spec: str) -> None:
     failure = await refused(session, Recipe(f"{AWKWARD}:Plain", inputs=(spec,)))
     assert failure.kind in ("usage", "inputs")
+    assert failure.remedy
+
+
+@pytest.mark.parametrize("kind", ["load", "weights", "inputs"])
+async def test_a_fifo_is_refused_and_never_waited_for(session: Session, tmp_path: Path, kind: str) -> None:
+    path = str(tmp_path / ("fifo.py" if kind == "load" else "fifo.pt"))
+    os.mkfifo(path)
+    recipes = {
+        "load": Recipe(f"{path}:Net", inputs=X),
+        "weights": Recipe(f"{AWKWARD}:Plain", weights=path, inputs=X),
+        "inputs": Recipe(f"{AWKWARD}:Plain", inputs_file=path),
+    }
+    async with asyncio.timeout(20):
+        failure = await refused(session, recipes[kind])
+    assert failure.kind == kind
+    assert f"{path} is no regular file" in failure.message
     assert failure.remedy
 
 

@@ -213,6 +213,14 @@ async def test_an_unreadable_request_is_said_and_survived():
         await face.start()
 
 
+async def test_an_unreadable_request_with_a_number_has_an_end():
+    async with Face() as face:
+        face.process.stdin.write(b'{"type":"Newer","job":77,"from":"face","body":{}}\n')
+        failure = (await face.end_of(77)).failure
+        assert failure.kind == "internal"
+        assert "Newer" in failure.message
+
+
 async def test_worker_requests_are_not_for_the_face():
     from workbench.protocol.messages import Prove
 

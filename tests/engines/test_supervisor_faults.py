@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from workbench.protocol.artifacts import CheckRow
-from workbench.protocol.messages import Check, LogLines, Start, WorkerBusy
+from workbench.protocol.messages import Check, Load, LogLines, MeasureNoise, Start, WorkerBusy
+from workbench.protocol.model import Modes, Recipe
 
 from .misbehaving.face import Face, alive
+
+SUPERVISOR = [sys.executable, "-P", "-m", "workbench.supervisor"]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +32,7 @@ from .misbehaving.face import Face, alive
         ("escape", "it called os._exit(5)", 5),
     ],
 )
-async def test_death_has_a_cause_within_half_a_second(word: str, cause: str, code: int):
+async def test_death_has_a_cause_within_two_seconds(word: str, cause: str, code: int):
     async with Face() as face:
         ready = await face.start()
         began = time.monotonic()
@@ -35,7 +42,7 @@ async def test_death_has_a_cause_within_half_a_second(word: str, cause: str, cod
         assert died.cause.startswith(cause)
         assert (died.code, died.rung, died.expected, died.during) == (code, "", False, "Check")
         assert died.pid == ready.pid
-        assert took < (2.0 if word == "segfault" else 1.0)  # a crash writes its report first
+        assert took < 2.0  # on a busy machine; how fast it is, tests/benchmarks measures
         end = await face.end_of(job)
         assert end.failure.kind == "engine"
         assert cause in end.failure.message
@@ -130,16 +137,67 @@ async def test_what_is_printed_arrives_as_log_lines_and_harms_nothing(word: str,
     ("program", "words"),
     [
         ("foreign.py", ("protocol 99", "protocol 1")),
-        ("broken.py", ("No module named 'torch'",)),
-        ("missing.py", ("could not start", "can't open file")),
+        ("broken.py", (sys.executable, "exit code 1", "No module named 'torch'", "--python")),
+        ("missing.py", (sys.executable, "exit code 2", "can't open file", "--python")),
     ],
 )
 async def test_a_worker_that_does_not_come_up(program: str, words: tuple[str, ...]):
     async with Face(program) as face:
         failure = await face.ask(Start())
         assert failure.kind == "engine"
-        text = failure.message + failure.details
+        text = failure.message + failure.remedy
+        assert failure.where == sys.executable
         assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("python", "words"), [("/bin/ls", "it said: /bin/ls: cannot access"), ("/bin/false", "it said nothing")]
+)
+async def test_an_interpreter_that_is_none(python: str, words: str):
+    async with Face(command=SUPERVISOR) as face:
+        wanted = MeasureNoise(Recipe("net.py:Net"), Modes(), python=python)
+        for request in (Start(python=python), wanted):
+            failure = await face.ask(request)
+            assert failure.kind == "engine"
+            assert failure.where == python
+            assert f"did not start: {python} ended with exit code" in failure.message
+            assert words in failure.message
+            assert "os._exit" not in failure.message
+            assert "3.10" in failure.remedy
+            assert "--python" in failure.remedy
+
+
+async def test_a_python_without_torch(tmp_path: Path):
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    python = str(tmp_path / "python")
+    async with Face(command=SUPERVISOR) as face:
+        for request in (Start(python=python), MeasureNoise(Recipe("net.py:Net"), Modes(), python=python)):
+            failure = await face.ask(request)
+            assert (failure.kind, failure.where) == ("engine", python)
+            assert "did not start: " in failure.message
+            assert "could not start" not in failure.message
+            assert "cannot import torch: ModuleNotFoundError: No module named 'torch'" in failure.message
+            assert "--python" in failure.remedy
+
+
+async def test_a_worker_in_native_code_does_not_outlive_a_killed_supervisor(tmp_path: Path):
+    (tmp_path / "net.py").write_text(
+        "import ctypes, sys\nprint('asleep', file=sys.stderr, flush=True)\nctypes.PyDLL(None).sleep(60)\n"
+    )  # PyDLL keeps the interpreter lock: no thread of Python notices that stdin has ended
+    async with Face(command=SUPERVISOR) as face:
+        ready = await face.start()
+        face.send(Load(Recipe(f"{tmp_path}/net.py:Net")))
+        await face.until(lambda event: isinstance(event.body, LogLines) and "asleep" in event.body.lines)
+        face.process.kill()
+        await face.process.wait()
+        try:
+            async with asyncio.timeout(3):
+                while alive(ready.pid):
+                    await asyncio.sleep(0.01)
+        finally:
+            if alive(ready.pid):
+                os.kill(ready.pid, signal.SIGKILL)
 
 
 async def test_an_interpreter_that_is_not_there():

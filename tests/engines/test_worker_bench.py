@@ -113,6 +113,16 @@ def test_a_reload_of_edited_source_keeps_values_and_modes(worker: Worker, model_
     assert state_of(worker, tmp_path / "s")["fc.weight"].unique().tolist() == [0.25]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_state_that_finds_no_room_is_a_failure_to_write(worker: Worker, model_file: Path, tmp_path: Path) -> None:
+    worker.ask(Load(Recipe(f"{model_file}:Plain", inputs=X)))
+    for path in ("/dev/full", str(tmp_path / "nowhere" / "state.pt")):
+        failure = worker.refused(SaveState(path))
+        assert failure.kind == "write"
+        assert failure.where == path
+    assert state_of(worker, tmp_path / "s")
+
+
 def test_a_hundred_thousand_modules_are_told_in_good_time(worker: Worker, tmp_path: Path) -> None:
     (tmp_path / "wide.py").write_text(
         "from torch import nn\ndef Net():\n"

@@ -133,6 +133,10 @@ def test_it_beats_while_it_works(worker: Worker) -> None:
 
 def test_lines_that_are_no_messages_and_requests_that_are_not_for_it(worker: Worker) -> None:
     worker.tell(b"nonsense\n{}\n\xff\xff\n")
+    worker.tell(b'{"type":"Newer","job":77,"from":"test","body":{}}\n')
+    failure = worker.end_of(77).failure
+    assert failure is not None
+    assert failure.kind == "internal"
     assert worker.refused(Quit()).kind == "internal"
     assert alive(worker)
 

@@ -37,7 +37,7 @@ ABORTED = ("terminate called after throwing an instance of 'std::runtime_error'"
         (0, "", (), False, "it ended by itself (exit code 0)"),
         (3, "", (), False, "it called os._exit(3)"),
         (3, "", ("/usr/bin/python3 cannot import torch: ModuleNotFoundError: No module named 'torch'",), False,
-         "it could not start: /usr/bin/python3 cannot import torch: ModuleNotFoundError: No module named 'torch'"),
+         "/usr/bin/python3 cannot import torch: ModuleNotFoundError: No module named 'torch'"),
         (-9, "kill", (), True, "ended by the workbench: killed, for it did not answer"),
         (0, "asked", (), False, "ended by the workbench: it went when asked"),
     ],

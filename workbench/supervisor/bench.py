@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.codec import CodecError, Envelope, from_plain
-from workbench.protocol.failures import Failure, error
+from workbench.protocol.failures import Failure
 from workbench.protocol.memory import Leak, MemoryMark
 from workbench.protocol.messages import (
     Cancel,
@@ -61,7 +61,7 @@ class CommandMaker(Protocol):
 
 
 @dataclass
-class OpenJob:
+class GivenJob:
     """A request that was given to the worker and has not ended."""
 
     number: int | None
@@ -81,7 +81,7 @@ class Bench:
     ) -> None:
         self._command, self._send, self._clock, self._hertz = command, send, clock, hertz
         self._worker: WorkerProcess | None = None
-        self._jobs: dict[int | None, OpenJob] = {}
+        self._jobs: dict[int | None, GivenJob] = {}
         self._pending: list[tuple[int | None, Any]] = []
         self._starting = 0
         self._changing = asyncio.Lock()
@@ -121,8 +121,7 @@ class Bench:
             if not self._starting:
                 self._refuse_pending()
         if not worker.ready.done():
-            died = worker.gone.result()
-            raise error("engine", f"The worker did not start: {died.cause}.", details="\n".join(died.tail))
+            raise worker.not_started()
         ready = dataclasses.replace(worker.ready.result(), role=ROLE, seconds=time.monotonic() - worker.started)
         self._send(ready, None, ROLE)
         return ready
@@ -161,7 +160,7 @@ class Bench:
     def forward(self, body: Any, number: int | None) -> None:
         """Give a request to the worker; it fails at once when there is none."""
         if self._worker is not None and self._worker.alive:
-            self._jobs[number] = OpenJob(number, body, self._clock())
+            self._jobs[number] = GivenJob(number, body, self._clock())
             self._worker.send(body, number)
             self._note_busy()
         elif self._starting:
@@ -185,7 +184,7 @@ class Bench:
         task.add_done_callback(self._cancels.discard)
         return True
 
-    async def _insist(self, job: OpenJob, worker: WorkerProcess) -> None:
+    async def _insist(self, job: GivenJob, worker: WorkerProcess) -> None:
         """Interrupt the job once it is the one being worked on and has had time to stop by itself."""
         while not job.ended.is_set():
             mine = self._oldest() is job
@@ -197,7 +196,7 @@ class Bench:
                     worker.interrupt()
                     return
 
-    def _oldest(self) -> OpenJob | None:
+    def _oldest(self) -> GivenJob | None:
         return next(iter(self._jobs.values()), None)
 
     def _note_busy(self) -> None:
@@ -224,7 +223,7 @@ class Bench:
             raw = line + b"\n" if envelope.sender == ROLE else None
             self._send(envelope.body, envelope.job, ROLE, raw)
 
-    def _end_job(self, job: OpenJob, end: Done, line: bytes) -> None:
+    def _end_job(self, job: GivenJob, end: Done, line: bytes) -> None:
         del self._jobs[job.number]
         job.ended.set()
         if (oldest := self._oldest()) is not None:
@@ -233,7 +232,7 @@ class Bench:
         self._mark_modes(end)
         self._send(end, job.number, ROLE, line + b"\n")
 
-    def _mark_run(self, job: OpenJob, row: RunRow) -> None:
+    def _mark_run(self, job: GivenJob, row: RunRow) -> None:
         if isinstance(job.body, Fire) and not job.seen:
             job.seen = True
             self._send(MemoryMark(job.began, marks.fire_label(row.run, job.body.count)))

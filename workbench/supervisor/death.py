@@ -6,6 +6,12 @@ import re
 import signal
 from collections.abc import Sequence
 
+from workbench.protocol.failures import Failure
+from workbench.protocol.messages import WorkerDied
+
+INTERPRETER = "Give a Python of at least 3.10 that has torch: --python PATH."
+"""What to do when a worker cannot be started with its interpreter."""
+
 _WORDS = {
     "SIGSEGV": "segmentation fault in native code",
     "SIGABRT": "native code aborted",
@@ -48,11 +54,25 @@ def cause(code: int, rung: str = "", tail: Sequence[str] = (), out_of_memory: bo
         return _signalled(-code, tail, out_of_memory)
     if code == 0:
         return "it ended by itself (exit code 0)"
-    if tail and ("cannot import torch: " in tail[-1] or "can't open file" in tail[-1]):
-        return f"it could not start: {tail[-1].strip()}"
+    if tail and "cannot import torch: " in tail[-1]:
+        return tail[-1].strip()
     if last := last_error(tail):
         return f"it stopped with an error: {last}"
     return f"it called os._exit({code})"
+
+
+def stillborn(code: int, interpreter: str, tail: Sequence[str]) -> str:
+    """The reason in the same form for a program that ended with `code` before it said hello."""
+    last = tail[-1].strip() if tail else ""
+    said = f"it said: {last}" if last else "it said nothing"
+    return f"{interpreter} ended with exit code {code} before it could run a worker, and {said}"
+
+
+def not_started(died: WorkerDied, interpreter: str, purpose: str = "") -> Failure:
+    """What to say when a worker was gone before it was ready; `purpose`: what it was for, empty for the bench."""
+    worker = f"The worker for {purpose}" if purpose else "The worker"
+    remedy = "" if died.expected else INTERPRETER
+    return Failure("engine", f"{worker} did not start: {died.cause}.", interpreter, remedy, "\n".join(died.tail))
 
 
 def _signalled(number: int, tail: Sequence[str], out_of_memory: bool | None) -> str:

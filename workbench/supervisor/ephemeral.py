@@ -108,12 +108,14 @@ class Flow:
         if not worker.gone.done():
             word = _PURPOSES.get(worker.role, worker.role)
             raise error("timeout", f"The time limit of {timeout:g} s ran out during {word}.", "--timeout")
-        died = worker.gone.result()
-        details = "\n".join(died.tail)
-        raise error(
-            "engine", f"The worker for {_PURPOSES.get(died.role, died.role)} died: {died.cause}.", "", "", details
-        )
+        died, purpose = worker.gone.result(), _PURPOSES.get(worker.role, worker.role)
+        if worker.hello is None or not (worker.ready.done() or worker.role == WITHOUT_TORCH):
+            raise worker.not_started(purpose)
+        raise error("engine", f"The worker for {purpose} died: {died.cause}.", "", "", "\n".join(died.tail))
 
+
+WITHOUT_TORCH = "inspect"
+"""The role whose worker imports no torch, and so is never said to be ready."""
 
 _PURPOSES = {
     "export": "the export",

@@ -21,7 +21,7 @@ async def run_flow(request: Any, flow: Flow) -> Any:
         case GetFingerprint():
             return await in_thread(fingerprint, request.path)
         case MeasureNoise():
-            return await flow.run("yardstick", request)
+            return await flow.run("yardstick", request, python=request.python)
         case Inspect():
             return await flow.run("inspect", request)
         case Export():

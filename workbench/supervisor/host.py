@@ -15,7 +15,6 @@ NICENESS = 10
 """Keys are answered at once although a model saturates every core."""
 
 _LINUX = sys.platform.startswith("linux")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 
 

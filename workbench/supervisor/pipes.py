@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import IO
 
-LINE_LIMIT = 64 << 20
-"""Bytes of one protocol line; a module tree of 100,000 modules needs about 10 MB."""
+from workbench.protocol.limits import LINE_LIMIT
 
 _WRITE_BUFFER = 64 << 10
 """Bytes the writer may hold before its user has to wait."""

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import workbench
-from workbench.protocol.codec import PREAMBLE, CodecError, Envelope, decode
+from workbench.protocol.codec import PREAMBLE, CodecError, Envelope, decode, job_of
 from workbench.protocol.failures import Failure, WorkbenchError
+from workbench.protocol.limits import ENDING_SECONDS
 from workbench.protocol.messages import (
     BENCH_REQUESTS,
     PROTOCOL,
@@ -51,8 +52,9 @@ FAREWELL = Patience(ask=0.3, interrupt=0.2, terminate=0.3)
 _FLUSH = 1.0
 """Seconds that the last words have to reach the face."""
 
-_ENOUGH = 5.0
-"""Seconds that ending may take; only what hangs in the kernel needs as many."""
+_ENOUGH = ENDING_SECONDS - _FLUSH
+"""Seconds that ending may take before the last words; only what hangs in the kernel needs as many. The face kills us
+when we are not gone some time after `ENDING_SECONDS`."""
 
 _BOOT = Path(__file__).resolve().parent.parent / "worker" / "boot.py"
 
@@ -135,7 +137,11 @@ class Server:
         try:
             envelope = decode(line, REGISTRY, foreign=False)
         except CodecError as problem:
-            self.send(LogLines("supervisor", (f"a request nobody can read: {problem}",)))
+            words = f"a request nobody can read: {problem}"
+            if (job := job_of(line)) is not None:
+                self.send(failed(Failure("internal", f"The supervisor got {words}.")), job)
+            else:
+                self.send(LogLines("supervisor", (words,)))
             return
         if self._ending.is_set():
             self.send(failed(Failure("engine", "The engine is ending.")), envelope.job)

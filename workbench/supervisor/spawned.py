@@ -14,6 +14,7 @@ from typing import IO, cast
 from workbench.protocol.failures import error
 
 from . import host
+from .death import INTERPRETER
 
 
 class Spawned:
@@ -41,7 +42,7 @@ class Spawned:
                 "engine",
                 f"Could not start a worker with {command[0]}: {reason}.",
                 where=command[0],
-                remedy="Name a Python interpreter that exists with --python.",
+                remedy=INTERPRETER,
             ) from problem
         self.pid = self._process.pid
         host.yield_to_others(self.pid)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.protocol.codec import PREAMBLE, CodecError, Envelope, decode, encode
+from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import PROTOCOL, REGISTRY, Hello, LogLines, WorkerDied, WorkerReady
 
 from . import death, host
@@ -103,6 +104,10 @@ class WorkerProcess:
         transport, _ = await self._loop.connect_read_pipe(lambda: chunks, process.stderr)
         self._transports.append(transport)
         self._hello_timer = self._loop.call_later(self._hello_timeout, self._no_hello)
+
+    def not_started(self, purpose: str = "") -> WorkbenchError:
+        """What to raise when it is gone and was never ready; `purpose` as in `death.not_started`."""
+        return WorkbenchError(death.not_started(self.gone.result(), self._command[0], purpose))
 
     # talking
 
@@ -228,6 +233,11 @@ class WorkerProcess:
         tail = self._log.tail()
         kills = host.memory_kills()
         starved = None if kills is None or self._kills_before is None else kills > self._kills_before
-        words = self._refused or death.cause(code, self._rung, tail, starved)
+        if self._refused:
+            words = self._refused
+        elif self.hello is None and code >= 0 and not self._rung:
+            words = death.stillborn(code, self._command[0], tail)
+        else:
+            words = death.cause(code, self._rung, tail, starved)
         shown = tail[-_TAIL_SHOWN:]
         return WorkerDied(self.role, self.pid, words, code, self._rung, shown, self.busy_with, self._expected)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from workbench.worker.serve import Server
 
 NO_TORCH = 3
-"""Exit status of a worker whose interpreter cannot import torch; the reason is the last line on stderr."""
+"""Exit status of a worker whose interpreter is too old or cannot import torch; the last line on stderr says why."""
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that this process gets when the thread that started it ends."""
 
 
 def claim_descriptors() -> tuple[int, int]:
@@ -54,6 +57,20 @@ def install_package() -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules["workbench"] = module
     spec.loader.exec_module(module)
+
+
+def end_with_parent() -> None:
+    """SIGKILL for us when the supervisor is gone, however it went (Linux only).
+
+    The end of stdin says so too, but only to a Python that runs: native code that holds the interpreter lock would
+    outlive a supervisor that was killed. The supervisor starts workers from its main thread, which ends with it.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def tame_streams() -> None:
@@ -110,12 +127,17 @@ def import_torch(server: Server, started: float) -> None:
 
 def main(role: str) -> None:
     """Run a worker of `role` until its stdin ends."""
+    if sys.version_info < (3, 10):  # noqa: UP036 (--python may name any interpreter)
+        version = ".".join(map(str, sys.version_info[:3]))
+        print(f"{sys.executable} is Python {version}; a worker needs 3.10", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(NO_TORCH)
     descriptors = claim_descriptors()
     import time
 
     started = time.monotonic()
     close_in_children(*descriptors)
     install_package()
+    end_with_parent()
     tame_streams()
     from workbench.worker.serve import Server
 

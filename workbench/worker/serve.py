@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from workbench import __version__
-from workbench.protocol.codec import PREAMBLE, CodecError, Envelope, decode, encode
+from workbench.protocol.codec import PREAMBLE, CodecError, Envelope, decode, encode, job_of
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.messages import PROTOCOL, REGISTRY, Beat, Cancel, Done, Hello
 from workbench.protocol.results import done, failed
@@ -84,6 +84,8 @@ class Server:
                     self._accept(decode(line, REGISTRY, foreign=False))
                 except CodecError as problem:
                     print(f"worker: {problem}", file=sys.stderr)  # noqa: T201
+                    if (job := job_of(line)) is not None:
+                        self.send(failed(Failure("internal", f"The worker cannot read a request: {problem}.")), job)
         os._exit(0)  # a busy main thread would keep the process alive after its owner is gone
 
     def _accept(self, envelope: Envelope) -> None:

@@ -5,6 +5,7 @@ Owns the live model; nobody else replaces it or changes its modes. What does not
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -100,10 +101,26 @@ class Bench:
         return Loaded(self.info, self.modes, keep_runs=True)
 
     def save_state(self, request: SaveState, job: Job) -> Saved:
-        """Every parameter and buffer, non-persistent ones too, to a file for another worker of ours."""
+        """Every parameter and buffer, non-persistent ones too, to a file for another worker of ours.
+
+        Raises `WorkbenchError("write")` when there is no room for it; then nothing is left of it.
+        """
         job.progress("saving the state")
-        torch.save(self._live_state(), request.path)
-        return Saved(request.path, os.path.getsize(request.path))
+        state = self._live_state()
+        try:
+            torch.save(state, request.path)
+            return Saved(request.path, os.path.getsize(request.path))
+        except (OSError, RuntimeError) as problem:  # torch's own writer raises RuntimeError for a full disk
+            with contextlib.suppress(OSError):
+                if os.path.isfile(request.path):
+                    os.unlink(request.path)
+            if "tried to allocate" in str(problem):  # a copy from the device may run out of memory instead
+                raise
+            needed = sum(tensor.nbytes for tensor in state.values())
+            reason = str(problem).splitlines()[0]
+            words = f"The state of the model ({needed / 2**20:.1f} MB) could not be written: {reason}"
+            remedy = "Free some space there, or set TMPDIR."
+            raise error("write", words, request.path, remedy, str(problem)) from problem
 
     def new_inputs(self) -> None:
         """Draw the next sample of the same specs; it stays until the next draw."""

@@ -187,7 +187,8 @@ def _from_file(recipe: Recipe) -> list[Argument]:
         return []
     path = os.path.join(recipe.directory, recipe.inputs_file)
     if not os.path.isfile(path):  # opening a FIFO would wait for ever
-        raise error("inputs", f"There is no file {path}.", "--inputs", "Check the path of --inputs.")
+        what = f"{path} is no regular file." if os.path.lexists(path) else f"There is no file {path}."
+        raise error("inputs", what, "--inputs", "Name a .pt or .safetensors file that holds a dict of name → tensor.")
     try:
         if path.endswith(".safetensors"):
             content: Any = tensorfile.load(path)

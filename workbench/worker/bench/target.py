@@ -97,6 +97,8 @@ class Imports:
 
 def _import_file(path: str) -> tuple[types.ModuleType, str]:
     """Run the file as a private module; (module, sha256 of the bytes that ran)."""
+    if os.path.lexists(path) and not os.path.isfile(path):  # opening a FIFO would wait for ever
+        raise error("load", f"{path} is no regular file.", path, "Name a Python file before the colon.")
     try:
         with open(path, "rb") as stream:
             source = stream.read()
