@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from workbench.protocol.codec import PREAMBLE, CodecError, Envelope, decode, encode, from_plain, plain
+from workbench.protocol.codec import PREAMBLE, CodecError, Envelope, decode, encode, from_plain, job_of, plain
 from workbench.protocol.messages import (
     BENCH_REQUESTS,
     EVENTS,
     REGISTRY,
     SUPERVISOR_REQUESTS,
     WORKER_REQUESTS,
+    Done,
     Fire,
     Load,
     LogLines,
@@ -177,3 +178,28 @@ def test_the_registry_holds_every_message_under_its_own_name() -> None:
 def test_the_preamble_is_one_line_that_no_text_and_no_message_begins_with() -> None:
     assert (PREAMBLE[:1], PREAMBLE.find(b"\n")) == (b"\x02", len(PREAMBLE) - 1)
     assert not encode(Envelope(Fire())).startswith(PREAMBLE[:1])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, {"a": [1, {"b": -math.inf}]}, [0.5, math.nan]])
+def test_a_number_without_a_word_is_refused_where_nothing_tells_it_from_a_string(value: Any) -> None:
+    for body in (Load(Recipe("a:b", {"scale": value})), Done({"scale": value})):
+        with pytest.raises(CodecError, match=r"scale.* is -?(NaN|Infinity), and JSON has no number for it"):
+            encode(Envelope(body))
+    assert encode(Envelope(Load(Recipe("a:b", {"scale": "NaN"}))))
+
+
+def test_everything_that_cannot_be_encoded_raises_codec_error() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (deep, 10**5000):
+        with pytest.raises(CodecError, match="cannot encode Load"):
+            encode(Envelope(Load(Recipe("a:b", {"value": value}))))
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [(b'{"job":7,"type":"Newer"}', 7), (b'{"job":true}', None), (b'{"job":"7"}', None), (b"[]", None), (b"{", None)],
+)
+def test_the_number_of_a_request_that_is_no_message(line: bytes, number: int | None) -> None:
+    assert job_of(line) == number
