@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,55 @@ async def test_export_is_staged_proven_hashed_and_renamed(tmp_path: Path):
         seen = told(face)
         assert (seen["cwd"], seen["isolated"]) == ([], 1)
         assert seen["made"] == ["golden.safetensors", "model.pt2"]
-        assert seen["blocked"] == (os.path.realpath("nets/net.py"),)
+        assert seen["blocked"] == ("net.py",)
+        assert seen["staged"]
         assert face.of(Progress)[-1].phase == "publishing"
+
+
+async def test_what_a_manifest_blocks_is_blocked_and_nothing_more(tmp_path: Path):
+    async with Face("artisan.py") as face:
+        nothing = Recipe("nets/net.py:Net", {"blocked": []})
+        await face.ask(Export(nothing, "weights", str(tmp_path / "bundle")))
+        assert told(face)["blocked"] == ()
+
+
+async def test_the_same_interpreter_makes_and_proves(tmp_path: Path):
+    other = tmp_path / "python"
+    other.symlink_to(sys.executable)
+    (tmp_path / "net.pt2").write_bytes(b"artifact")
+    async with Face("artisan.py") as face:
+        result = await face.ask(Export(recipe(), "export", str(tmp_path / "bundle"), python=str(other)))
+        assert result.made.manifest["made_by"] == str(other)
+        assert told(face)["python"] == str(other)
+        await face.ask(Verify(str(tmp_path / "net.pt2"), "a" * 64, recipe(), python=str(other)))
+        assert told(face)["made_by"] == str(other)
+
+
+async def test_a_failed_export_takes_the_directories_that_it_made_with_it(tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    async with Face("artisan.py") as face:
+        await face.ask(Export(recipe("fail"), "export", str(tmp_path / "mine" / "a" / "b" / "bundle")))
+        assert sorted(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+async def test_a_failed_export_replaces_nothing_of_anybody_elses(tmp_path: Path):
+    target, failed = tmp_path / "bundle", tmp_path / "bundle.failed"
+    failed.mkdir()
+    (failed / "thesis.txt").write_text("mine")
+    async with Face("artisan.py") as face:
+        for _ in range(2):
+            result = await face.ask(Export(recipe(proof="no"), "export", str(target)))
+            assert result.path == f"{failed}-2"
+        (tmp_path / "bundle.failed-2" / "notes.txt").write_text("mine")
+        result = await face.ask(Export(recipe(proof="no"), "export", str(target)))
+        assert result.path == f"{failed}-3"
+        await face.ask(Export(recipe(), "export", f"{tmp_path}/good.failed"))
+        result = await face.ask(Export(recipe(proof="no"), "export", str(tmp_path / "good")))
+        assert result.path == f"{tmp_path}/good.failed-2"  # the proven one stays
+    assert (failed / "thesis.txt").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == [
+        "bundle.failed", "bundle.failed-2", "bundle.failed-3", "good.failed", "good.failed-2",
+    ]  # fmt: skip
 
 
 async def test_a_proof_that_says_no_is_published_as_failed_only(tmp_path: Path):
@@ -143,7 +191,9 @@ async def test_a_bundle_is_proven_from_a_private_copy(tmp_path: Path):
         assert isinstance(result, VerifyResult), result
         assert (result.kind, result.proof.verdict) == ("export", "pass")
         seen = told(face)
-        assert seen["files"] == ["manifest.json", "model.pt2", "sub/net.py"]
+        assert seen["files"] == ["link", "manifest.json", "model.pt2", "sub/net.py"]
+        assert seen["links"] == ["link"]  # the proof refuses it
+        assert not seen["staged"]
         assert seen["yardstick"] == "given"
 
 

@@ -51,7 +51,8 @@ def write_manifest(stage: Path, manifest: dict[str, Any], key: str = "made") -> 
 
 
 def proven(stage: Path) -> Proof:
-    return prove(Prove(str(stage)), quiet_job())
+    """The proof of what is staged."""
+    return prove(Prove(str(stage), staged=True), quiet_job())
 
 
 def replaced(stage: Path, made: Made, program: Any) -> Proof:

@@ -155,7 +155,7 @@ def test_a_package_of_ones_own_comes_along_with_weights_and_is_blocked_for_progr
         code = (
             "import sys; from workbench.worker.artifact.prove_job import prove; from workbench.worker.job import Job; "
             "from workbench.protocol.messages import Prove; "
-            "proof = prove(Prove(sys.argv[1]), Job(1, lambda body, number: None)); "
+            "proof = prove(Prove(sys.argv[1], staged=True), Job(1, lambda body, number: None)); "
             "assert proof.verdict == 'pass' and proof.mark == 'identical' and proof.cases >= 16, proof"
         )
         command = [sys.executable, "-c", code, str(stage)]

@@ -180,3 +180,33 @@ def test_a_failed_result_may_replace_an_older_one(tmp_path: Path) -> None:
             (stage / number).write_bytes(b"")
             publish(stage, target, replace=True)
     assert listing(tmp_path) == ["bundle.failed", "bundle.failed/2"]
+
+
+def test_what_is_replaced_comes_back_when_the_new_one_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "bundle.failed"
+    target.mkdir()
+    (target / "old").write_bytes(b"")
+    rename = os.rename
+
+    def full(source: Path, place: Path) -> None:
+        if str(source).endswith(".staging"):
+            raise OSError(28, "No space left on device")
+        rename(source, place)
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(WorkbenchError), staging(target) as stage:
+        publish(stage, target, replace=True)
+    assert listing(tmp_path) == ["bundle.failed", "bundle.failed/old"]
+
+
+def test_directories_that_were_made_for_a_stage_go_with_it(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with staging(tmp_path / "mine" / "a" / "b" / "bundle") as stage:
+        (stage / "data").write_bytes(b"x")
+    assert listing(tmp_path) == ["mine"]
+    with staging(tmp_path / "c" / "d" / "bundle"):
+        (tmp_path / "c" / "somebody").write_bytes(b"x")
+    assert listing(tmp_path) == ["c", "c/somebody", "mine"]
+    with pytest.raises(WorkbenchError), staging(tmp_path / "new" / ("x" * 300) / "bundle"):
+        pytest.fail("no such name can be")
+    assert listing(tmp_path) == ["c", "c/somebody", "mine"]

@@ -208,11 +208,11 @@ def test_the_source_that_is_blocked_cannot_be_imported_and_its_trace_is_evidence
     sys.path.insert(0, str(tmp_path))
     try:
         importlib.import_module("mine_to_block")
-        proof = prove(Prove(str(stage), (str(tmp_path / "mine_to_block.py"),)), quiet_job())
+        proof = prove(Prove(str(stage), (str(tmp_path / "mine_to_block.py"),), staged=True), quiet_job())
         assert "clean" in failed(proof)
         assert not proof.clean
         del sys.modules["mine_to_block"]
-        assert prove(Prove(str(stage), (str(tmp_path / "mine_to_block.py"),)), quiet_job()).clean
+        assert prove(Prove(str(stage), (str(tmp_path / "mine_to_block.py"),), staged=True), quiet_job()).clean
     finally:
         sys.path.remove(str(tmp_path))
         sys.modules.pop("mine_to_block", None)
@@ -223,7 +223,7 @@ def test_a_proof_can_be_cancelled(tmp_path: Path) -> None:
     job = Job(1, lambda body, number: None)
     job.cancel()
     with pytest.raises(Cancelled):
-        prove(Prove(str(tmp_path)), job)
+        prove(Prove(str(tmp_path), staged=True), job)
 
 
 def test_a_manifest_that_is_none_ends_in_a_proof(tmp_path: Path) -> None:

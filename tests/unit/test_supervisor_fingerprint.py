@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from workbench.protocol.failures import WorkbenchError
-from workbench.supervisor.contents import wanted_names
+from workbench.protocol.kinds import wanted_names
+from workbench.supervisor import fingerprint as fingerprinting
 from workbench.supervisor.fingerprint import fingerprint
 
 
@@ -169,3 +170,28 @@ def test_a_legacy_checkpoint_is_recognised(tmp_path: Path):
     path = tmp_path / "old.pt"
     path.write_bytes(legacy.getvalue())
     assert look(path).kind == "state_dict"
+
+
+def test_what_is_written_to_while_it_is_looked_at_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "net.pt"
+    path.write_bytes(FILES["safetensors"])
+    real = fingerprinting.digest_of
+
+    def swapped(stream, stop):
+        path.write_bytes(FILES["pickle"])
+        return real(stream, stop)
+
+    monkeypatch.setattr(fingerprinting, "digest_of", swapped)
+    with pytest.raises(WorkbenchError) as caught:
+        look(path)
+    assert caught.value.failure.kind == "artifact"
+    assert "written to" in caught.value.failure.message
+
+
+def test_a_manifest_that_is_a_link_is_none(tmp_path: Path):
+    path = bundle(tmp_path / "bundle", {"schema": 1, "kind": "weights"})
+    (path / "manifest.json").rename(tmp_path / "elsewhere.json")
+    (path / "manifest.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(WorkbenchError) as caught:
+        look(path)
+    assert "a symbolic link, which a bundle may not hold" in caught.value.failure.message

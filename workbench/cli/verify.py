@@ -60,6 +60,7 @@ def verify(path: str, against: str, digests: tuple[str, ...], allow_code: bool, 
             python=options.python,
             tolerance=options.tolerance,
             timeout=options.timeout,
+            kind=fingerprint.kind,
         )
         result = await session.verify(request)
         line.clear()

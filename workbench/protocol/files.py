@@ -54,38 +54,58 @@ def write_with(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
 
 @contextlib.contextmanager
 def staging(target: Path) -> Iterator[Path]:
-    """Yield a private directory beside `target` to build in; it is removed on leaving unless it was published."""
+    """Yield a private directory beside `target` to build in; it is removed on leaving unless it was published.
+
+    So are the directories above it that were made for it, unless something lies in them.
+    """
+    made: list[Path] = []
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".staging", dir=target.parent))
-    except OSError as problem:
-        raise _cannot_write(target, problem) from problem
-    try:
-        yield stage
+        try:
+            for parent in reversed((target.parent, *target.parent.parents)):
+                if not parent.is_dir():
+                    parent.mkdir(exist_ok=True)
+                    made.append(parent)
+            stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".staging", dir=target.parent))
+        except OSError as problem:
+            raise _cannot_write(target, problem) from problem
+        try:
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        with contextlib.suppress(OSError):  # the first that is not empty ends it
+            for parent in reversed(made):
+                parent.rmdir()
 
 
 def publish(stage: Path, target: Path, replace: bool = False) -> None:
     """Make the staged directory appear under its final name in one step.
 
-    `replace` allows an existing directory to be exchanged (used for `.failed` results only).
+    `replace` allows an existing directory to be exchanged: it is moved aside first and removed last, so that one of
+    the two is there whatever happens. Whoever asks for it has looked that it holds nothing of anybody else's.
     Raises `WorkbenchError("exists")` when `target` is there already, `WorkbenchError("write")` on any refusal.
     """
+    aside = None
     try:
-        if replace and target.is_dir():
-            shutil.rmtree(target)
-        if os.path.lexists(target):
-            raise error("exists", f"{target} is there already.", str(target), "Choose another --out, or move it away.")
         os.chmod(stage, 0o777 & ~_umask())
         for folder, _, names in os.walk(stage):
             for name in names:
                 _sync(Path(folder) / name)
             _sync_directory(Path(folder))
+        if replace and target.is_dir() and not target.is_symlink():
+            aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+            os.rename(target, aside)  # an empty directory may be renamed onto
+        if os.path.lexists(target):
+            raise error("exists", f"{target} is there already.", str(target), "Choose another --out, or move it away.")
         os.rename(stage, target)
         _sync_directory(target.parent)
     except OSError as problem:
+        if aside is not None:
+            with contextlib.suppress(OSError):
+                aside.rmdir() if os.path.lexists(target) else os.rename(aside, target)
         raise _cannot_write(target, problem) from problem
+    if aside is not None:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _cannot_write(path: Path, problem: OSError) -> Exception:

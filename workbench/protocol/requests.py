@@ -149,7 +149,7 @@ class Export:
     dtype: str = ""
     threads: int = 0
     python: str = ""
-    """Interpreter that proves it; empty: the supervisor's own."""
+    """Interpreter that makes and proves it; empty: the supervisor's own."""
     tolerance: float = 0.0
     """Above 0: overrides the yardstick."""
     timeout: float = 0.0
@@ -170,6 +170,8 @@ class Verify:
     python: str = ""
     tolerance: float = 0.0
     timeout: float = 0.0
+    kind: str = ""
+    """Kind of the `Fingerprint` that was trusted; a file of another kind is refused. Empty: not asked."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,8 @@ class MakeGolden:
     dtype: str = ""
     threads: int = 0
     tolerance: float = 0.0
+    kind: str = ""
+    """Kind of the `Fingerprint` that was trusted; a copy of another kind is refused. Empty: not asked."""
 
 
 @dataclass(frozen=True)

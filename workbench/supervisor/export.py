@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -21,10 +22,9 @@ from workbench.protocol.artifacts import KINDS, ExportResult, Made, Proof
 from workbench.protocol.codec import plain
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Export, MakeArtifact, Prove
-from workbench.protocol.model import Recipe
 from workbench.report.bundle import render_report
 
-from .bundles import hash_files, write_manifest
+from .bundles import hash_files, is_refused, write_manifest
 from .ephemeral import Flow, finish, in_thread
 
 SCHEMA = 1
@@ -47,7 +47,7 @@ async def export(request: Export, flow: Flow) -> ExportResult:
         manifest = {**made.manifest, "schema": SCHEMA, "files": digests, "proof": plain(proof)}
         digest = hashlib.sha256(write_manifest(stage, manifest)).hexdigest()
         published = proof.verdict == "pass"
-        place = target if published else target.with_name(target.name + ".failed")
+        place = target if published else failed_place(target)
         flow.progress("publishing")
         # once begun it is not cancelled: its end alone decides whether the bundle exists
         await finish(asyncio.to_thread(files.publish, stage, place, not published), swallow=True)
@@ -72,6 +72,15 @@ def refuse(request: Export, target: Path) -> None:
         )
 
 
+def failed_place(target: Path) -> Path:
+    """Where a bundle goes whose proof said no: a new name, or that of an older one of the kind, which it replaces."""
+    for number in itertools.count(1):
+        place = target.with_name(f"{target.name}.failed{f'-{number}' if number > 1 else ''}")
+        if not os.path.lexists(place) or is_refused(place):
+            return place
+    raise AssertionError("numbers do not end")
+
+
 async def make(request: Export, stage: Path, flow: Flow) -> Made:
     """The artifact and its golden data in `stage`."""
     wanted = MakeArtifact(
@@ -85,7 +94,8 @@ async def make(request: Export, stage: Path, flow: Flow) -> Made:
         request.threads,
         request.tolerance,
     )
-    made: Made = expect(await flow.run("export", wanted, timeout=request.timeout), Made)
+    python = absolute_python(request.python)
+    made: Made = expect(await flow.run("export", wanted, python=python, timeout=request.timeout), Made)
     return made
 
 
@@ -97,11 +107,9 @@ async def provisional(stage: Path, made: Made) -> None:
 
 async def prove(request: Any, stage: Path, made: Made, flow: Flow) -> Proof:
     """The proof of what is in `stage`, by a clean worker; `request` is an `Export` or a `Verify`."""
-    known = made.manifest.get("blocked")
-    blocked = tuple(known) if known is not None else blocked_by(request.recipe)
-    return await clean_proof(
-        flow, Prove(str(stage), blocked, request.device, request.threads), request.python, request.timeout
-    )
+    blocked = tuple(made.manifest.get("blocked") or ())
+    wanted = Prove(str(stage), blocked, request.device, request.threads, staged=True)
+    return await clean_proof(flow, wanted, request.python, request.timeout)
 
 
 async def clean_proof(flow: Flow, wanted: Prove, python: str, timeout: float) -> Proof:
@@ -111,14 +119,6 @@ async def clean_proof(flow: Flow, wanted: Prove, python: str, timeout: float) ->
         answer = await flow.run("proof", wanted, python=interpreter, isolated=True, cwd=nowhere, timeout=timeout)
     proof: Proof = expect(answer, Proof)
     return proof
-
-
-def blocked_by(recipe: Recipe) -> tuple[str, ...]:
-    """What a clean proof must not be able to import: the model's file, or its top-level package."""
-    place = recipe.target.rpartition(":")[0] or recipe.target
-    if place.endswith(".py") or os.sep in place:
-        return (os.path.realpath(os.path.join(recipe.directory or os.getcwd(), place)),)
-    return (place.split(".")[0],)
 
 
 def absolute_python(python: str) -> str:

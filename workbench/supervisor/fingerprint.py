@@ -1,6 +1,7 @@
 """What a path holds, as far as trust is concerned: kind, digest, and what loading it would run.
 
-One open descriptor serves both looking and hashing, so that both see the same file. Never follows a name twice.
+One open descriptor serves both looking and hashing, and what is written to meanwhile is refused. Never follows a
+name twice.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import IO, Any
 
 from workbench.protocol.artifacts import Fingerprint
 from workbench.protocol.failures import error
+from workbench.protocol.kinds import form_of, kind_of
 
-from .contents import is_native, kind_of
 from .ephemeral import stopped
 
 CHUNK = 1 << 20
@@ -41,12 +42,24 @@ def fingerprint(path: str, stop: threading.Event) -> Fingerprint:
         data = read_manifest_bytes(place)
         return Fingerprint(path, "bundle", hashlib.sha256(data).hexdigest(), bundle_trust(parse_manifest(place, data)))
     with open_regular(place) as stream:
-        kind = kind_of(stream, os.fstat(stream.fileno()).st_size)
+        before = _state(stream)
+        kind = kind_of(stream, before[0])
         trust = _TRUST.get(kind, PYTHON)
-        if kind == "unknown" and is_native(stream):
+        if kind == "unknown" and form_of(stream, before[0]) == "native":
             trust = NATIVE
         stream.seek(0)
-        return Fingerprint(path, kind, digest_of(stream, stop), trust)
+        digest = digest_of(stream, stop)
+        if _state(stream) != before:
+            # whoever loads it compares kind and digest of a private copy; this only says so earlier
+            words = f"{path} was written to while it was looked at."
+            raise error("artifact", words, path, "Wait until it is whole, then try again.")
+        return Fingerprint(path, kind, digest, trust)
+
+
+def _state(stream: IO[bytes]) -> tuple[int, int, int]:
+    """Size, and when content and inode were last changed, in ns; the last cannot be set by hand."""
+    found = os.fstat(stream.fileno())
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def digest_of(stream: IO[bytes], stop: threading.Event) -> str:
@@ -84,6 +97,9 @@ def read_manifest_bytes(bundle: Path) -> bytes:
     if not (bundle / MANIFEST).exists():
         words = f"{bundle} is a directory without a {MANIFEST}, so it is no bundle."
         raise error("artifact", words, str(bundle), "Name a bundle that `workbench export` wrote, or a single file.")
+    if (bundle / MANIFEST).is_symlink():
+        words = f"{bundle / MANIFEST} is a symbolic link, which a bundle may not hold."
+        raise error("artifact", words, str(bundle / MANIFEST), "Get the bundle again from where it was made.")
     with open_regular(bundle / MANIFEST) as stream:
         data = stream.read(MANIFEST_LIMIT + 1)
     if len(data) > MANIFEST_LIMIT:

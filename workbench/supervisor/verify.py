@@ -13,12 +13,13 @@ from typing import Any
 from workbench.protocol.artifacts import Made, Proof, VerifyResult
 from workbench.protocol.codec import plain
 from workbench.protocol.failures import error
+from workbench.protocol.files import write_bytes
 from workbench.protocol.messages import MakeGolden, Prove, Verify
 from workbench.protocol.runs import Yardstick
 
-from .bundles import copy_files, write_manifest
+from .bundles import copy_files, manifest_bytes
 from .ephemeral import Flow, in_thread
-from .export import clean_proof, empty_directory, expect, prove, provisional
+from .export import absolute_python, clean_proof, empty_directory, expect, prove, provisional
 from .fingerprint import MANIFEST, parse_manifest, read_manifest_bytes
 
 
@@ -46,7 +47,7 @@ async def _bundle(request: Verify, path: Path, private: Path, flow: Flow) -> tup
     manifest = parse_manifest(path, data)
     flow.progress("making a private copy")
     await in_thread(copy_files, path, private)
-    write_manifest(private, with_tolerance(manifest, request.tolerance))
+    write_bytes(private / MANIFEST, with_tolerance(path, data, manifest, request.tolerance))
     wanted = Prove(str(private), (), request.device, request.threads)
     return manifest["kind"], await clean_proof(flow, wanted, request.python, request.timeout)
 
@@ -65,8 +66,10 @@ async def _foreign(request: Verify, path: Path, private: Path, flow: Flow) -> tu
         request.dtype,
         request.threads,
         request.tolerance,
+        request.kind,
     )
-    made: Made = expect(await flow.run("golden", wanted, timeout=request.timeout), Made)
+    python = absolute_python(request.python)
+    made: Made = expect(await flow.run("golden", wanted, python=python, timeout=request.timeout), Made)
     require(request, made.sha256, path)
     await provisional(private, made)
     return made.kind, await prove(request, private, made, flow)
@@ -84,9 +87,15 @@ def require(request: Verify, digest: str, path: Path) -> None:
         )
 
 
-def with_tolerance(manifest: dict[str, Any], tolerance: float) -> dict[str, Any]:
-    """The manifest with the yardstick that --tolerance gives; itself when there is none."""
+def with_tolerance(path: Path, data: bytes, manifest: dict[str, Any], tolerance: float) -> bytes:
+    """The manifest's bytes with the yardstick that --tolerance gives; the very same when there is none.
+
+    Raises `WorkbenchError("artifact")` for one that cannot be written again.
+    """
     if tolerance <= 0:
-        return manifest
+        return data
     given = Yardstick("given", tolerance=tolerance, reason="--tolerance")
-    return {**manifest, "yardstick": plain(given)}
+    try:
+        return manifest_bytes({**manifest, "yardstick": plain(given)})
+    except RecursionError as problem:
+        raise error("artifact", f"The manifest of {path} is nested too deep.", str(path / MANIFEST)) from problem

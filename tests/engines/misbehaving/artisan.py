@@ -38,7 +38,8 @@ def make(request: Any, job: int) -> Any:
     behave(how, job)
     if how == "fail":
         return failed(Failure("export", "Could not be traced.", "net.py:41"))
-    manifest = {"kind": "export", "how": request.recipe.kwargs.get("proof", "fine"), "yardstick": {"kind": "float64"}}
+    manifest = {"kind": "export", "how": request.recipe.kwargs.get("proof", "fine"), "yardstick": {"kind": "float64"},
+                "blocked": request.recipe.kwargs.get("blocked", ["net.py"]), "made_by": sys.executable}  # fmt: skip
     digest = getattr(request, "sha256", "") or "0" * 64
     return done(Made("export", "model.pt2", 8, 0.1, digest, None, ("x[0] = batch",), (), (), manifest))
 
@@ -49,6 +50,8 @@ def prove(request: Prove, job: int) -> Any:
     files = sorted(str(path.relative_to(stage)) for path in stage.rglob("*") if path.is_file())
     print("proving", {
         "cwd": os.listdir("."), "isolated": sys.flags.isolated, "files": files, "blocked": request.blocked,
+        "links": sorted(str(path.relative_to(stage)) for path in stage.rglob("*") if path.is_symlink()),
+        "made_by": manifest.get("made_by"), "staged": request.staged, "python": sys.executable,
         "made": sorted(manifest.get("made", {})), "yardstick": manifest["yardstick"]["kind"],
     }, file=sys.stderr, flush=True)  # fmt: skip
     behave(manifest["how"], job)

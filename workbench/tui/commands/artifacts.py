@@ -56,7 +56,8 @@ async def verify(desk: Desk) -> None:
     if foreign and desk.state.recipe is None:
         raise error("usage", "An artifact without a bundle is proven against the model on the bench, and none is open.",
                     path, "Open its model with o, then press v again.")  # fmt: skip
-    request = Verify(path, fingerprint.sha256, desk.state.recipe if foreign else None, python=desk.python)
+    recipe = desk.state.recipe if foreign else None
+    request = Verify(path, fingerprint.sha256, recipe, python=desk.python, kind=fingerprint.kind)
     result = await desk.session.verify(request)
     holds = result.proof.verdict == "pass"
     desk.say(f"{Path(path).name}: {'proven' if holds else 'not proven'}", "good" if holds else "error")

@@ -68,12 +68,13 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
     """Build the recipe and write golden data beside a copy of somebody else's artifact, in `request.stage`.
 
     The copy is hashed while it is made; nothing of it is loaded here. Raises `WorkbenchError`: "trust" when the bytes
-    are not those of `request.sha256`, "artifact" for what is no artifact, and what building raises.
+    are not those of `request.sha256` or not of `request.kind`, "artifact" for what is no artifact, and what building
+    raises.
     """
     stage = Path(request.stage)
     started = time.perf_counter()
     job.progress("making a private copy")
-    artifact = foreign.take(Path(request.artifact), request.sha256, stage)
+    artifact = foreign.take(Path(request.artifact), request.sha256, stage, request.kind)
     seconds = time.perf_counter() - started
     kind = artifact.extra.pop("kind")
     built, modes = _prepare(request, job)

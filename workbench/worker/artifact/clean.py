@@ -22,6 +22,8 @@ _CLEAN_NEVER = frozenset({"torch", "workbench", "__main__"})
 
 _CLEAN_CHUNK = 1 << 20
 
+LINK_WORDS = "a symbolic link, which a bundle may not hold"
+
 
 class SourceBlocker(MetaPathFinder):
     """First on sys.meta_path: refuses the model's own files and packages, and remembers who asked for them."""
@@ -87,23 +89,31 @@ def file_sha256(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def file_differences(stage: Path, expected: dict[str, dict[str, Any]], exact: bool) -> list[str]:
+def file_differences(stage: Path, expected: dict[str, dict[str, Any]]) -> list[str]:
     """How the files in `stage` differ from `expected` (name → {"sha256", "bytes"}); empty when they agree.
 
-    With `exact`, files that are not listed are differences too, except manifest.json, which lists the others.
+    Files that are not listed are differences too, except manifest.json, which lists the others. So is every link:
+    what it stands for is not in the bundle.
     """
-    wrong = []
+    links, present = [], set()
+    for path in stage.rglob("*"):
+        name = str(path.relative_to(stage))
+        if path.is_symlink():
+            links.append(name)
+        elif not path.is_dir():
+            present.add(name)
+    wrong = [f"{name}: {LINK_WORDS}" for name in sorted(links)]
     for name, entry in sorted(expected.items()):
         path = stage / name
+        if name in links:
+            continue
         if os.path.isabs(name) or ".." in Path(name).parts:
             wrong.append(f"{name}: listed outside the bundle")
         elif not os.path.lexists(path):
             wrong.append(f"{name}: missing")
         else:
             wrong.extend(_clean_file(path, name, entry))
-    if exact:
-        present = {str(one.relative_to(stage)) for one in stage.rglob("*") if not one.is_dir() or one.is_symlink()}
-        wrong.extend(f"{name}: not in the manifest" for name in sorted(present - set(expected) - {"manifest.json"}))
+    wrong.extend(f"{name}: not in the manifest" for name in sorted(present - set(expected) - {"manifest.json"}))
     return wrong
 
 

@@ -12,27 +12,42 @@ from pathlib import Path
 from typing import BinaryIO
 
 from workbench.protocol.failures import WorkbenchError, error
-from workbench.worker.artifact.inspect_kind import kind_of
+from workbench.protocol.kinds import kind_of
 from workbench.worker.artifact.inspect_pt2 import batch_range
 from workbench.worker.artifact.subject import Artifact
 
 KINDS = {"torchscript": "trace", "pt2": "export", "safetensors": "weights", "state_dict": "weights"}
 """What `inspect` calls it → the kind of artifact that it is proven as."""
 
-_SUFFIXES = {".pt2": "export", ".ts": "trace", ".torchscript": "trace", ".pt": "trace", ".pth": "weights"}
+_SUFFIXES = {
+    ".pt2": "export",
+    ".ts": "trace",
+    ".torchscript": "trace",
+    ".pt": "trace",
+    ".pth": "weights",
+    ".safetensors": "weights",
+}
 """For files whose content says nothing, such as truncated ones: the proof then says that they do not load."""
 
 _CHUNK = 1 << 20
 
 
-def take(path: Path, sha256: str, stage: Path) -> Artifact:
-    """Copy `path` into `stage` while hashing it. Raises `WorkbenchError` ("artifact", "trust", "write")."""
+def take(path: Path, sha256: str, stage: Path, approved: str = "") -> Artifact:
+    """Copy `path` into `stage` while hashing it. Raises `WorkbenchError` ("artifact", "trust", "write").
+
+    approved: the kind that a yes was given for, or none was needed for; the copy must be of it. Empty: not asked.
+    """
     name = _plain_name(path)
     digest = _copy(path, stage / name)
+    again = "Look at it again (workbench inspect), and decide again."
     if sha256 and digest != sha256:
         message = f"{path} is no longer the file that was trusted: its sha256 is {digest[:16]}…, not {sha256[:16]}…."
-        raise error("trust", message, str(path), "Look at it again (workbench inspect), and decide again.")
-    found = kind_of(stage / name)
+        raise error("trust", message, str(path), again)
+    with open(stage / name, "rb") as stream:
+        found = kind_of(stream, os.fstat(stream.fileno()).st_size)
+    if approved and found != approved:
+        message = f"{path} changed while it was looked at: it is {found}, not {approved}. Nothing of it was loaded."
+        raise error("trust", message, str(path), again)
     kind = KINDS.get(found) or (_SUFFIXES.get(path.suffix.lower()) if found == "unknown" else None)
     if kind is None:
         words = {"aoti": "an AOTInductor package", "onnx": "an ONNX model", "pickle": "a pickle"}.get(found, found)

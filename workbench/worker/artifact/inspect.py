@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import gc
 import hashlib
+import json
 import os
 import stat
 from pathlib import Path
 
 from workbench.protocol.artifacts import InspectedTensor, Inspection
 from workbench.protocol.failures import error
+from workbench.protocol.kinds import form_of, kind_of
 from workbench.protocol.messages import Inspect
 from workbench.worker.artifact.inspect_archive import (
     Content,
@@ -23,7 +25,6 @@ from workbench.worker.artifact.inspect_archive import (
     read_pickle,
     read_torch_archive,
 )
-from workbench.worker.artifact.inspect_kind import kind_of, manifest_of
 from workbench.worker.artifact.inspect_pt2 import program_inputs
 from workbench.worker.job import Job
 from workbench.worker.tensorfile import header
@@ -78,25 +79,35 @@ def inspect(request: Inspect, job: Job) -> Inspection:
 
 def _content(path: Path) -> Content:
     """Raises OSError, or ValueError in plain words."""
-    kind = kind_of(path)
-    if kind == "safetensors":
+    size = path.stat().st_size
+    with open(path, "rb") as stream:
+        form, kind = form_of(stream, size), kind_of(stream, size)
+    if form in ("safetensors", "broken safetensors"):
         return _safetensors(path)
-    if kind in ("state_dict", "torchscript", "aoti", "pt2"):
-        return read_torch_archive(path, kind)
-    if kind == "archive":
+    if form in ("checkpoint", "torchscript", "aoti", "pt2"):
+        return _as_judged(read_torch_archive(path, form), kind)
+    if form == "archive":
         return read_archive(path)
-    if kind == "legacy":
-        return read_legacy(path)
-    if kind == "pickle":
+    if form == "legacy":
+        return _as_judged(read_legacy(path), kind)
+    if form == "pickle":
         return read_pickle(path)
-    if kind == "python":
+    if form == "python":
         words = "Python source: loading it runs it. Open it with workbench FILE.py:Name."
         return Content("python", PYTHON, words=[words])
-    if kind == "onnx":
+    if form == "onnx":
         return Content("onnx", DATA, words=["an ONNX model; it takes onnxruntime to run."])
-    if kind == "native":
+    if form == "native":
         return Content("unknown", NATIVE, words=["a native library or program; loading it runs it."])
     return Content("unknown", DATA, words=[_unknown(path)])
+
+
+def _as_judged(content: Content, kind: str) -> Content:
+    """What trust is asked for counts: a pickle whose names are hidden is none of tensors alone, whatever it seems."""
+    if content.kind == "state_dict" and kind == "pickle":
+        words = "its pickle is written in a way that hides which names it imports: it is taken for code."
+        return dataclasses.replace(content, kind="pickle", trust=PYTHON, words=[*content.words[1:], words])
+    return content
 
 
 def _unknown(path: Path) -> str:
@@ -107,6 +118,8 @@ def _unknown(path: Path) -> str:
         raise ValueError("it is empty")
     if head.startswith(b"PK\x03\x04"):
         raise ValueError("it is a zip archive that is cut off: its directory, at the end, is missing")
+    if path.suffix == ".safetensors":
+        raise ValueError("its name says .safetensors, and its content does not: it is cut off, or something else")
     return "nothing this knows: no torch file, no safetensors, no ONNX, no Python."
 
 
@@ -119,7 +132,7 @@ def _safetensors(path: Path) -> Content:
 
 def _directory(path: Path, job: Job) -> Inspection:
     """A bundle, by its manifest. Raises `WorkbenchError("artifact")` for any other directory."""
-    manifest = manifest_of(path)
+    manifest = _manifest_of(path)
     if manifest is None:
         message = f"{path} is a directory without a manifest: no bundle."
         raise error("artifact", message, str(path), "Name a file, or a directory that `workbench export` wrote.")
@@ -144,6 +157,18 @@ def _directory(path: Path, job: Job) -> Inspection:
     content.members = members
     digest = _sha256(path / "manifest.json", (path / "manifest.json").stat().st_size, job)
     return _inspection(path, content, size, digest)
+
+
+def _manifest_of(directory: Path) -> dict[str, object] | None:
+    """The manifest of a bundle; None for a directory that is none."""
+    path = directory / "manifest.json"
+    try:
+        if not path.is_file() or path.stat().st_size > 1 << 28:
+            return None
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and "kind" in found else None
 
 
 def _facts(manifest: dict[str, object]) -> dict[str, str]:

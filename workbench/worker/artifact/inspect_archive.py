@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.protocol.artifacts import InspectedTensor
+from workbench.protocol.kinds import LEGACY_HEAD, allowed_name
 from workbench.worker.artifact.inspect_pickle import Machine
 from workbench.worker.artifact.inspect_pt2 import program_tensors
 from workbench.worker.artifact.inspect_records import BrokenPickle, TruncatedPickle
@@ -22,30 +23,6 @@ PICKLE_LIMIT = 512 << 20
 
 RATIO = 200
 """A member that inflates by more than this is a bomb: torch itself stores without compression."""
-
-_SAFE = (
-    "collections.OrderedDict", "collections.Counter", "torch.Size", "torch.device", "torch.Tensor",
-    "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.storage.TypedStorage",
-    "torch.storage.UntypedStorage", "torch.serialization._get_layout", "torch._tensor._rebuild_from_type_v2",
-    "builtins.set", "builtins.complex", "builtins.bytearray", "__builtin__.set", "__builtin__.bytearray",
-    "_codecs.encode",
-)  # fmt: skip
-"""What torch.load(weights_only=True) allows by name (torch/_weights_only_unpickler.py, `_get_allowed_globals`)."""
-
-_SAFE_REBUILDS = (
-    "_rebuild_parameter", "_rebuild_parameter_with_state", "_rebuild_qtensor", "_rebuild_tensor",
-    "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_sparse_tensor", "_rebuild_meta_tensor_no_storage",
-    "_rebuild_nested_tensor", "_rebuild_wrapper_subclass", "_rebuild_device_tensor_from_numpy",
-    "_rebuild_device_tensor_from_cpu_tensor",
-)  # fmt: skip
-
-_SAFE_DTYPES = (
-    *("float", "double", "half", "bfloat", "int", "uint", "long", "short", "bool", "complex", "qint", "quint", "bits"),
-    *("per_tensor_", "per_channel_"),
-)
-
-_LEGACY_HEAD = 3
-"""Pickles before the object: magic number, protocol version, system information (torch/serialization.py)."""
 
 
 @dataclass
@@ -109,7 +86,7 @@ def read_pickle(path: Path) -> Content:
 
 def read_legacy(path: Path) -> Content:
     """torch.save before 1.6: pickles one after the other, then the storages. Raises `BrokenPickle` or OSError."""
-    machine, root = _run_growing(path, _LEGACY_HEAD)
+    machine, root = _run_growing(path, LEGACY_HEAD)
     found = tensors_of(root, None)
     keys = Machine(machine.data, machine.at)
     listed = keys.run()
@@ -147,7 +124,7 @@ def _run_growing(path: Path, skipped: int) -> tuple[Machine, Any]:
 
 def _from_pickle(names: Iterable[str], found: Tensors) -> Content:
     listed = sorted(names)
-    unsafe = frozenset(name for name in listed if not _is_safe(name))
+    unsafe = frozenset(name for name in listed if not allowed_name(name))
     count = len(found.found)
     if unsafe:
         modules = f" ({next(iter(found.types))})" if found.types else ""
@@ -210,10 +187,3 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if len(data) > PICKLE_LIMIT:
         raise ValueError(f"{name} inflates beyond {PICKLE_LIMIT >> 20} MB")
     return data
-
-
-def _is_safe(name: str) -> bool:
-    if name in _SAFE or name.removeprefix("torch._utils.") in _SAFE_REBUILDS:
-        return True
-    last = name.removeprefix("torch.cuda.").removeprefix("torch.")
-    return name.startswith("torch.") and "." not in last and (last.endswith("Storage") or last.startswith(_SAFE_DTYPES))

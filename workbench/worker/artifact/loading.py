@@ -189,7 +189,7 @@ def fill_architecture(
             model.to(getattr(torch, modes["dtype"]))
         model.to(device)
         model.load_state_dict(tensors, strict=True)
-    except (RuntimeError, AttributeError) as problem:
+    except Exception as problem:  # hooks of the model's own may raise whatever they like
         raise ValueError(f"the weights do not fit: {_loading_first_line(problem, 6)}") from problem
     flips = set(modes.get("flips") or ())
     flags = {"": bool(modes.get("training"))}

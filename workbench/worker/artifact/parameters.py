@@ -81,7 +81,8 @@ def _parameters_difference(name: str, tensor: torch.Tensor, entry: dict[str, Any
     if tensor_sha256(tensor) == entry["sha256"]:
         return ""
     mean, rms = _parameters_moments(tensor.detach())
-    return f"{name} {shape} (mean {mean:.6g} against {entry['mean']:.6g}, RMS {rms:.6g} against {entry['rms']:.6g})"
+    its_mean, its_rms = float(entry["mean"]), float(entry["rms"])
+    return f"{name} {shape} (mean {mean:.6g} against {its_mean:.6g}, RMS {rms:.6g} against {its_rms:.6g})"
 
 
 def _parameters_moments(tensor: torch.Tensor) -> tuple[float, float]:

@@ -7,7 +7,6 @@ never writes. Carried into a bundle's verify.py: torch, the standard library and
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.clean import SourceBlocker, file_differences
 from workbench.worker.artifact.graph_ops import train_operators
 from workbench.worker.artifact.loading import Opened, named_tensors, open_artifact
+from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, listed_as, read_manifest, require_golden
 from workbench.worker.artifact.parameters import match_parameters
 from workbench.worker.artifact.prove_cases import (
     CaseResult,
@@ -40,26 +40,6 @@ from workbench.worker.tensorfile import load
 ProveProgress = Callable[[str, int, int], None]
 """Called with the phase, how many are done, and how many there are."""
 
-MANIFEST_SCHEMA = 1
-
-
-def read_manifest(stage: Path) -> dict[str, Any]:
-    """The manifest of a bundle or a staged artifact. Raises ValueError in plain words for anything else."""
-    try:
-        manifest = json.loads((stage / "manifest.json").read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ValueError(f"manifest.json cannot be read: {problem.strerror or problem}") from problem
-    except (ValueError, RecursionError) as problem:
-        raise ValueError(f"manifest.json is no JSON: {problem}") from problem
-    dicts, lists = ("artifact", "output", "yardstick", "parameters"), ("inputs", "cases")
-    wanted = {"kind": str, **dict.fromkeys(dicts, dict), **dict.fromkeys(lists, list)}
-    if not isinstance(manifest, dict) or manifest.get("schema") != MANIFEST_SCHEMA:
-        raise ValueError(f"manifest.json is no manifest of schema {MANIFEST_SCHEMA}")
-    wrong = [name for name, kind in wanted.items() if not isinstance(manifest.get(name), kind)]
-    if wrong:
-        raise ValueError(f"manifest.json lacks {', '.join(wrong)}")
-    return manifest
-
 
 def prove(
     stage: Path,
@@ -70,14 +50,16 @@ def prove(
     kwargs: dict[str, Any] | None = None,
     insist: bool = True,
     progress: ProveProgress = lambda phase, done, total: None,
+    staged: bool = False,
 ) -> Proof:
     """Prove the artifact in `stage`; whatever is wrong with it ends in the returned record.
 
     blocked: files and top-level packages that must not be importable (None: those of the manifest).
     architecture: for weights, `file.py:Name` or `package.module:Name` to build with `kwargs` (None: the manifest's);
     empty: only hashes, keys and shapes are proven. insist: an architecture that cannot be built is an error.
+    staged: it is being exported, and its manifest is not the final one.
     """
-    work = _Proof(stage, device, architecture, kwargs, insist, progress)
+    work = _Proof(stage, device, architecture, kwargs, insist, progress, staged)
     if threads > 0:
         torch.set_num_threads(threads)
     try:
@@ -107,6 +89,7 @@ class _Proof:
     kwargs: dict[str, Any] | None
     insist: bool
     progress: ProveProgress
+    staged: bool
     manifest: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, CheckRow] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -131,12 +114,9 @@ class _Proof:
         since = time.perf_counter()
         self.progress("checking digests", 0, 0)
         try:
-            self.manifest = read_manifest(self.stage)
-            files = self.manifest.get("files")
-            expected = files if isinstance(files, dict) else self.manifest.get("made") or {}
-            wrong = file_differences(self.stage, expected, exact=isinstance(files, dict))
-            if self.manifest["artifact"].get("file") not in expected:
-                wrong.append("the artifact itself has no digest")
+            self.manifest = read_manifest(self.stage, self.staged)
+            expected = self.manifest[listed_as(self.staged)]
+            wrong = file_differences(self.stage, expected)
         except ValueError as problem:
             wrong = [str(problem)]
         if wrong:
@@ -153,8 +133,8 @@ class _Proof:
             self.opened = open_artifact(
                 self.stage, self.manifest, self.device, self.architecture, self.kwargs, self.insist
             )
-            if self.manifest["cases"]:
-                self.golden = Golden(load(str(self.stage / "golden.safetensors")), self.manifest)
+            self.golden = Golden(load(str(self.stage / MANIFEST_GOLDEN)), self.manifest)
+            require_golden(self.golden.tensors, self.manifest)
         except (ValueError, OSError) as problem:
             versions = _prove_environment(self.manifest)
             self.row("load", "error", str(problem), versions, "Look at the details of the load above.", since)

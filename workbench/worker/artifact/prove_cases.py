@@ -230,8 +230,13 @@ def yardstick_of(manifest: dict[str, Any], tolerance: float = 0.0) -> Yardstick:
     written = manifest["yardstick"]
     if tolerance > 0:
         return Yardstick("given", {}, tolerance, "--tolerance")
-    leaves = {path: LeafNoise(**noise) for path, noise in (written.get("leaves") or {}).items()}
+    leaves = {path: _cases_noise(noise) for path, noise in (written.get("leaves") or {}).items()}
     return Yardstick(written["kind"], leaves, float(written.get("tolerance") or 0.0), written.get("reason") or "")
+
+
+def _cases_noise(noise: dict[str, Any]) -> LeafNoise:
+    numbers = {name: float(value) for name, value in noise.items() if name != "cases"}  # "Infinity" is a word in JSON
+    return LeafNoise(**numbers, cases=noise["cases"])
 
 
 def _cases_line(problem: BaseException) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 from workbench.protocol.artifacts import Proof
 from workbench.protocol.messages import Prove
 from workbench.worker.artifact import prove as proving
+from workbench.worker.artifact.manifest import architecture_target, read_manifest
 from workbench.worker.job import Job
 
 
 def prove(request: Prove, job: Job) -> Proof:
     """Prove what is staged; every fault of the artifact ends in the `Proof`. Raises `Cancelled` only."""
     stage = Path(request.stage)
-    architecture = _snapshot(stage)
+    architecture = _architecture(stage, request.staged)
     return proving.prove(
         stage,
         blocked=_blocked(request, architecture),
@@ -26,6 +27,7 @@ def prove(request: Prove, job: Job) -> Proof:
         architecture=architecture,
         insist=False,
         progress=lambda phase, done, total: job.progress(phase, done, total),
+        staged=request.staged,
     )
 
 
@@ -37,19 +39,13 @@ def _blocked(request: Prove, architecture: str) -> tuple[str, ...] | None:
     return request.blocked or None
 
 
-def _snapshot(stage: Path) -> str:
+def _architecture(stage: Path, staged: bool) -> str:
     """What builds the architecture of weights: the source in the bundle, or the package it came from; "" otherwise."""
     try:
-        manifest = proving.read_manifest(stage)
+        manifest = read_manifest(stage, staged)
     except ValueError:
         return ""  # the proof itself says what is wrong with it
-    built = manifest.get("architecture")
-    if manifest["kind"] != "weights" or not isinstance(built, dict):
-        return ""
-    if built.get("file") and built.get("name"):
-        return f"{built['file']}:{built['name']}"
-    package = str(built.get("package") or "")
-    brought = bool(built.get("helpers"))
-    if not package or not (brought or importlib.util.find_spec(package)):
+    target, built = architecture_target(manifest), manifest.get("architecture") or {}
+    if target and not built.get("file") and not built.get("helpers") and not importlib.util.find_spec(built["package"]):
         return ""  # it is not installed here: hashes, keys and shapes are proven
-    return str(built.get("target") or "")
+    return target
