@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # until the app or the command has handlers of its own
     splashed = _opens_app(arguments) and _splash()
+    if splashed:
+        gc.disable()  # imports make no garbage worth a look; the app enables it again behind its first frame
     from .main import command_line
 
     sys.exit(command_line(arguments, splashed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import traceback
 from collections.abc import Callable, Sequence
@@ -57,6 +58,8 @@ async def _live(
     def connect(state: State) -> Session:
         from workbench.client.session import Session  # and the whole protocol with it: the first frame comes before
 
+        gc.freeze()  # what the start has made stays to the end, so no collection has to look at it while keys wait
+        gc.enable()
         return Session(process, warm=True, state=state, python=options.python)
 
     app = WorkbenchApp(State(), connect, recipe, change, options)

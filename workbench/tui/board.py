@@ -77,7 +77,7 @@ class BoardLayout(Layout):
     name = "board"
 
     def __init__(self) -> None:
-        self.shown = "model"
+        self.shown = "runs"
         self.maximised = False
 
     def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
@@ -111,17 +111,26 @@ class Board(Widget):
 
     def choose(self, pane: str, maximised: bool | None = None) -> None:
         """Bring a pane forward; `maximised` None leaves that as it is."""
-        wanted = (pane, self._plan.maximised if maximised is None else maximised)
-        if wanted != (self._plan.shown, self._plan.maximised):
-            self._plan.shown, self._plan.maximised = wanted
+        before = self._boxes()
+        self._plan.shown = pane
+        if maximised is not None:
+            self._plan.maximised = maximised
+        if self._boxes() != before:  # where every pane has its place, choosing one moves nothing
             self.replan()
 
     def replan(self) -> None:
         """Take every pane that has no box out of the focus chain, and lay out again."""
-        boxes = plan(self.size.width, self.size.height, self._plan.shown, self._plan.maximised)
-        for child in self.children:
-            child.display = child.id in boxes
+        self._hide_boxless()
         self.refresh(layout=True)
 
+    def _hide_boxless(self) -> None:
+        boxes = self._boxes()
+        for child in self.children:
+            if child.display != (child.id in boxes):
+                child.display = child.id in boxes
+
+    def _boxes(self) -> dict[str, Box]:
+        return plan(self.size.width, self.size.height, self._plan.shown, self._plan.maximised)
+
     def on_resize(self) -> None:
-        self.replan()
+        self._hide_boxless()  # the layout that brought the new size has put the others in their places already

@@ -36,6 +36,8 @@ class MainScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings()
 
+    AUTO_FOCUS = "#runs"
+
     DEFAULT_CSS = """
     MainScreen {
         layout: vertical; overflow: hidden;
@@ -81,7 +83,6 @@ class MainScreen(Screen[None]):
         """Something happened that a story may wait for."""
 
     def on_mount(self) -> None:
-        self.set_focus(self.runs)
         self.wiring.touch()
 
     def on_unmount(self) -> None:

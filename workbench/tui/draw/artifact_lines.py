@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from workbench.protocol.artifacts import KINDS, CheckRow, ExportResult, Proof, Speed, VerifyResult
-from workbench.protocol.failures import Failure
-from workbench.protocol.messages import Progress
 from workbench.protocol.runs import SIGNS
 from workbench.report import numbers
 from workbench.tui.draw.spans import MARK_STYLES, Line, fit, packed, wrapped
+
+if TYPE_CHECKING:
+    from workbench.protocol.failures import Failure
+    from workbench.protocol.messages import Progress
 
 NAME = 9
 """Cells of a kind and of a check's id, as far as they are columns."""

@@ -8,7 +8,7 @@ from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE, SIGN
 from workbench.report import numbers
 from workbench.tui.draw.bars import histogram
 from workbench.tui.draw.heat import heat_map
-from workbench.tui.draw.spans import MARK_STYLES, Line, packed, wrapped
+from workbench.tui.draw.spans import MARK_STYLES, Line, flow, packed, wrapped
 
 WORDS = {
     IDENTICAL: "identical bits",
@@ -104,9 +104,3 @@ def _figures(leaf: LeafDiff) -> list[tuple[str, str, str]]:
         if one or other:
             figures.append((name, f"{one:,} → {other:,}", "" if one == other else "bad"))
     return figures
-
-
-def flow(figures: list[tuple[str, str, str]], width: int) -> list[Line]:
-    """Labelled values one after the other, as many in a line as fit."""
-    groups: list[Line] = [((label + " ", "dim"), (value, style)) for label, value, style in figures]
-    return packed(groups, width, gap=3, indent=0)

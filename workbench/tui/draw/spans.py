@@ -115,6 +115,12 @@ def packed(groups: list[Line], width: int, gap: int = 2, indent: int = 2) -> lis
     return [tuple(line) for line in lines if line]
 
 
+def flow(figures: list[tuple[str, str, str]], width: int) -> list[Line]:
+    """Labelled values one after the other, as many in a line as fit."""
+    groups: list[Line] = [((label + " ", "dim"), (value, style)) for label, value, style in figures]
+    return packed(groups, width, gap=3, indent=0)
+
+
 def changed_cells(old: Line, new: Line) -> tuple[int, int]:
     """First cell and the cell after the last that differ between two lines of one width; (0, 0): none do."""
     start, after = _common(old, new), cells_of(new)

@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.timer import Timer
 
 from workbench.protocol.artifacts import KINDS, ExportResult, VerifyResult
-from workbench.protocol.failures import Failure
-from workbench.protocol.messages import Progress
 from workbench.tui.draw.artifact_lines import ArtifactRow, artifact_line, detail_lines
 from workbench.tui.draw.spans import Line
 from workbench.tui.panes.line_pane import LinePane
+
+if TYPE_CHECKING:
+    from workbench.protocol.failures import Failure
+    from workbench.protocol.messages import Progress
 
 
 class ArtifactsPane(LinePane):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from workbench.tui.draw.diff_lines import diff_lines, divergence_lines
 from workbench.tui.draw.spans import Line, wrapped
 from workbench.tui.panes.document_pane import DocumentPane
 
@@ -55,12 +54,15 @@ class DiffPane(DocumentPane):
         self.changed()
 
     def make_lines(self, width: int, height: int) -> list[Line]:
+        if self._diff is None and self._divergence is None:
+            return wrapped(self._hint, width, "dim")
+        from workbench.tui.draw.diff_lines import diff_lines, divergence_lines  # the first frame wants none of it
+
         if self._diff is not None:
             return diff_lines(self._diff, self._divergence, width, self.unicode)
-        if self._divergence is not None:
-            head: Line = ((f"#{self._divergence.run} against #{self._divergence.against}", "strong"),)
-            return [head, *divergence_lines(self._divergence, width)]
-        return wrapped(self._hint, width, "dim")
+        assert self._divergence is not None
+        head: Line = ((f"#{self._divergence.run} against #{self._divergence.against}", "strong"),)
+        return [head, *divergence_lines(self._divergence, width)]
 
     def action_next_leaf(self, direction: int) -> None:
         """Scroll to the next block; blocks are parted by empty lines."""

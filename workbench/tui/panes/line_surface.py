@@ -128,8 +128,8 @@ class LineSurface(Widget):
 
     def on_show(self) -> None:
         """It was hidden and is displayed: what it was told meanwhile shows now."""
-        self._painted_size = NOT_PAINTED
-        self.refresh()
+        if self._painted_size == NOT_PAINTED:
+            self.refresh()
 
     def notify_style_update(self) -> None:
         self._palette.clear()

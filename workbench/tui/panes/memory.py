@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from workbench.report import numbers
 from workbench.tui.draw import plot
-from workbench.tui.draw.diff_lines import flow
-from workbench.tui.draw.spans import Line, Span, fit, text_of, wrapped
+from workbench.tui.draw.spans import Line, Span, fit, flow, text_of, wrapped
 from workbench.tui.panes.document_pane import DocumentPane
 
 if TYPE_CHECKING:
