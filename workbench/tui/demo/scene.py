@@ -91,3 +91,5 @@ class Step:
     quiz: Quiz | None = None
     after_quiz: Callable[[Scene], Awaitable[None]] | None = None
     """Runs what the quiz asked about."""
+    pane: str = "runs"
+    """The pane in which the step is best seen; where panes are tabs, it is brought forward."""

@@ -153,6 +153,7 @@ STEPS: tuple[Step, ...] = (
         stage.validation_loop,
         _LOOP,
         stage.loop_runs,
+        pane="memory",
     ),
     Step(
         "no_grad",
@@ -161,6 +162,7 @@ STEPS: tuple[Step, ...] = (
         ("g", "r", "2", "0", "enter"),
         lambda scene: _leak_of(scene, "no_grad"),
         _no_grad,
+        pane="memory",
     ),
     Step(
         "weights apart",
@@ -179,6 +181,7 @@ STEPS: tuple[Step, ...] = (
         lambda scene: scene.export("export") is not None,
         _export,
         stage.to_export,
+        pane="artifacts",
     ),
     Step(
         "a trace that lies",
@@ -188,6 +191,7 @@ STEPS: tuple[Step, ...] = (
         lambda scene: scene.export("trace") is not None,
         _trace,
         stage.to_trace,
+        pane="artifacts",
     ),
     Step(
         "a wrong shape",

@@ -67,6 +67,7 @@ class Story:
         """Set the stage, and wait until the step's condition is true."""
         if step.prepare is not None:
             await step.prepare(scene)
+        self._desk.show_pane(step.pane)
         scene.since = max(scene.state.rows, default=0)
         scene.failures = len(self._desk.failures)
         pressing = asyncio.ensure_future(self._press(step)) if self._autoplay else None
