@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 from workbench.protocol.artifacts import CheckRow
@@ -141,9 +140,6 @@ def answer(behaviour: str, request: object, job: int, open_jobs: dict[int, str])
             send(LogLines("bench", ("\x1b]52;c;AAAA\x07 stolen", "plain"), 3))
             send(failed(Failure("load", "no such \x1b[31mfile", request.path)), job)
         case Quit():
-            if behaviour == "slow":
-                time.sleep(6.0)
-                sys.stderr.write("left by itself\n")
             send(done(), job)
             sys.exit(0)
 
