@@ -28,6 +28,9 @@ _CHUNK_UNSIGNED = ("float8_e8m0fnu",)
 CHUNK_EDGES = tuple(float(f"1e{power}") for power in range(-15, 4))
 """Where one decade of `LeafDiff.decades` ends and the next begins."""
 
+CHUNK_KEYS = 2048
+"""Binary exponents of float64."""
+
 Wide = tuple[float, int]
 """m · 2**e: a sum that neither overflows nor vanishes where float64 would."""
 
@@ -118,9 +121,9 @@ def chunk_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def chunk_ulps(bits_a: torch.Tensor, bits_b: torch.Tensor, changed: torch.Tensor) -> int:
     """Largest distance in representable numbers; the arguments are bit patterns and their exclusive or."""
     gap = (bits_a - bits_b).abs_()  # of one sign: fits, for both patterns have the same top bit
-    crossing = changed < 0
-    if not crossing.any():
+    if int(changed.min()) >= 0:
         return int(gap.max())
+    crossing = changed < 0
     best = int(gap.masked_fill_(crossing, 0).max())
     mask = torch.iinfo(bits_a.dtype).max
     one, other = (bits.masked_select(crossing) & mask for bits in (bits_a, bits_b))  # distances from zero
@@ -139,13 +142,23 @@ def chunk_ordered(dtype: torch.dtype) -> bool:
     return str(dtype).removeprefix("torch.") not in _CHUNK_UNSIGNED
 
 
+def chunk_size(values: torch.Tensor) -> torch.Tensor:
+    """|v| as float64, without a sign also where it is NaN."""
+    size = values.abs()
+    return size.abs_() if values.is_complex() else size
+
+
 def chunk_top(values: torch.Tensor) -> float:
-    return float(values.max())
+    """The largest of float64 numbers without a sign. One that is not finite, or NaN, makes it infinite or NaN, but for
+    NaN with a sign (0/0 on some processors), which counts as less than everything."""
+    return float(values.view(torch.int64).amax().view(torch.float64))  # integers have the faster kernel
 
 
 def chunk_dot(a: torch.Tensor, b: torch.Tensor) -> float:
     if a.is_complex():
         a, b = torch.view_as_real(a), torch.view_as_real(b)
+    if a is b:
+        return float(torch.linalg.vector_norm(a)) ** 2
     return float((a * b).sum())  # torch.dot would ask MKL, which has threads of its own
 
 
@@ -153,7 +166,7 @@ def chunk_rescaled(values: torch.Tensor, wide: bool = True) -> tuple[torch.Tenso
     """(v · 2**-k, k) with the largest |v| near 1, so that squares stay in float64's range; as it is unless `wide`."""
     if not wide:
         return values, 0
-    power = math.frexp(chunk_top(values.abs()))[1]  # 0 for infinity
+    power = math.frexp(chunk_top(chunk_size(values)))[1]  # 0 for infinity
     half = -power // 2  # in two steps: 2**1074 is no float64
     return values * math.ldexp(1.0, half) * math.ldexp(1.0, -power - half), power
 
@@ -179,35 +192,61 @@ def chunk_number(value: Wide) -> float:
         return math.inf
 
 
-def chunk_decades(distance: torch.Tensor) -> torch.Tensor:
-    """How many fall below 1e-15, into each decade from there, and above 1e3: 20 counts; distances are not negative.
+def chunk_keys(distance: torch.Tensor) -> torch.Tensor:
+    """The distances counted by the key that `chunk_decades` understands; float64 or float32, none negative or NaN.
 
-    The binary exponent tells the decade but for one edge within it. torch.bucketize and indexing with a tensor would
-    do the same in many threads, whatever the size.
+    The key is the binary exponent, or the next one for what lies above the edge of a decade within its exponent:
+    adding what the edge's fraction lacks to the next power of two carries into the exponent. Zeros have key 0.
+    torch.bucketize and indexing with a tensor would do this in many threads, whatever the size.
     """
-    decades, edges = _chunk_tables(distance.device)
-    exponent = distance.reshape(-1).view(torch.int64) >> 52
-    decade = decades.gather(0, exponent) + (distance.reshape(-1) >= edges.gather(0, exponent))
-    return torch.bincount(decade, minlength=len(CHUNK_EDGES) + 1)
+    narrow = distance.dtype == torch.float32
+    pattern = distance.reshape(-1).view(torch.int32 if narrow else torch.int64)
+    bits = 23 if narrow else 52
+    carry = _chunk_carry(distance.device, bits).index_select(0, pattern >> bits)
+    keys = torch.bincount(carry.add_(pattern).bitwise_right_shift_(bits), minlength=256 if narrow else CHUNK_KEYS)
+    if not narrow:
+        return keys
+    wide = keys.new_zeros(CHUNK_KEYS)
+    wide[1023 - 127 : 1023 + 129] = keys
+    wide[0] = keys[0]
+    wide[1023 - 127] = 0
+    return wide
+
+
+def chunk_decades(keys: torch.Tensor) -> list[int]:
+    """How many of what `chunk_keys` counted fall below 1e-15, into each decade from there, and above 1e3: 20 counts."""
+    decades = [0] * (len(CHUNK_EDGES) + 1)
+    for key, count in enumerate(keys.tolist()):
+        if count:
+            decades[bisect.bisect_right(CHUNK_EDGES, _chunk_power(key))] += count
+    return decades
 
 
 @functools.cache
-def _chunk_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """By biased binary exponent: the decade of its smallest number, and the edge above that (NaN: none)."""
-    powers = [math.ldexp(1.0, exponent - 1023) if exponent else 0.0 for exponent in range(2047)]
-    decades = [bisect.bisect_right(CHUNK_EDGES, power) for power in powers]
-    edges = [
-        CHUNK_EDGES[decade] if decade < len(CHUNK_EDGES) and CHUNK_EDGES[decade] < 2 * power else math.nan
-        for decade, power in zip(decades, powers)  # noqa: B905 (made together)
-    ]
-    decades.append(len(CHUNK_EDGES))  # infinity
-    edges.append(math.nan)
-    return torch.tensor(decades, device=device), torch.tensor(edges, dtype=torch.float64, device=device)
+def _chunk_carry(device: torch.device, bits: int) -> torch.Tensor:
+    """By biased binary exponent: what carries a number's pattern into the next one if it reaches the edge there.
+
+    `bits` of a fraction: 52 for float64, 23 for float32, for which the edges are rounded up.
+    """
+    bias, dtype = (127, torch.int32) if bits == 23 else (1023, torch.int64)
+    carry = [0] * (2 * bias + 2)
+    for edge in CHUNK_EDGES:
+        fraction, exponent = math.frexp(edge)  # edge = fraction · 2**exponent, 0.5 ≤ fraction < 1
+        if fraction > 0.5:  # otherwise the edge is where the exponent begins
+            carry[exponent - 1 + bias] = (1 << bits) - math.ceil(math.ldexp(2 * fraction - 1, bits))
+    return torch.tensor(carry, dtype=dtype, device=device)
+
+
+def _chunk_power(key: int) -> float:
+    """The smallest number of a biased binary exponent; 0 for that of zeros."""
+    return 0.0 if not key else math.ldexp(1.0, key - 1023) if key < CHUNK_KEYS - 1 else math.inf
 
 
 def chunk_fold(values: torch.Tensor, dim: int, size: int) -> torch.Tensor:
     """Maxima of runs of `size` along `dim`; the last run may be shorter."""
     length = values.shape[dim]
+    if size == 1 or length == 1:
+        return values
     if length <= size:
         return values.amax(dim, keepdim=True)
     count = length // size

@@ -38,6 +38,7 @@ from workbench.worker.judge.chunks import (
     chunk_real,
     chunk_rescaled,
     chunk_root,
+    chunk_size,
     chunk_top,
 )
 from workbench.worker.judge.leaves import Flat, structure_difference
@@ -90,7 +91,7 @@ def relative_error(value: torch.Tensor, exact: torch.Tensor, eager: torch.Tensor
         for block in chunk_blocks(rows, columns, chunk_cell(rows, columns), 2 if exact.is_complex() else 1):
             v, e, r = (chunk_real(side(*block)) for side in sides)
             keep = torch.isfinite(e) & torch.isfinite(r)
-            delta = torch.where(keep, v - e, 0.0).abs()
+            delta = chunk_size(torch.where(keep, v - e, 0.0))
             largest = max(largest, chunk_top(torch.nan_to_num(delta, nan=math.inf, posinf=math.inf)))
             if largest == math.inf:
                 return math.inf, math.inf
@@ -131,19 +132,21 @@ def _compare_tensors(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
         return seen
 
     blocks = list(chunk_blocks(rows, columns, chunk_cell(rows, columns), 2 if a.is_complex() else 1))
-    bands = _compare_bands(blocks, a.numel())
+    bands = _compare_bands(blocks, a.numel(), whole_rows=a.ndim > 1)
     totals, *others = _compare_map(look, bands)
     for other in others:
         totals.take(other)
     return _compare_record(totals, LeafDiff(path, BEYOND, "", dtype, shape, a.numel()), a, b)
 
 
-def _compare_bands(blocks: list[tuple[int, int, int, int]], elements: int) -> list[list[tuple[int, int, int, int]]]:
-    """Runs of blocks of about one size, whole rows each: several for a large leaf, however many threads there are, so
-    that sums are made in one order everywhere."""
+def _compare_bands(
+    blocks: list[tuple[int, int, int, int]], elements: int, whole_rows: bool
+) -> list[list[tuple[int, int, int, int]]]:
+    """Runs of blocks of about one size: several for a large leaf, however many threads there are, so that sums are made
+    in one order everywhere. `whole_rows`: the largest element of each row is looked for."""
     if elements < COMPARE_LARGE:
         return [blocks]
-    rows = [place for place, block in enumerate(blocks) if block[2] == 0]
+    rows = [place for place, block in enumerate(blocks) if block[2] == 0 or not whole_rows]
     cuts = sorted({rows[len(rows) * band // COMPARE_BANDS] for band in range(COMPARE_BANDS)})
     return [blocks[start:stop] for start, stop in zip(cuts, [*cuts[1:], len(blocks)])]  # noqa: B905
 
@@ -173,8 +176,6 @@ def _compare_record(totals: Totals, diff: LeafDiff, a: torch.Tensor, b: torch.Te
     """The finished measurement of one leaf."""
     count, same = diff.elements, totals.mismatched == 0
     rmse, scale = chunk_root(totals.squares, count), chunk_root(totals.scale, totals.kept)
-    decades = totals.decades.tolist()
-    decades[0] -= totals.zeros
     index: tuple[int, ...] = ()
     texts = ("", "")
     if not same and totals.worst is not None:
@@ -205,7 +206,7 @@ def _compare_record(totals: Totals, diff: LeafDiff, a: torch.Tensor, b: torch.Te
         nan_b=totals.nan_b,
         inf_a=totals.inf_a,
         inf_b=totals.inf_b,
-        decades=(totals.zeros, *decades),
+        decades=totals.decades,
         heat=() if same else tuple(map(tuple, totals.heat.tolist())),
         heat_rows=totals.rows,
         heat_columns=totals.columns,
