@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
@@ -15,29 +16,18 @@ from workbench.tui.actions import BY_ID, fitting
 from workbench.tui.board import PANES
 from workbench.tui.draw.spans import Line, ascii_text, cells_of, fit_line
 from workbench.tui.guard import guarded
+from workbench.tui.palette import BARS, Look, text_style
 
 
 class Bar(Widget, can_focus=False):
     """One line of spans."""
-
-    STYLES = ("dim", "good", "warn", "bad", "accent", "strong", "chosen")
-
-    COMPONENT_CLASSES = {f"bar--{name}" for name in STYLES}  # noqa: RUF012 (Textual's own form)
 
     ALLOW_SELECT = False
 
     DEFAULT_CSS = """
     Bar {
         height: 1; width: 100%; background: $panel; color: $foreground;
-        & > .bar--dim { color: $foreground-muted; }
-        & > .bar--good { color: $text-success; }
-        & > .bar--warn { color: $text-warning; }
-        & > .bar--bad { color: $text-error; text-style: bold; }
-        & > .bar--accent { color: $text-accent; text-style: bold; }
-        & > .bar--strong { text-style: bold; }
-        & > .bar--chosen { text-style: bold reverse; }
-        &:ansi { background: ansi_default;
-            & > .bar--dim { color: ansi_default; text-style: dim; } }
+        &:ansi { background: ansi_default; }
     }
     """
 
@@ -45,6 +35,7 @@ class Bar(Widget, can_focus=False):
         super().__init__(id=id)
         self._unicode = unicode
         self._line: Line = ()
+        self._palette: dict[str, Style] = {}
 
     @property
     def text(self) -> str:
@@ -64,11 +55,19 @@ class Bar(Widget, can_focus=False):
         width = self.size.width
         if y:
             return Strip.blank(width, self.rich_style)
-        segments = [
-            Segment(text, self.get_component_rich_style(f"bar--{style}") if style else self.rich_style)
-            for text, style in fit_line(self._line, width)
-        ]
+        segments = [Segment(text, self._style(style)) for text, style in fit_line(self._line, width)]
         return Strip(segments, width)
+
+    def notify_style_update(self) -> None:
+        self._palette.clear()
+        super().notify_style_update()
+
+    def _style(self, name: str) -> Style:
+        if name not in self._palette:
+            look = BARS.get(name, Look())
+            variables, ground = self.app.theme_variables, self.background_colors[1]
+            self._palette[name] = self.rich_style + text_style(look, variables, ground)
+        return self._palette[name]
 
 
 class KeyBar(Bar):

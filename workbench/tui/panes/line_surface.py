@@ -6,16 +6,15 @@ a change sends nothing, and while it is not displayed it does nothing at all.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from workbench.tui.draw.spans import STYLES, Line, ascii_text, changed_cells, fit_line
+from workbench.tui.draw.spans import Line, ascii_text, changed_cells, fit_line
 from workbench.tui.guard import guarded
+from workbench.tui.palette import LINES, cursor_style, text_style
 
 MARGIN = 2
 """Cells of a line that are not text: one at the left, and one at the right for the scroll mark."""
@@ -29,31 +28,12 @@ Painted = tuple[Line, bool]
 class LineSurface(Widget):
     """A widget made of lines. Subclasses define `painted_lines`, and call `redraw` when they may have changed."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"line--{style}" for style in STYLES if style} | {"line--cursor"}
-
     ALLOW_SELECT = False
 
     DEFAULT_CSS = """
     LineSurface {
         background: $background;
         color: $foreground;
-        & > .line--dim { color: $foreground-muted; }
-        & > .line--good { color: $text-success; }
-        & > .line--warn { color: $text-warning; text-style: bold; }
-        & > .line--bad { color: $text-error; text-style: bold; }
-        & > .line--accent { color: $text-primary; }
-        & > .line--strong { text-style: bold; }
-        & > .line--cursor { background: $primary 25%; }
-        &:focus > .line--cursor {
-            color: $block-cursor-foreground;
-            background: $block-cursor-background;
-            text-style: bold;
-        }
-        &:ansi {
-            & > .line--dim { color: ansi_default; text-style: dim; }
-            & > .line--cursor { background: ansi_default; text-style: underline; }
-            &:focus > .line--cursor { color: ansi_default; background: ansi_default; text-style: reverse; }
-        }
     }
     """
 
@@ -139,10 +119,11 @@ class LineSurface(Widget):
         key = (name, at_cursor, self.has_focus)
         style = self._palette.get(key)
         if style is None:
-            style = self.get_component_rich_style(f"line--{name}") if name else self.rich_style
+            variables, ground = self.app.theme_variables, self.background_colors[1]
+            style = self.rich_style
+            if name:
+                style += text_style(LINES[name], variables, ground)
             if at_cursor:
-                cursor = self.get_component_rich_style("line--cursor")
-                # Without the focus the line keeps its own colours, and only lies on another ground.
-                style += cursor if self.has_focus else Style(bgcolor=cursor.bgcolor, underline=cursor.underline)
+                style += cursor_style(self.has_focus, variables, ground)
             self._palette[key] = style
         return style
