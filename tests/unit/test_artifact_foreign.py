@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from tests.unit.artifact_bench import eager, failed, proven, quiet_job, recipe, 
 from workbench.protocol.artifacts import Proof
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import MakeGolden
+from workbench.supervisor.fingerprint import fingerprint
 from workbench.worker import tensorfile
 from workbench.worker.artifact.bundle import make_golden
+from workbench.worker.artifact.parameters import describe_tensors, match_parameters
 
 X = torch.zeros(4, 5)
 
@@ -24,10 +27,12 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def verified(path: Path, name: str = "Net", sha256: str = "", inputs: tuple[str, ...] = ("x=float32[4,5]",)) -> Proof:
+def verified(
+    path: Path, name: str = "Net", sha256: str = "", inputs: tuple[str, ...] = ("x=float32[4,5]",), kind: str = ""
+) -> Proof:
     stage = path.parent / f"{path.name}.stage"
     stage.mkdir()
-    request = MakeGolden(recipe(name, inputs), str(path), sha256 or digest(path), str(stage))
+    request = MakeGolden(recipe(name, inputs), str(path), sha256 or digest(path), str(stage), kind=kind)
     made = make_golden(request, quiet_job())
     assert made.sha256 == digest(path)
     write_manifest(stage, made.manifest)
@@ -61,6 +66,16 @@ def state_safetensors(model: Any, path: Path) -> Path:
     return path
 
 
+def state_legacy(model: Any, path: Path) -> Path:
+    torch.save(model.state_dict(), path, _use_new_zipfile_serialization=False)
+    return path
+
+
+def checkpoint(model: Any, path: Path) -> Path:
+    torch.save({"epoch": 3, "model": model.state_dict(), "lr": 0.1}, path)
+    return path
+
+
 @pytest.mark.parametrize(
     ("write", "name"),
     [
@@ -69,12 +84,15 @@ def state_safetensors(model: Any, path: Path) -> Path:
         (exported, "c.pt2"),
         (state_pt, "d.pt"),
         (state_safetensors, "e.safetensors"),
+        (state_legacy, "legacy.pt"),
+        (checkpoint, "checkpoint.pt"),
         (traced, "no_suffix"),
         (traced, "verify.py"),
     ],
 )
 def test_a_right_one_passes(tmp_path: Path, write: Callable[[Any, Path], Path], name: str) -> None:
-    proof = verified(write(eager("Net"), tmp_path / name))
+    path = write(eager("Net"), tmp_path / name)
+    proof = verified(path, kind=fingerprint(str(path), threading.Event()).kind)
     assert proof.verdict == "pass", proof.checks
     assert proof.cases >= 16
 
@@ -138,6 +156,39 @@ def test_bytes_that_were_not_trusted_are_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError) as caught:
         verified(path, sha256="0" * 64)
     assert caught.value.failure.kind == "trust"
+
+
+def test_a_file_of_another_kind_than_was_approved_is_not_loaded(tmp_path: Path) -> None:
+    """Its digest was taken after its kind: data was approved, and what has that digest runs code."""
+    path = traced(eager("Net"), tmp_path / "a.pt")
+    with pytest.raises(WorkbenchError) as caught:
+        verified(path, kind="state_dict")
+    assert caught.value.failure.kind == "trust"
+    assert "torchscript, not state_dict" in caught.value.failure.message
+
+
+def test_a_cut_off_safetensors_does_not_load(tmp_path: Path) -> None:
+    path = state_safetensors(eager("Net"), tmp_path / "a.safetensors")
+    path.write_bytes(path.read_bytes()[:100])
+    proof = verified(path, kind="unknown")
+    assert proof.verdict == "error"
+    assert "a.safetensors did not load" in row(proof, "load").evidence
+
+
+def test_an_answer_that_is_no_ordinary_tensor_is_refused(tmp_path: Path) -> None:
+    class Sparse(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x @ torch.ones(5, 3)).to_sparse()
+
+    proof = verified(scripted(Sparse(), tmp_path / "a.pt"))
+    assert proof.verdict == "fail"
+
+
+def test_a_parameter_that_is_no_ordinary_tensor_is_named() -> None:
+    expected = describe_tensors([("w", torch.eye(3))])
+    status, evidence = match_parameters([("w", torch.eye(3).to_sparse())], expected)
+    assert (status, "w is sparse_coo" in evidence) == ("fail", True)
+    assert match_parameters([("other", torch.eye(3).to_sparse())], expected)[0] == "skip"
 
 
 def test_a_class_of_tensors_may_come_as_a_tuple_from_somebody_else(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,15 @@ def test_a_manifest_that_is_none_ends_in_a_proof(tmp_path: Path) -> None:
         assert proof.verdict == "fail"
         assert failed(proof) == {"integrity"}
     assert MODELS.exists()
+
+
+def test_a_leaf_without_a_noise_of_its_own_is_judged_by_tolerance(tmp_path: Path) -> None:
+    made = make(tmp_path, "Net", "trace")
+    wrong = eager("Net")
+    with torch.no_grad():
+        wrong.fc2.bias += 1e-3
+        program = torch.jit.trace(wrong, X, check_trace=False)
+    manifest = {**made.manifest, "yardstick": {**made.manifest["yardstick"], "leaves": {}}}
+    proof = replaced(tmp_path, replace(made, manifest=manifest), program)
+    assert "values" in failed(proof)
+    assert "the tolerance (limit 1)" in row(proof, "values").evidence

@@ -254,7 +254,9 @@ class _Maker:
             wide = any(dtype in ("float64", "complex128") for dtype in dtypes.values())
             exact = "the model answers in float64 itself" if wide else "no output leaf is floating: all are exact"
             return Yardstick("tolerance", reason=self._unreal or exact)
-        leaves = {path: pool(errors, verdict_eps(dtypes[path])) for path, errors in self._errors.items()}
+        leaves = {
+            path: pool(errors, verdict_eps(dtypes[path])) for path, errors in self._errors.items() if path in dtypes
+        }
         return Yardstick("float64", leaves)
 
 

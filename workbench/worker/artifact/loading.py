@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from workbench.worker.checkpoint import state_dict_in
 from workbench.worker.tensorfile import load
 
 
@@ -125,11 +126,10 @@ def _loading_state_dict(path: Path) -> dict[str, torch.Tensor]:
         content = torch.load(str(path), map_location="cpu", weights_only=True)
     except Exception as problem:
         raise ValueError(_loading_first_line(problem)) from problem
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or any(not isinstance(value, torch.Tensor) for value in content.values()):
+    found = state_dict_in(content)
+    if found is None or any(not isinstance(value, torch.Tensor) for value in found[1].values()):
         raise ValueError("it is no state_dict: it holds more than tensors by name")
-    return {str(name): value for name, value in content.items()}
+    return found[1]
 
 
 def build_architecture(stage: Path, target: str, kwargs: dict[str, Any]) -> torch.nn.Module:

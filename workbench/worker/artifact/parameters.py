@@ -68,7 +68,7 @@ def _parameters_by_content(own: dict[str, torch.Tensor], expected: dict[str, dic
     if not own or not expected:
         return "skip", "no parameters can be read from the artifact" if not own else "the checkpoint has no parameters"
     known = {entry["sha256"] for entry in expected.values()}
-    found = sum(tensor_sha256(tensor) in known for tensor in own.values())
+    found = sum(not _parameters_unreadable(tensor) and tensor_sha256(tensor) in known for tensor in own.values())
     if found == len(own):
         return "pass", f"all {found} tensors have the bits of the checkpoint's, under other names"
     return "skip", f"the artifact names its {len(own)} tensors differently; {found} have the bits of the checkpoint's"
@@ -78,11 +78,20 @@ def _parameters_difference(name: str, tensor: torch.Tensor, entry: dict[str, Any
     dtype, shape = str(tensor.dtype).removeprefix("torch."), list(tensor.shape)
     if dtype != entry["dtype"] or shape != entry["shape"]:
         return f"{name} is {dtype}{shape}, the checkpoint's is {entry['dtype']}{entry['shape']}"
+    if words := _parameters_unreadable(tensor):
+        return f"{name} is {words}, the checkpoint's is an ordinary tensor"
     if tensor_sha256(tensor) == entry["sha256"]:
         return ""
     mean, rms = _parameters_moments(tensor.detach())
     its_mean, its_rms = float(entry["mean"]), float(entry["rms"])
     return f"{name} {shape} (mean {mean:.6g} against {its_mean:.6g}, RMS {rms:.6g} against {its_rms:.6g})"
+
+
+def _parameters_unreadable(tensor: torch.Tensor) -> str:
+    """What a tensor is whose bits cannot be read in row-major order; empty for an ordinary one."""
+    if tensor.layout is not torch.strided:
+        return str(tensor.layout).removeprefix("torch.")
+    return "without data" if tensor.is_meta else ""
 
 
 def _parameters_moments(tensor: torch.Tensor) -> tuple[float, float]:

@@ -159,7 +159,10 @@ def _cases_measure(golden: Golden, index: int, batch: int, answer: Flat) -> Case
     exact, answers = golden.part(index, "float64"), dict(answer.leaves)
     errors: dict[str, Errors] = {}
     nonfinite = []
+    refused = {one.path for one in diffs if one.mark == INCOMPARABLE}  # sparse, quantised: no values to be read
     for path, leaf in eager.leaves:
+        if path in refused:
+            continue
         if leaf.is_floating_point() or leaf.is_complex():
             nonfinite.extend(_cases_nonfinite(path, leaf, answers[path]))
             if path in exact:
@@ -207,16 +210,21 @@ def _cases_judge_leaf(path: str, results: list[CaseResult], yardstick: Yardstick
     inexact = isinstance(dtype, torch.dtype) and (dtype.is_floating_point or dtype.is_complex)
     if all(diff.mark == IDENTICAL for _, diff in diffs):
         return LeafVerdict(path, IDENTICAL, 0.0, replace(worst, mark=IDENTICAL), case, "exact")
-    if yardstick.kind == "float64" and inexact and errors:
-        eps = torch.finfo(dtype).eps  # type: ignore[arg-type]
-        mark, multiple = pooled([own for own, _ in errors], [other for _, other in errors], eps)
-        if mark == INCOMPARABLE:  # the float64 output is zero everywhere: there is no scale to be relative to
-            judged = [(index, judge(diff, Yardstick("tolerance"))) for index, diff in diffs]
-            mark, multiple = worst_mark(diff.mark for _, diff in judged), max(d.noise_multiple for _, d in judged)
-        return LeafVerdict(path, mark, multiple, replace(worst, mark=mark, noise_multiple=multiple), case, "float64")
+    word = yardstick.kind if inexact else "exact"
+    if word == "float64":
+        # a leaf whose noise is not known, or whose float64 output is zero everywhere, has nothing to be relative to
+        mark, multiple = INCOMPARABLE, 0.0
+        if path in yardstick.leaves:
+            eps = torch.finfo(dtype).eps  # type: ignore[arg-type]
+            mark, multiple = pooled([own for own, _ in errors], [other for _, other in errors], eps)
+        if mark != INCOMPARABLE:
+            return LeafVerdict(path, mark, multiple, replace(worst, mark=mark, noise_multiple=multiple), case, word)
+        word = "tolerance"
+        judged = [(index, judge(diff, Yardstick(word))) for index, diff in diffs]
+        case, worst = max(judged, key=lambda pair: _cases_distance(pair[1]))
     mark = worst_mark(diff.mark for _, diff in judged)
     multiple = max(diff.noise_multiple for _, diff in judged)
-    return LeafVerdict(path, mark, multiple, worst, case, yardstick.kind if inexact else "exact")
+    return LeafVerdict(path, mark, multiple, worst, case, word)
 
 
 def _cases_distance(diff: LeafDiff) -> tuple[int, float]:

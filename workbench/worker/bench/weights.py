@@ -20,9 +20,7 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker import tensorfile
 from workbench.worker.bench.snapshot import Digest, Snapshot
 from workbench.worker.bench.words import closest, some
-
-NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "ema", "ema_state_dict", "weights")
-"""Keys under which training programs keep the state_dict inside a checkpoint."""
+from workbench.worker.checkpoint import state_dict_in
 
 
 @dataclass
@@ -142,25 +140,17 @@ def _pickled(path: str, copy: str, zipped: bool, problem: Exception) -> Workbenc
 
 def _state_dict_in(content: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     """The state_dict itself, or one that a training checkpoint holds (said in the notes)."""
-    if _is_state_dict(content):
-        return content  # type: ignore[no-any-return]
+    found = state_dict_in(content)
+    if found is not None:
+        key, state = found
+        if key:
+            others = [str(name) for name in content if name != key]
+            beside = f" (beside it: {some(others)})" if others else ""
+            checkpoint.notes.append(f"took {key!r} of the training checkpoint{beside}")
+        return state
     if isinstance(content, dict):
-        for key in NESTED:
-            if _is_state_dict(content.get(key)):
-                others = [str(name) for name in content if name != key]
-                beside = f" (beside it: {some(others)})" if others else ""
-                checkpoint.notes.append(f"took {key!r} of the training checkpoint{beside}")
-                return content[key]  # type: ignore[no-any-return]
         keys = some([repr(key) for key in content], 6) or "nothing"
         message = f"{checkpoint.path} holds a dict of {keys}, and no state_dict among them."
     else:
         message = f"{checkpoint.path} holds a {type(content).__name__}, not a state_dict."
     raise error("weights", message, checkpoint.path, "Save it with torch.save(model.state_dict(), …).")
-
-
-def _is_state_dict(content: Any) -> bool:
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        return False
-    tensors = [value for value in content.values() if isinstance(value, torch.Tensor)]
-    nested = any(isinstance(value, dict) for key, value in content.items() if not key.endswith("_extra_state"))
-    return (bool(tensors) and not nested) or not content
