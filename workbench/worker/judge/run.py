@@ -20,7 +20,7 @@ from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.replay import Recorder
 from workbench.worker.judge.rows import DEFAULT_YARDSTICK, Judged, Row, judge_digests, judge_output
 from workbench.worker.judge.store import Store, gone
-from workbench.worker.judge.verdict import judge_all
+from workbench.worker.judge.verdict import judge_all, yardstick_used
 
 if TYPE_CHECKING:
     from workbench.worker.bench.bench import Bench
@@ -118,8 +118,9 @@ class Runs:
             self.row(against)
         job.raise_if_cancelled()
         structure, leaves = compare(self.store.get(against), self.store.get(request.run))
-        mark, leaves = judge_all(structure, leaves, self.yardstick)
-        return Diff(request.run, against, mark, structure, leaves, self.yardstick.kind, self.yardstick.reason)
+        yardstick = yardstick_used(leaves, self.yardstick)
+        mark, leaves = judge_all(structure, leaves, yardstick)
+        return Diff(request.run, against, mark, structure, leaves, yardstick.kind, yardstick.reason)
 
     def row(self, run: int) -> Row:
         """The row of a run. Raises `WorkbenchError("usage")` for a number that was never fired, or is dropped."""

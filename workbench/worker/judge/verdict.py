@@ -63,7 +63,8 @@ def judge(diff: LeafDiff, yardstick: Yardstick) -> LeafDiff:
     """Set mark and noise_multiple of a measured difference; may be asked again with another yardstick.
 
     What values cannot mend stays as compare marked it: another shape or dtype, NaN at other places, nothing to compare.
-    Integer and boolean leaves are exact. A leaf that a float64 yardstick does not know is judged by tolerance.
+    Integer and boolean leaves are exact. A leaf that a float64 yardstick does not know, or knows in another dtype, is
+    judged by tolerance.
     """
     if diff.mark == INCOMPARABLE or (diff.mark == BEYOND and diff.reason):
         return diff
@@ -75,7 +76,7 @@ def judge(diff: LeafDiff, yardstick: Yardstick) -> LeafDiff:
         return replace(diff, mark=BEYOND, noise_multiple=math.inf)
     if yardstick.kind == "given":
         limit, multiple = 1.0, _verdict_quotient(diff.noise_largest, yardstick.tolerance)
-    elif yardstick.kind == "float64" and diff.path in yardstick.leaves:
+    elif _verdict_measured(diff, yardstick):
         noise = yardstick.leaves[diff.path]
         # one scalar near zero has a large relative error without any fault: beside its usual size it is small
         share = diff.scale / noise.scale if 0.0 < diff.scale < noise.scale else 1.0
@@ -83,10 +84,25 @@ def judge(diff: LeafDiff, yardstick: Yardstick) -> LeafDiff:
     else:
         limit, multiple = 1.0, _verdict_by_tolerance(diff)
         if yardstick.kind == "float64":
-            reason = "no float64 noise for this leaf: judged by torch.testing's tolerance"
+            reason = f"no float64 noise for this leaf in {diff.dtype}: judged by torch.testing's tolerance"
     if multiple <= limit:
         return replace(diff, mark=NOISE, noise_multiple=multiple, reason=reason)
     return replace(diff, mark=BEYOND, noise_multiple=multiple, reason="")
+
+
+def yardstick_used(leaves: Iterable[LeafDiff], yardstick: Yardstick) -> Yardstick:
+    """The yardstick that `judge` really uses for `leaves`: a float64 one that says nothing about any of them, measured
+    in another dtype perhaps, is "tolerance"; where it says nothing about some of them its reason names those."""
+    inexact = [leaf for leaf in leaves if verdict_eps(leaf.dtype) > 0.0]
+    unknown = [leaf for leaf in inexact if not _verdict_measured(leaf, yardstick)]
+    if yardstick.kind != "float64" or not unknown:
+        return yardstick
+    dtypes = ", ".join(dict.fromkeys(leaf.dtype for leaf in unknown))
+    if len(unknown) == len(inexact):
+        return Yardstick("tolerance", reason=f"the float64 noise was not measured for these leaves in {dtypes}")
+    words = f"judged by tolerance, for their noise was not measured in {dtypes}: "
+    words += ", ".join(leaf.path for leaf in unknown[:3]) + (" and others" if len(unknown) > 3 else "")
+    return replace(yardstick, reason="; ".join(part for part in (yardstick.reason, words) if part))
 
 
 def noise_multiple(rms: float, largest: float, noise: LeafNoise) -> float:
@@ -136,6 +152,12 @@ def worst_mark(marks: Iterable[str]) -> str:
     """`BEYOND`, then `INCOMPARABLE`, `NOISE`, `IDENTICAL`; `INCOMPARABLE` when there are none: nothing is no pass."""
     found = [mark if mark in _VERDICT_ORDER else INCOMPARABLE for mark in marks]
     return max(found, key=_VERDICT_ORDER.index) if found else INCOMPARABLE
+
+
+def _verdict_measured(diff: LeafDiff, yardstick: Yardstick) -> bool:
+    """Whether the yardstick holds float64 noise of this leaf, measured in the leaf's own dtype."""
+    noise = yardstick.leaves.get(diff.path) if yardstick.kind == "float64" else None
+    return noise is not None and noise.eps == verdict_eps(diff.dtype)
 
 
 def _verdict_by_tolerance(diff: LeafDiff) -> float:
