@@ -92,6 +92,9 @@ def yield_to_others(pid: int) -> None:
     if _LINUX:
         with contextlib.suppress(OSError):
             Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+        # With autogroups, niceness counts only inside a session, and a worker has one of its own: so its group yields.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
 
 
 def memory_kills() -> int | None:
