@@ -21,7 +21,7 @@ def cause(record: Record, moved: tuple[str, ...], reference: Record, reference_m
         return f"dtype {record.modes.dtype or 'as loaded'}"
     if record.modes.device != reference.modes.device:
         return f"device {record.modes.device}"
-    if not same_inputs(record, reference):
+    if record.replayable and reference.replayable and not same_inputs(record, reference):
         return "other inputs"
     if record.input_versions != reference.input_versions and record.inputs_are(reference):
         return "inputs changed in place"

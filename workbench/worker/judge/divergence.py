@@ -22,6 +22,7 @@ from workbench.worker.judge.compare import compare
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.live import kept_as_it_is, replay
+from workbench.worker.judge.records import RECORDS
 from workbench.worker.judge.replay import Parts, Record
 from workbench.worker.judge.watch import Call, RandomOperator, RandomOperators, Watcher
 
@@ -82,6 +83,10 @@ def _obstacle(parts: Parts, other: Row, reference: Row) -> str:
     for row, record in ((reference, a), (other, b)):
         if record.model() is not parts.model():
             return f"The model was loaded again since run {row.number}: the weights it had are gone."
+        if not record.replayable:
+            return (
+                f"What run {row.number} started from is no longer kept: only the newest {RECORDS} runs can be replayed."
+            )
         if record.inputs_changed():
             return f"The inputs of run {row.number} were changed in place since, so it cannot be replayed."
     if (a.modes.dtype, a.modes.device) != (b.modes.dtype, b.modes.device):

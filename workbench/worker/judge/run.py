@@ -17,6 +17,7 @@ from workbench.worker.judge.cause import cause
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.firing import RESERVE, Firing
 from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.records import Records
 from workbench.worker.judge.replay import Recorder
 from workbench.worker.judge.rows import DEFAULT_YARDSTICK, Judged, Row, judge_digests, judge_output
 from workbench.worker.judge.store import Store, gone
@@ -40,6 +41,7 @@ class Runs:
         self.yardstick: Yardstick = DEFAULT_YARDSTICK
         self.store = Store()
         self.recorder = Recorder()
+        self.records = Records()
         self.kept: list[Any] = []
         """Live outputs with their graphs, while `keep_outputs` is on."""
         self.reserve = RESERVE
@@ -54,7 +56,8 @@ class Runs:
     @property
     def own_bytes(self) -> int:
         """Bytes in memory that are the bench's own and no growth of the model's."""
-        return self.store.bytes_in_memory + self.recorder.bytes
+        newest = sum(tensor.nbytes for tensor in self.recorder.newest if not self.records.holds(tensor))
+        return self.store.bytes_in_memory + self.records.bytes + newest
 
     def fire(self, request: Fire, job: Job) -> RunRow:
         """Run the model; emits the growing row and returns its last report.
@@ -161,10 +164,11 @@ class Runs:
     def _admit(self, row: Row) -> None:
         self.rows[row.number] = row
         self._next = row.number + 1
+        self.records.admit(row, self.reference)
         while len(self.rows) > ROW_BUDGET:
             oldest = next(number for number in self.rows if number != self.reference)
             self.store.drop(oldest)
-            del self.rows[oldest]
+            self.records.forget(self.rows.pop(oldest))
 
     def _judge_again(self, job: Job) -> None:
         reference = self.row(self.reference) if self.reference else None
