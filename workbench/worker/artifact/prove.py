@@ -113,15 +113,16 @@ class _Proof:
     def integrity(self) -> None:
         since = time.perf_counter()
         self.progress("checking digests", 0, 0)
+        cause = "changed after it was made"
         try:
             self.manifest = read_manifest(self.stage, self.staged)
             expected = self.manifest[listed_as(self.staged)]
             wrong = file_differences(self.stage, expected)
         except ValueError as problem:
-            wrong = [str(problem)]
+            wrong, cause = [str(problem)], "not a manifest as an export writes it"
         if wrong:
             remedy = "Get the bundle again from where it was made; nothing of it was loaded."
-            self.row("integrity", "fail", "; ".join(wrong[:6]), "changed after it was made", remedy, since)
+            self.row("integrity", "fail", "; ".join(wrong[:6]), cause, remedy, since)
             raise _ProveStop
         self.row("integrity", "pass", f"{len(expected)} files have the sha256 that the manifest says", since=since)
         self.yardstick = yardstick_of(self.manifest)
@@ -141,6 +142,16 @@ class _Proof:
             raise _ProveStop from problem
         self.load_seconds = time.perf_counter() - since
         self.row("load", "pass", self.opened.words, since=since)
+        self.parameters()
+
+    def parameters(self) -> None:
+        """Before anything is called: a call may write to buffers."""
+        since = time.perf_counter()
+        self.progress("comparing parameters", 0, 0)
+        prefix = self.manifest.get("prefix") or ""
+        status, evidence = match_parameters(named_tensors(self.opened), self.manifest["parameters"], prefix)
+        cause = "the artifact was not made from these weights" if status == "fail" else ""
+        self.row("weights_match", status, evidence, cause, since=since)
 
     def clean(self, blocker: SourceBlocker) -> None:
         leaks = blocker.leaks()
@@ -164,7 +175,7 @@ class _Proof:
             self.results.append(run_case(self.opened, self.golden, index, self.device))
 
     def judge(self) -> None:
-        """Rows from what was measured; the graph and the parameters are read here."""
+        """Rows from what was measured; the graph is read here."""
         kind, results, golden = self.manifest["kind"], self.results, self.golden
         if self.opened.call is None:
             for check in ("structure", "nonfinite", "values", "sizes", "repeat"):
@@ -179,15 +190,10 @@ class _Proof:
             self.put(sizes_row(results, self.leaves, self.yardstick, golden))
             self.progress("calling twice with the same inputs", 0, 0)
             self.put(repeat_row(*repeat_case(self.opened, golden, 0, self.device), self.yardstick))
-        self.progress("comparing parameters", 0, 0)
-        prefix = self.manifest.get("prefix") or ""
-        status, evidence = match_parameters(named_tensors(self.opened), self.manifest["parameters"], prefix)
-        cause = "the artifact was not made from these weights" if status == "fail" else ""
-        self.row("weights_match", status, evidence, cause)
         if kind == "weights":
             self.row("train_ops", "skip", "weights hold no graph")
         else:
-            self.train_ops(prefix)
+            self.train_ops(self.manifest.get("prefix") or "")
             self.progress("trying inputs outside the contract", 0, 0)
             found = guards(self.opened, golden, self.device)
             self.findings.extend([found] if found else [])
