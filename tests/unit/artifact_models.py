@@ -155,3 +155,24 @@ class Silent(nn.Module):
 
     def forward(self, x: Tensor) -> str:
         return str(x.shape)
+
+
+class Calls(nn.Module):
+    """Counts its calls in a buffer, in place; no answer depends on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.add_(1)
+        return self.fc(x)
+
+
+class CallsAnew(Calls):
+    """The same with a new tensor at each call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        return self.fc(x)

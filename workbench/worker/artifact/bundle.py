@@ -32,6 +32,7 @@ from workbench.worker.artifact.verify_text import verify_text
 from workbench.worker.bench.load import Built, build
 from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.job import Job
+from workbench.worker.judge.checks_untouched import untouched_model
 
 MAKERS = {"weights": weights.make, "trace": trace.make, "export": export.make}
 
@@ -144,11 +145,12 @@ def _speed(subject: Subject, artifact: Artifact, job: Job) -> Speed | None:
         return None
     args, kwargs = subject.args, subject.kwargs
     try:
-        with torch.no_grad():
+        with untouched_model(subject.model, args, kwargs), torch.no_grad():
             call(*args, **kwargs)
     except Exception:  # noqa: BLE001 (an artifact may raise whatever it likes)
         return None
-    return measure_speed(lambda: subject.model(*args, **kwargs), lambda: call(*args, **kwargs), subject.batch, job)
+    with untouched_model(subject.model, args, kwargs):
+        return measure_speed(lambda: subject.model(*args, **kwargs), lambda: call(*args, **kwargs), subject.batch, job)
 
 
 def _made(

@@ -18,6 +18,7 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.artifact.plain import is_plain, left_out, named_outputs
 from workbench.worker.bench.failing import failed_in, first_line
 from workbench.worker.bench.inputs import Argument, Example
+from workbench.worker.judge.checks_untouched import untouched_model
 from workbench.worker.judge.leaves import flatten
 
 EXPORT_BATCH = 2
@@ -90,20 +91,23 @@ def argument_name(argument: Argument, place: int) -> str:
 
 
 def subject_of(model: torch.nn.Module, example: Example, seed: int, training: bool = False) -> Subject:
-    """Run the example once and look at the answer. Raises `WorkbenchError` ("forward", "export")."""
+    """Run the example once and look at the answer; model and inputs are left as they were.
+
+    Raises `WorkbenchError` ("forward", "export").
+    """
     batch = example.batch
     wanted = _export_batch(example)
     started = time.perf_counter()
     try:
         args, kwargs = example.sample(seed, wanted or None)
-        output = run_eager(model, args, kwargs)
+        output = run_untouched(model, args, kwargs)
     except WorkbenchError:
         if not batch or wanted == batch:
             raise
         wanted = batch  # other sizes do not run: the batch is what it is
         args, kwargs = example.sample(seed)
         started = time.perf_counter()
-        output = run_eager(model, args, kwargs)
+        output = run_untouched(model, args, kwargs)
     seconds = time.perf_counter() - started
     plain = is_plain(output)
     subject = Subject(model, example, seed, args, kwargs, wanted, output, plain, seconds, training)
@@ -120,6 +124,12 @@ def subject_of(model: torch.nn.Module, example: Example, seed: int, training: bo
     return subject
 
 
+def run_untouched(model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """One forward, after which buffers that it writes to are the checkpoint's again. Raises as `run_eager` does."""
+    with untouched_model(model, args, kwargs):
+        return run_eager(model, args, kwargs)
+
+
 def run_eager(model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """One forward under no_grad. Raises `WorkbenchError("forward")` at the user's line."""
     try:
@@ -134,7 +144,7 @@ def eager_accepts(subject: Subject, batch: int) -> str:
     """Empty when eager answers `batch` rows; otherwise what it raised."""
     try:
         args, kwargs = subject.example.sample(subject.seed, batch)
-        run_eager(subject.model, args, kwargs)
+        run_untouched(subject.model, args, kwargs)
     except WorkbenchError as problem:
         cause = problem.__cause__
         return first_line(cause) if cause is not None else problem.failure.message

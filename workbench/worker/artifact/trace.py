@@ -20,6 +20,7 @@ from workbench.worker.artifact.plain import placed_arguments
 from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.bench.failing import failed_in, first_line, full_text, is_users, users_place
 from workbench.worker.job import Job
+from workbench.worker.judge.checks_untouched import untouched_model
 
 FILE = "model.ts"
 
@@ -41,7 +42,8 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            with torch.no_grad():
+            # tracing runs the copy, whose very tensors the artifact holds
+            with untouched_model(copied, arguments), torch.no_grad():
                 traced = torch.jit.trace(  # type: ignore[no-untyped-call]
                     copied, arguments, check_trace=False, strict=False
                 )
