@@ -31,7 +31,11 @@ def command(*arguments: str) -> list[str]:
 def started(settings: Settings, *arguments: str, rows: int = 40, columns: int = 120) -> Terminal:
     """The app, just started, with a home directory of its own."""
     home = str(settings.folder)
-    environment = {"HOME": home, "XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home, "PYTHONPATH": str(ROOT)}
+    environment = {
+        "HOME": home, "XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home, "PYTHONPATH": str(ROOT),
+        # An installed program has its bytecode; without it every start compiles every module.
+        "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(settings.folder / "bytecode"),
+    }  # fmt: skip
     return Terminal(command(*arguments), rows=rows, columns=columns, env=environment)
 
 

@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import sys
-from typing import Any
 
 COMMANDS = ("run", "check", "export", "verify", "inspect", "demo")
 SPLASH = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[{row};{column}H\x1b[1mworkbench\x1b[0m  opening …"
@@ -35,7 +34,7 @@ def _opens_app(arguments: list[str]) -> bool:
     return not arguments or arguments[0] == "demo" or arguments[0] not in COMMANDS
 
 
-def _leave(number: int, frame: Any) -> None:
+def _leave(number: int, frame: object) -> None:
     """End at once: nothing has begun that would need more than the screen given back."""
     if _shown:
         os.write(1, UNSPLASH.encode())

@@ -84,6 +84,7 @@ class MainScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.wiring.touch()
+        self.wiring.flush()  # into the first frame; a moment later would be a second layout
 
     def on_unmount(self) -> None:
         self.wiring.close()
