@@ -24,6 +24,9 @@ from .transport import Transport
 CANCEL_GRACE = 3.0
 """Seconds a job may take to end after it ran out of time, before a bench that is busy with it is ended by force."""
 
+CALLED_OFF_GRACE = 2.0
+"""Seconds that a caller who was cancelled waits for the end of its job: the engine interrupts one after 0.5 s."""
+
 KILL_GRACE = 10.0
 """Seconds that ending the bench by force may take: the supervisor's own ladder needs less."""
 
@@ -62,7 +65,7 @@ class Conversation:
         """Send one request and wait for its result record (or None).
 
         `timeout` in seconds, 0 for none: after it the job is cancelled, and the bench killed when it was the bench's
-        and that does not help. Raises `WorkbenchError` with the engine's failure, of kind "timeout" or "engine", or
+        and that does not help. When the caller is cancelled, the job is too. Raises `WorkbenchError` with the engine's failure, of kind "timeout" or "engine", or
         "usage" for what JSON cannot carry.
         """
         number = next(self._numbers)
@@ -75,9 +78,12 @@ class Conversation:
             self.state.jobs.pop(number, None)
             self._futures.pop(number, None)
             raise error("usage", f"This cannot be sent to the engine: {problem}.", type(body).__name__) from problem
-        if not timeout:
-            return await future
-        done, _ = await asyncio.wait({future}, timeout=timeout)
+        try:
+            done, _ = await asyncio.wait({future}, timeout=timeout or None)
+        except asyncio.CancelledError:
+            await self.cancel(number)
+            await asyncio.wait({future}, timeout=CALLED_OFF_GRACE)
+            raise
         if not done:
             await self._abandon(number, future, isinstance(body, BENCH_REQUESTS))
             raise error(
@@ -107,7 +113,8 @@ class Conversation:
             future.set_exception(WorkbenchError(self._lost()))
             return future
         self._futures[number] = future
-        self.state.jobs[number] = OpenJob(number, type(body).__name__, loop.time())
+        recipe = getattr(body, "recipe", None)
+        self.state.jobs[number] = OpenJob(number, type(body).__name__, loop.time(), recipe=recipe)
         return future
 
     def _receive(self, envelope: Envelope) -> None:
@@ -146,7 +153,7 @@ class Conversation:
         except CodecError as problem:
             done, result = Done(None, Failure("engine", f"The engine sent a result nobody can read: {problem}")), None
         if result is not None:
-            take(self.state, Envelope(result, number, ""))
+            take(self.state, Envelope(result, number, ""), job.recipe if job is not None else None)
         if future is None or future.done():
             return
         if done.failure is not None:

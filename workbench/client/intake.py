@@ -8,24 +8,25 @@ from workbench.protocol.artifacts import ExportResult, VerifyResult
 from workbench.protocol.codec import Envelope
 from workbench.protocol.memory import Leak, MemoryMark, MemorySample
 from workbench.protocol.messages import Loaded, LogLines, ModesNow, Progress, WeightsHashed, WorkerDied, WorkerReady
+from workbench.protocol.model import Modes, Recipe
 from workbench.protocol.runs import RunRow
 
 from .state import ROWS_KEPT, State
 
 
-def take(state: State, envelope: Envelope) -> None:
-    """Put one event, or one result record, into `state`."""
+def take(state: State, envelope: Envelope, recipe: Recipe | None = None) -> None:
+    """Put one event, or one result record, into `state`; `recipe`: the one that the request of a result named."""
     match envelope.body:
         case WorkerReady(role="bench"):
             state.engine, state.ready, state.died = "ready", envelope.body, None
         case WorkerDied(role="bench"):
             _died(state, envelope.body)
         case Loaded():
-            _loaded(state, envelope.body)
+            _loaded(state, envelope.body, recipe)
         case WeightsHashed(path=path, sha256=sha256) if state.info is not None and state.info.weights == path:
             state.info = dataclasses.replace(state.info, weights_sha256=sha256)
         case ModesNow():
-            state.modes = envelope.body.modes
+            _modes(state, envelope.body.modes)
         case RunRow():
             _row(state, envelope.body)
         case Leak():
@@ -41,7 +42,7 @@ def take(state: State, envelope: Envelope) -> None:
                 state.log.append((envelope.body.role, f"… {envelope.body.dropped} lines left out"))
         case Progress() if envelope.job in state.jobs:
             state.jobs[envelope.job].progress = envelope.body
-        case ExportResult():
+        case ExportResult() if recipe is None or state.recipe in (None, recipe):  # else of a model that was left
             state.exports[envelope.body.kind] = envelope.body
         case VerifyResult():
             state.verified[envelope.body.path] = envelope.body
@@ -61,11 +62,29 @@ def _died(state: State, died: WorkerDied) -> None:
     state.engine, state.ready, state.died = "dead", None, died
 
 
-def _loaded(state: State, loaded: Loaded) -> None:
+def _loaded(state: State, loaded: Loaded, recipe: Recipe | None) -> None:
+    """The recipe and the model change in one step, whether or not somebody still waits for the result."""
+    state.epoch += 1
+    if recipe is not None and recipe != state.recipe:
+        state.recipe = recipe
+        state.exports.clear()
+        state.verified.clear()
     if not loaded.keep_runs:
         state.rows.clear()
+        state.undo.clear()
         state.reference, state.leak, state.yardstick = 0, None, "tolerance"
-    state.info, state.modes = loaded.info, loaded.modes
+    _modes(state, loaded.modes)
+    state.info = loaded.info
+
+
+def _modes(state: State, modes: Modes) -> None:
+    """Noise belongs to the dtype and device that it was measured in; a given tolerance to none."""
+    before, state.modes = state.modes, modes
+    if before is None or (before.dtype, before.device) == (modes.dtype, modes.device):
+        return
+    state.epoch += 1
+    if state.yardstick == "float64":
+        state.yardstick = "tolerance"
 
 
 def _row(state: State, row: RunRow) -> None:

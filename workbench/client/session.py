@@ -97,7 +97,10 @@ class Session(Conversation):
 
         None when no model had been opened. `timeout` is that of the load; the start has one of its own.
         """
-        recipe, modes, yardstick = self.state.recipe, self.state.modes, self._yardstick
+        recipe, modes = self.state.recipe, self.state.modes
+        yardstick = self._yardstick
+        if yardstick is not None and yardstick.kind != self.state.yardstick:  # of a model or a dtype that was left
+            yardstick = None
         await self.start(python, START_SECONDS)
         if recipe is None:
             return None
@@ -110,10 +113,7 @@ class Session(Conversation):
 
     async def open(self, recipe: Recipe, change: ModeChange | None = None, timeout: float = 0.0) -> Loaded:
         """Put a model on the bench; the one that is there stays if this fails."""
-        loaded: Loaded = await self.request(Load(recipe, change or ModeChange()), timeout)
-        self.state.recipe, self._yardstick = recipe, None
-        self.state.undo.clear()
-        return loaded
+        return await self.request(Load(recipe, change or ModeChange()), timeout)  # type: ignore[no-any-return]
 
     async def reload(self) -> Loaded:
         """Read the edited source again, with weights, modes and runs kept."""

@@ -29,6 +29,8 @@ class OpenJob:
     started: float
     """Clock of the event loop, seconds."""
     progress: Progress | None = None
+    recipe: Recipe | None = None
+    """The model that the request names, if it names one."""
 
 
 @dataclass
@@ -55,6 +57,8 @@ class State:
     """Modes to go back to, the newest last."""
     yardstick: str = "tolerance"
     """Kind of the yardstick the rows are judged with."""
+    epoch: int = 0
+    """Grows with every load and every change of dtype or device: what was measured in an older one is of no use."""
     exports: dict[str, ExportResult] = field(default_factory=dict)
     """Last export of each kind."""
     verified: dict[str, VerifyResult] = field(default_factory=dict)
