@@ -10,16 +10,18 @@ import pytest
 import torch
 
 from tests.unit import check_models
+from tests.unit.model_state import held_by
 from workbench.protocol.artifacts import CHECK_IDS, CheckRow
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import Check, Load
 from workbench.protocol.model import ModeChange, Recipe
 from workbench.worker.bench.bench import Bench
 from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge import checks_untouched
+from workbench.worker.judge import held
 from workbench.worker.judge.checks import CHECKS, check
-from workbench.worker.judge.checks_untouched import Snapshot, untouched
+from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.run import Runs
+from workbench.worker.judge.snapshot import untouched
 
 
 def job() -> Job:
@@ -152,9 +154,8 @@ def everything(on: Bench) -> dict[str, Any]:
         "flags": [module.training for module in modules.values()],
         "requires_grad": [parameter.requires_grad for parameter in parameters.values()],
         "gradients": [parameter.grad for parameter in parameters.values()],
-        "attributes": [sorted(vars(module)) for module in modules.values()],
+        "held": held_by(on.model),
         "hooks": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules.values()],
-        "seen": len(on.model.seen),  # type: ignore[arg-type]
         "generators": (torch.get_rng_state().tolist(), random.getstate()),
         "threads": torch.get_num_threads(),
         "modes": on.modes,
@@ -186,7 +187,7 @@ def test_untouched_puts_back_what_was_done_inside() -> None:
 
 
 def test_values_too_large_to_be_copied_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks_untouched, "COPY_BUDGET", 8)
+    monkeypatch.setattr(held, "COPY_BUDGET", 8)
     on = bench("Mutating")
     row = ask(on, "graph_free")
     assert row.status == "error"

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.unit.model_state import held_by
 from tests.unit.run_bench import Drop, PlainBench, Sent, bench_with, fire
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import FindDivergence
@@ -279,13 +280,10 @@ def everything(bench: PlainBench) -> tuple[Any, ...]:
         generators.python,
         [parameter.requires_grad for parameter in model.parameters()],
         [(id(tensor), tensor._version) for tensor in (*model.parameters(), *model.buffers())],
-        [sorted(name for name in vars(module)) for module in model.modules()],
-        getattr(model, "steps", 0),
-        digest(flatten(model.own.get_state())) if hasattr(model, "own") else b"",
+        held_by(model),
         [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
         torch.is_grad_enabled(),
         torch.get_num_threads(),
-        torch.backends.mha.get_fastpath_enabled(),
     )
 
 

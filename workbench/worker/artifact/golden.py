@@ -24,10 +24,10 @@ from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge.checks_untouched import untouched_model
 from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.noise import float64_twin, reference_outputs, unreal_reason
+from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.verdict import CaseError, judge, pool, verdict_eps
 from workbench.worker.tensorfile import save
 

@@ -18,7 +18,7 @@ from workbench.worker.judge.checks_answers import check_batch_rows, check_finite
 from workbench.worker.judge.checks_memory import check_graph_free, check_memory_flat
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.checks_state import check_buffers, check_modes, check_randomness, check_reload
-from workbench.worker.judge.checks_untouched import untouched
+from workbench.worker.judge.snapshot import untouched
 
 if TYPE_CHECKING:
     from workbench.worker.bench.bench import Bench

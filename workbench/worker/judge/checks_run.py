@@ -25,7 +25,7 @@ from workbench.worker.bench.failing import is_users
 from workbench.worker.bench.modes import generators_kept, running
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Job
-from workbench.worker.judge.checks_untouched import Snapshot
+from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import Flat, flatten
 
 if TYPE_CHECKING:

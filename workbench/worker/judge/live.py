@@ -1,7 +1,7 @@
 """The live model put into the state a run started from, and afterwards exactly back.
 
-Owns what a replay may change: flags, buffers, plain attributes, generators, threads, the transformer fast path. The
-caller's tensors are never written to: buffers and inputs are exchanged for copies while a replay runs.
+Owns how a replay starts; what it changes is put back by `snapshot.py`. Buffers and inputs are
+exchanged for copies while a replay runs.
 """
 
 from __future__ import annotations
@@ -15,53 +15,16 @@ from torch import nn
 
 from workbench.worker.bench.modes import DEFAULT_THREADS, grad_context
 from workbench.worker.bench.sampling import map_tensors
-from workbench.worker.judge.replay import Generators, Parts, Record
+from workbench.worker.judge.replay import Parts, Record
+from workbench.worker.judge.snapshot import untouched_model
 
 
 @contextlib.contextmanager
 def kept_as_it_is(model: nn.Module) -> Iterator[None]:
-    """Whatever a forward does to flags, buffers, attributes, generators and threads inside is undone afterwards."""
-    modules = list(model.modules())
-    scripted = [isinstance(module, torch.jit.ScriptModule) for module in modules]
-    plain = [module for module, foreign in zip(modules, scripted) if not foreign]  # noqa: B905
-    flags = [module.training for module in modules]
-    attributes = [dict(module.__dict__) for module in plain]
-    buffers = [dict(module._buffers) for module in plain]
-    parameters = [dict(module._parameters) for module in plain]
-    grads = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
-    private = [
-        (value, value.get_state())
-        for held in attributes
-        for value in held.values()
-        if isinstance(value, torch.Generator)
-    ]
-    generators, threads = Generators.take(), torch.get_num_threads()
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # hooks switch it off anyway; so it is off on both sides
-    try:
+    """Whatever a forward does to the model, to generators and to global switches inside is undone afterwards."""
+    with untouched_model(model):
+        torch.backends.mha.set_fastpath_enabled(False)  # hooks switch it off anyway; so it is off on both sides
         yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        torch.set_num_threads(threads)
-        for module, flag in zip(modules, flags):  # noqa: B905
-            module.training = flag
-        for place, module in enumerate(plain):
-            _put_back(module.__dict__, attributes[place])
-            _put_back(module._buffers, buffers[place])
-            _put_back(module._parameters, parameters[place])
-        for parameter, wanted, gradient in grads:
-            parameter.requires_grad_(wanted)
-            parameter.grad = gradient
-        for generator, state in private:
-            generator.set_state(state)
-        generators.put()
-
-
-def _put_back(held: dict[str, Any], before: dict[str, Any]) -> None:
-    if list(held) == list(before) and all(held[name] is value for name, value in before.items()):
-        return
-    held.clear()
-    held.update(before)
 
 
 def replay(model: nn.Module, parts: Parts, record: Record) -> Any:

@@ -26,10 +26,10 @@ from workbench.worker.bench.modes import apply, generators_kept, read_modes, set
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.checks_run import FirstOperator
-from workbench.worker.judge.checks_untouched import untouched_model
 from workbench.worker.judge.compare import relative_error
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.replay import Generators
+from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.verdict import CaseError, pool, verdict_eps
 
 CASES = 16

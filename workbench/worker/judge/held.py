@@ -1,54 +1,49 @@
-"""Owns the promise that a check changes nothing: what a model holds is recorded before it, and put back after.
+"""What a model holds at one moment, to be put back: attributes, tensors, generators of its own.
 
-It never runs the model. What it records: parameters, buffers, submodules and attributes of every module (containers
-by their items, tensors by value), train flags, requires_grad, gradients, hooks, the inputs, every global generator, the
-number of threads and the default dtype.
+It never runs the model. Attributes of every module are recorded, and what they lead to through containers and plain
+objects; tensors by value, with requires_grad and gradients. Global switches are `snapshot.py`'s.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import itertools
+import random
+import sys
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from workbench.worker.bench.sampling import tensors_in
-from workbench.worker.judge.replay import Generators
-
-if TYPE_CHECKING:
-    from workbench.worker.bench.bench import Bench
 
 COPY_BUDGET = 1 << 30
 """Bytes of tensor values that are copied, buffers and inputs first. Values beyond it are watched by their version,
 and `Snapshot.lost` names those that changed: only building the model again brings them back."""
 
-_CONTAINERS = (list, dict, set, deque)
+DEPTH = 8
+"""Containers and objects within each other that are followed, below an attribute of a module."""
+MOST = 20_000
+"""Things below the attributes that are followed; what lies beyond is not put back."""
+
+_CONTAINERS = (OrderedDict, dict, list, set, deque)
+"""The order matters: each is read and filled by its own methods, past those of a subclass."""
+_NAMESPACES = ("types", "argparse", "collections")
+"""Parts of the standard library whose objects hold what a user puts into them."""
 
 
-@contextlib.contextmanager
-def untouched(bench: Bench) -> Iterator[Snapshot]:
-    """Inside, anything may run the bench's model; afterwards model, inputs and generators are as before."""
-    with untouched_model(bench.model, bench.args, bench.kwargs) as snapshot:
-        yield snapshot
+@dataclass(frozen=True)
+class _Held:
+    """A container, or the attributes of an object, and the very items that it had."""
 
-
-@contextlib.contextmanager
-def untouched_model(model: nn.Module, args: Any = (), kwargs: Any = None) -> Iterator[Snapshot]:
-    """The same for a model and the tensors of one call."""
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    generators = Generators.take()
-    snapshot = Snapshot(model, args, kwargs or {})
-    try:
-        yield snapshot
-    finally:
-        snapshot.restore()
-        generators.put()
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        torch.set_default_dtype(dtype)
+    name: str
+    value: Any
+    items: list[Any]
+    holder: dict[str, Any] | None = None
+    """Attributes in which it was found under `key`, for a container that is an attribute itself."""
+    key: str = ""
+    attributes: bool = False
 
 
 class Snapshot:
@@ -58,22 +53,25 @@ class Snapshot:
         self.lost: list[str] = []
         """After `restore`: names of tensors whose old values are gone (see `COPY_BUDGET`)."""
         self._modules = list(model.named_modules())
-        self._attributes = [dict(vars(module)) for _, module in self._modules]
-        self._items = [
-            {name: _items(value) for name, value in held.items() if isinstance(value, _CONTAINERS)}
-            for held in self._attributes
-        ]
+        self._held: list[_Held] = []
+        self._generators: list[tuple[Any, Any]] = []
+        self._seen = {id(module) for _, module in self._modules}
+        self._below = 0
         self._tensors: dict[int, _Tensor] = {}
         self._left = COPY_BUDGET
         for number, tensor in enumerate(tensors_in((args, kwargs))):
             self._record(f"input {number}", tensor)
         self._buffers = [_buffers(module) for _, module in self._modules]
-        parameters = [dict(module.named_parameters(recurse=False)) for _, module in self._modules]
-        for group in (self._buffers, self._attributes, parameters):
-            for (path, _), held in zip(self._modules, group):  # noqa: B905 (made together)
-                for name, value in held.items():
-                    if isinstance(value, torch.Tensor):
-                        self._record(f"{path}.{name}" if path else name, value)
+        for (path, _), held in zip(self._modules, self._buffers):  # noqa: B905 (made together)
+            for name, tensor in held.items():
+                self._record(f"{path}.{name}" if path else name, tensor)
+        for path, module in self._modules:
+            own = vars(module)
+            self._held.append(_Held(path, own, list(own.items()), attributes=True))
+            for name, value in own.items():
+                self._visit(f"{path}.{name}" if path else name, value, 0, own, name)
+        for path, parameter in model.named_parameters(remove_duplicate=False):
+            self._record(path, parameter)  # those of scripted modules are no attributes
 
     def changed_buffers(self) -> list[tuple[str, str]]:
         """(path, how) of every buffer that is not as it was: "values", "rebound", "new" or "gone"."""
@@ -95,28 +93,55 @@ class Snapshot:
     def grown(self) -> list[tuple[str, str, int, int]]:
         """(path, type, items then, items now) of the modules' containers that hold more than before."""
         found = []
-        for (path, module), items in zip(self._modules, self._items):  # noqa: B905 (made together)
-            for name, before in items.items():
-                now = vars(module).get(name)
-                if not name.startswith("_forward") and isinstance(now, _CONTAINERS) and len(now) > len(before):
-                    full = f"{path}.{name}" if path else name
-                    found.append((full, type(now).__name__, len(before), len(now)))
+        for held in self._held:
+            now = held.value if held.holder is None else held.holder.get(held.key)
+            if held.attributes or held.key.startswith("_forward") or not isinstance(now, _CONTAINERS):
+                continue
+            if len(now) > len(held.items):
+                found.append((held.name, type(now).__name__, len(held.items), len(now)))
         return found
 
     def restore(self) -> None:
         """Put everything back. Only what changed is written, so that versions of the rest stay."""
-        for (_, module), attributes, items in zip(self._modules, self._attributes, self._items):  # noqa: B905
-            own = vars(module)
-            for name in [name for name in own if name not in attributes]:
-                del own[name]
-            for name, value in attributes.items():
-                if own.get(name, own) is not value:
-                    own[name] = value  # past __setattr__, which registers and checks
-            for name, before in items.items():
-                _refill(attributes[name], before)
+        for held in self._held:
+            _refill(held.value, held.items)
+        for generator, state in self._generators:
+            _set_state(generator, state)
         for tensor in self._tensors.values():
             if not tensor.restore():
                 self.lost.append(tensor.name)
+
+    def _visit(self, name: str, value: Any, depth: int, holder: dict[str, Any] | None = None, key: str = "") -> None:
+        """Record what `value` holds, and follow it: the modules' own attributes always, what lies below in bounds."""
+        if isinstance(value, torch.Tensor):
+            self._record(name, value)
+            return
+        if type(value) in _PLAIN or id(value) in self._seen or depth > DEPTH:
+            return
+        self._below += 1 if depth else 0
+        if self._below > MOST:
+            return
+        self._seen.add(id(value))
+        state = _state(value)
+        if state is not None:
+            self._generators.append((value, state))
+        elif isinstance(value, _CONTAINERS):
+            items = _items(value)
+            self._held.append(_Held(name, value, items, holder, key))
+            if key not in ("_parameters", "_buffers"):  # these are recorded under their own names
+                self._follow(name, items, depth, isinstance(value, dict))
+        elif isinstance(value, tuple):
+            self._follow(name, value, depth, False)
+        elif (own := _attributes(value)) is not None:
+            self._held.append(_Held(name, own, list(own.items()), attributes=True))
+            for inner, part in own.items():
+                self._visit(f"{name}.{inner}", part, depth + 1)
+
+    def _follow(self, name: str, items: Any, depth: int, pairs: bool) -> None:
+        for place, item in enumerate(itertools.islice(items, MOST)):
+            part = item[1] if pairs else item
+            if type(part) not in _PLAIN:
+                self._visit(f"{name}[{item[0]!r}]" if pairs else f"{name}[{place}]", part, depth + 1)
 
     def _record(self, name: str, tensor: torch.Tensor) -> None:
         if id(tensor) in self._tensors or nn.parameter.is_lazy(tensor):
@@ -173,8 +198,42 @@ def _buffers(module: nn.Module) -> dict[str, torch.Tensor]:
     return dict(module.named_buffers(recurse=False, remove_duplicate=False))
 
 
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
+"""Types with nothing inside."""
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """The attributes of a plain object; None for classes, functions and what belongs to Python or torch."""
+    if isinstance(value, nn.Module):  # in a list of the user's: not registered, and a part of the model all the same
+        return vars(value)
+    home = str(type(value).__module__).partition(".")[0]
+    if isinstance(value, type) or home == "torch" or (home in sys.stdlib_module_names and home not in _NAMESPACES):
+        return None
+    own = getattr(value, "__dict__", None)
+    return own if type(own) is dict else None
+
+
+def _state(value: Any) -> Any:
+    """The state of a generator; None for everything else."""
+    if isinstance(value, torch.Generator):
+        return value.get_state()
+    return value.getstate() if type(value) is random.Random else None
+
+
+def _set_state(generator: Any, state: Any) -> None:
+    if isinstance(generator, torch.Generator):
+        generator.set_state(state)
+    else:
+        generator.setstate(state)
+
+
+def _base(container: Any) -> Any:
+    return next(kind for kind in _CONTAINERS if isinstance(container, kind))
+
+
 def _items(container: Any) -> list[Any]:
-    return list(container.items()) if isinstance(container, dict) else list(container)
+    base = _base(container)
+    return list(base.items(container) if isinstance(container, dict) else base.__iter__(container))
 
 
 def _refill(container: Any, before: list[Any]) -> None:
@@ -186,11 +245,15 @@ def _refill(container: Any, before: list[Any]) -> None:
         same = len(now) == len(before) and all(a is b for a, b in zip(now, before))  # noqa: B905
     if same:
         return
-    container.clear()
-    if isinstance(container, (list, deque)):
-        container.extend(before)
+    base = _base(container)
+    base.clear(container)
+    if isinstance(container, dict):
+        for key, value in before:
+            base.__setitem__(container, key, value)
+    elif isinstance(container, set):
+        base.update(container, before)
     else:
-        container.update(before)
+        base.extend(container, before)
 
 
 def _copied(tensor: torch.Tensor) -> torch.Tensor:
