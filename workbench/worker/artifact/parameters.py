@@ -46,41 +46,98 @@ def match_parameters(
 ) -> tuple[str, str]:
     """Status ("pass", "fail" or "skip") and evidence: the artifact's tensors against the checkpoint's digests.
 
-    Names are compared without `prefix`. What the artifact does not hold under a known name is no failure by itself
-    (an export drops what forward never uses); what it holds with other values is.
+    Names are compared without `prefix`, and without what one side has in front of all its names (a wrapper's
+    attribute). What the artifact does not hold under a known name is no failure by itself (an export drops what
+    forward never uses); what it holds with other values is.
     """
     cut = prefix + "."
     own = {name[len(cut) :] if prefix and name.startswith(cut) else name: tensor for name, tensor in tensors}
-    common = [name for name in own if name in expected]
-    if not common:
-        return _parameters_by_content(own, expected)
-    wrong = [_parameters_difference(name, own[name], expected[name]) for name in common]
+    bits = {name: "" if _parameters_unreadable(tensor) else tensor_sha256(tensor) for name, tensor in own.items()}
+    names = _parameters_names(own, bits, expected)
+    if not names:
+        return _parameters_by_content(own, bits, expected)
+    wrong = [_parameters_difference(name, own[name], bits[name], expected[known]) for name, known in names.items()]
     wrong = [words for words in wrong if words]
     if wrong:
-        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        return "fail", f"{len(wrong)} of {len(common)} differ from the checkpoint: {'; '.join(wrong[:5])}{more}"
-    absent = [name for name in expected if name not in own]
+        return "fail", f"{len(wrong)} of {len(names)} differ from the checkpoint: {_parameters_listed(wrong)}"
+    held = set(names.values())
+    absent = [name for name in expected if name not in held]
     rest = f"; not in the artifact: {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}" if absent else ""
-    return "pass", f"{len(common)} of {len(expected)} tensors have the checkpoint's bits{rest}"
+    return "pass", f"{len(names)} of {len(expected)} tensors have the checkpoint's bits{rest}"
 
 
-def _parameters_by_content(own: dict[str, torch.Tensor], expected: dict[str, dict[str, Any]]) -> tuple[str, str]:
+def _parameters_names(
+    own: dict[str, torch.Tensor], bits: dict[str, str], expected: dict[str, dict[str, Any]]
+) -> dict[str, str]:
+    """The artifact's name → the checkpoint's, with that leading path cut off which makes most tensors agree."""
+    same = {name: name for name in own if name in expected}
+    ways: dict[tuple[str, str], dict[str, str]] = {("", ""): same}
+    for side, names, others in (("own", own, expected), ("expected", expected, own)):
+        for name in names:
+            for place in (place for place, letter in enumerate(name) if letter == "."):
+                rest = name[place + 1 :]
+                if rest in others:
+                    pair = (name, rest) if side == "own" else (rest, name)
+                    ways.setdefault((side, name[:place]), {})[pair[0]] = pair[1]
+
+    def agreement(way: dict[str, str]) -> tuple[int, int]:
+        alike = [name for name, known in way.items() if _parameters_alike(own[name], expected[known])]
+        return sum(bits[name] == expected[way[name]]["sha256"] for name in alike), len(alike)
+
+    best = max(ways.values(), key=agreement)  # the first of equals: the names as they are
+    if best is not same and not agreement(best)[1]:
+        best = same
+    taken = set(best.values())
+    return {**best, **{name: name for name in same if name not in best and name not in taken}}
+
+
+def _parameters_by_content(
+    own: dict[str, torch.Tensor], bits: dict[str, str], expected: dict[str, dict[str, Any]]
+) -> tuple[str, str]:
+    """No name is known: tensors are recognised by their bits, and what is left over by dtype and shape."""
     if not own or not expected:
         return "skip", "no parameters can be read from the artifact" if not own else "the checkpoint has no parameters"
     known = {entry["sha256"] for entry in expected.values()}
-    found = sum(not _parameters_unreadable(tensor) and tensor_sha256(tensor) in known for tensor in own.values())
-    if found == len(own):
+    left = [name for name in own if bits[name] not in known]
+    found = len(own) - len(left)
+    if not left:
         return "pass", f"all {found} tensors have the bits of the checkpoint's, under other names"
+    held = set(bits.values())
+    absent = [name for name, entry in expected.items() if entry["sha256"] not in held]
+    lacking, pairs = len(absent), []
+    for name in left:
+        match = next((other for other in absent if _parameters_alike(own[name], expected[other])), None)
+        if match is not None:
+            absent.remove(match)
+            pairs.append((name, match))
+    if found and pairs and (len(pairs) == len(left) or len(pairs) == lacking):
+        wrong = [
+            f"{_parameters_difference(name, own[name], bits[name], expected[other])} in the place of {other}"
+            for name, other in pairs
+        ]
+        return (
+            "fail",
+            f"{found} of {len(own)} have the checkpoint's bits under other names: {_parameters_listed(wrong)}",
+        )
     return "skip", f"the artifact names its {len(own)} tensors differently; {found} have the bits of the checkpoint's"
 
 
-def _parameters_difference(name: str, tensor: torch.Tensor, entry: dict[str, Any]) -> str:
+def _parameters_listed(wrong: list[str]) -> str:
+    return "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+
+
+def _parameters_alike(tensor: torch.Tensor, entry: dict[str, Any]) -> bool:
+    """Whether dtype and shape agree."""
+    return str(tensor.dtype).removeprefix("torch.") == entry["dtype"] and list(tensor.shape) == entry["shape"]
+
+
+def _parameters_difference(name: str, tensor: torch.Tensor, bits: str, entry: dict[str, Any]) -> str:
     dtype, shape = str(tensor.dtype).removeprefix("torch."), list(tensor.shape)
-    if dtype != entry["dtype"] or shape != entry["shape"]:
+    if not _parameters_alike(tensor, entry):
         return f"{name} is {dtype}{shape}, the checkpoint's is {entry['dtype']}{entry['shape']}"
     if words := _parameters_unreadable(tensor):
         return f"{name} is {words}, the checkpoint's is an ordinary tensor"
-    if tensor_sha256(tensor) == entry["sha256"]:
+    if bits == entry["sha256"]:
         return ""
     mean, rms = _parameters_moments(tensor.detach())
     its_mean, its_rms = float(entry["mean"]), float(entry["rms"])
