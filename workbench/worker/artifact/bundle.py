@@ -32,7 +32,7 @@ from workbench.worker.artifact.verify_text import verify_text
 from workbench.worker.bench.load import Built, build
 from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.job import Job
-from workbench.worker.judge.checks_untouched import untouched_model
+from workbench.worker.judge.snapshot import untouched_model
 
 MAKERS = {"weights": weights.make, "trace": trace.make, "export": export.make}
 

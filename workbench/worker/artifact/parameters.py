@@ -128,7 +128,7 @@ def _parameters_listed(wrong: list[str]) -> str:
 
 def _parameters_alike(tensor: torch.Tensor, entry: dict[str, Any]) -> bool:
     """Whether dtype and shape agree."""
-    return str(tensor.dtype).removeprefix("torch.") == entry["dtype"] and list(tensor.shape) == entry["shape"]
+    return (str(tensor.dtype).removeprefix("torch."), list(tensor.shape)) == (entry["dtype"], entry["shape"])
 
 
 def _parameters_difference(name: str, tensor: torch.Tensor, bits: str, entry: dict[str, Any]) -> str:

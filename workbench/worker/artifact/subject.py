@@ -18,8 +18,8 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.artifact.plain import is_plain, left_out, named_outputs
 from workbench.worker.bench.failing import failed_in, first_line
 from workbench.worker.bench.inputs import Argument, Example
-from workbench.worker.judge.checks_untouched import untouched_model
 from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.snapshot import untouched_model
 
 EXPORT_BATCH = 2
 """Exporters specialise a size of 1, so examples have at least this many rows where the batch is free."""

@@ -20,7 +20,7 @@ from workbench.worker.artifact.plain import placed_arguments
 from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.bench.failing import failed_in, first_line, full_text, is_users, users_place
 from workbench.worker.job import Job
-from workbench.worker.judge.checks_untouched import untouched_model
+from workbench.worker.judge.snapshot import untouched_model
 
 FILE = "model.ts"
 
