@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from tests.unit.test_client_faults import told
-from tests.unit.test_client_session import talking_to
+from tests.unit.test_client_session import failure_of, talking_to
+from workbench.client.flows import given_yardstick
 from workbench.client.intake import take
+from workbench.client.session import Session
 from workbench.client.state import State
 from workbench.protocol.artifacts import ExportResult, VerifyResult
 from workbench.protocol.codec import Envelope
-from workbench.protocol.messages import Loaded
-from workbench.protocol.model import Modes, Recipe
+from workbench.protocol.messages import Export, Loaded
+from workbench.protocol.model import ModeChange, Modes, Recipe
 
 from .pane_records import export_result, proof
 from .tui_fake import INFO, RECIPE
@@ -76,3 +79,53 @@ def test_artifacts_are_those_of_the_model_on_the_bench() -> None:
     assert (state.exports, state.verified) == ({}, {})
     take(state, Envelope(export_result("export")), RECIPE)
     assert state.exports == {}, "an export of the model before ended late"
+
+
+@pytest.mark.parametrize(
+    ("change", "used"),
+    [
+        (lambda session: session.open(OTHER), False),
+        (lambda session: session.change(ModeChange(dtype="bfloat16")), False),
+        (lambda session: session.change(ModeChange(training=True)), True),
+    ],
+)
+async def test_noise_is_used_for_the_model_and_dtype_it_was_asked_for_only(
+    change: Callable[[Session], Awaitable[object]], used: bool
+) -> None:
+    async with talking_to("tells") as session:
+        await session.started()
+        await session.open(Recipe("noisy.py:Net"))
+        measuring = asyncio.ensure_future(session.measure_noise())
+        while not told(session, "noise"):
+            await asyncio.sleep(0.01)
+        await change(session)
+        await session.scan("x.py")
+        assert (await measuring).kind == "float64"
+        assert told(session, "yardstick") == (["float64"] if used else [])
+        assert session.state.yardstick == ("float64" if used else "tolerance")
+
+
+async def test_another_dtype_wants_noise_of_its_own_and_a_given_tolerance_stays() -> None:
+    async with talking_to("tells") as session:
+        await session.started()
+        await session.open(OTHER)
+        await session.measure_noise()
+        await session.change(ModeChange(training=True))
+        assert session.state.yardstick == "float64"
+        await session.change(ModeChange(dtype="bfloat16"))
+        assert session.state.yardstick == "tolerance"
+        assert session.state.noise_asked != session.state.epoch
+        await session.use(given_yardstick(0.1))
+        await session.change(ModeChange(dtype="float64"))
+        assert session.state.yardstick == "given"
+
+
+async def test_parameters_of_another_model_are_not_exported_under_this_recipe() -> None:
+    async with talking_to("tells") as session:
+        await session.started()
+        await session.open(OTHER)
+        opening = asyncio.ensure_future(session.open(RECIPE))
+        await asyncio.sleep(0)
+        assert (await failure_of(lambda: session.export(Export(OTHER, "export", "bundle"))))[0] == "usage"
+        await opening
+        assert not told(session, "exporting")

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 
 import pytest
 
+from workbench.client.flows import noise_would_help
 from workbench.client.state import OpenJob, State
 from workbench.protocol.codec import Envelope
 from workbench.protocol.exits import Exit
 from workbench.protocol.messages import Beat, Done, LogLines
-from workbench.protocol.runs import BEYOND, RunRow
+from workbench.protocol.runs import BEYOND
 from workbench.tui.demo import story as story_module
 from workbench.tui.demo.scene import Claim, Quiz, Scene, Step
 from workbench.tui.demo.steps import STEPS
 from workbench.tui.firing import WAITING_LIMIT, Firing
 from workbench.tui.wiring import PARTS, Wiring
-from workbench.tui.yardstick_policy import YardstickPolicy
 
 from .tui_fake import RECIPE, FakeSession, app_with
 
@@ -114,22 +115,20 @@ async def test_noise_is_measured_once_for_a_model_and_only_where_it_could_change
     session = await opened()
     await session.fire()
     row = await session.fire()
-    policy = YardstickPolicy()
 
-    def with_noise(multiple: float) -> RunRow:
-        from dataclasses import replace
+    def helps(multiple: float) -> bool:
+        return noise_would_help(
+            session,  # type: ignore[arg-type]
+            dataclasses.replace(row, mark=BEYOND, max_abs=1e-6, noise_multiple=multiple),
+        )
 
-        return replace(row, mark=BEYOND, max_abs=1e-6, noise_multiple=multiple)
-
-    assert not policy.wants(session, with_noise(9e4))  # type: ignore[arg-type]
-    assert policy.wants(session, with_noise(2.0))  # type: ignore[arg-type]
-    session.state.jobs[9] = OpenJob(9, "Export", 0.0)
-    assert not policy.wants(session, with_noise(2.0))  # type: ignore[arg-type]
-    session.state.jobs.clear()
-    policy.asked(session.state)
-    assert not policy.wants(session, with_noise(2.0))  # type: ignore[arg-type]
-    policy.forget()
-    assert policy.wants(session, with_noise(2.0))  # type: ignore[arg-type]
+    assert not helps(9e4)
+    assert helps(2.0)
+    await session.measure_noise()
+    session.state.yardstick = "tolerance"  # this model cannot be measured
+    assert not helps(2.0)
+    await session.reload()
+    assert helps(2.0)
 
 
 # the story

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from workbench.client.session import Aside
 from workbench.client.state import OpenJob, State
 from workbench.protocol.artifacts import Fingerprint
 from workbench.protocol.codec import Envelope, plain
@@ -107,6 +109,7 @@ class FakeSession:
         state.modes = _changed(Modes(), change or ModeChange())
         state.rows.clear()
         state.undo.clear()
+        state.epoch += 1
         state.reference = 0
         return self._done(Loaded(state.info, state.modes))
 
@@ -114,6 +117,7 @@ class FakeSession:
         self._answer("reload")
         assert self.state.info is not None
         assert self.state.modes is not None
+        self.state.epoch += 1
         return self._done(Loaded(self.state.info, self.state.modes, keep_runs=True))
 
     async def restore(self) -> Loaded:
@@ -163,8 +167,11 @@ class FakeSession:
         words = "drop (Dropout p=0.5) is in train mode."
         return Divergence(run, self.state.reference, "drop", 0, "Dropout", "dropout", 0.49, "story.py:20", words, "e")
 
-    async def measure_noise(self, timeout: float = 0.0) -> Yardstick:
+    async def measure_noise(
+        self, timeout: float = 0.0, budget: float = 0.0, aside: Aside = contextlib.nullcontext
+    ) -> Yardstick:
         self._answer("noise")
+        self.state.noise_asked = self.state.epoch
         self.state.yardstick = "float64"
         return Yardstick("float64")
 

@@ -65,8 +65,8 @@ class Conversation:
         """Send one request and wait for its result record (or None).
 
         `timeout` in seconds, 0 for none: after it the job is cancelled, and the bench killed when it was the bench's
-        and that does not help. When the caller is cancelled, the job is too. Raises `WorkbenchError` with the engine's failure, of kind "timeout" or "engine", or
-        "usage" for what JSON cannot carry.
+        and that does not help. A caller who is cancelled has the job cancelled too. Raises `WorkbenchError` with the
+        engine's failure, of kind "timeout" or "engine", or "usage" for what JSON cannot carry.
         """
         number = next(self._numbers)
         future = self._expect(number, body)
@@ -97,6 +97,11 @@ class Conversation:
             return False
         await self._transport.send(Envelope(Cancel(number or max(self.state.jobs)), next(self._numbers), "face"))
         return True
+
+    async def settled(self, *names: str) -> None:
+        """Wait until no request of these types is open."""
+        while waits := {self._futures[job.number] for job in self.state.jobs.values() if job.name in names}:
+            await asyncio.wait(waits)
 
     async def close(self) -> None:
         """End the engine and everything it started."""

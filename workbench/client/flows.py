@@ -106,9 +106,11 @@ async def authorize(
 
 
 def noise_would_help(session: Session, row: RunRow) -> bool:
-    """Whether eager's own measured error could change this row's mark."""
+    """Whether eager's own measured error could change this row's mark, and was not asked for yet."""
+    state = session.state
     return (
-        session.state.yardstick == "tolerance"
+        state.yardstick == "tolerance"
+        and state.noise_asked != state.epoch
         and row.mark not in ("", IDENTICAL, INCOMPARABLE)
         and 0 < row.max_abs < float("inf")
         and row.noise_multiple < PLAIN_DIFFERENCE

@@ -9,7 +9,8 @@ import itertools
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from workbench.protocol.artifacts import ExportResult, Fingerprint, Inspection, VerifyResult
@@ -49,6 +50,10 @@ from .state import State
 START_SECONDS = 120.0
 """How long a fresh worker may take in `recover`: an interpreter that says nothing is given up after 30 s already, and
 torch from a cold network disk takes a minute."""
+
+
+Aside = Callable[[], AbstractAsyncContextManager[None]]
+"""Makes what is entered around a request that must not wait behind a fire without an end."""
 
 
 class Session(Conversation):
@@ -173,16 +178,23 @@ class Session(Conversation):
     async def divergence(self, run: int, against: int = 0) -> Divergence:
         return await self.request(FindDivergence(run, against))  # type: ignore[no-any-return]
 
-    async def measure_noise(self, timeout: float = 0.0, budget: float = 0.0) -> Yardstick:
+    async def measure_noise(
+        self, timeout: float = 0.0, budget: float = 0.0, aside: Aside = contextlib.nullcontext
+    ) -> Yardstick:
         """Measure eager's own error in a process of its own, and judge with it from now on.
 
-        With a `budget` in seconds, a model too slow for it is judged by tolerance.
+        With a `budget` in seconds, a model too slow for it is judged by tolerance. `aside` is entered while the bench
+        is needed. When another model, or another dtype or device, is there by the time it is known, it is not used.
         """
-        recipe, modes = self._recipe(), self.state.modes or Modes()
-        async with self._saved_state(timeout) as state:
+        recipe, modes, epoch = self._recipe(), self.state.modes or Modes(), self.state.epoch
+        self.state.noise_asked = epoch
+        async with self._saved_state(timeout, aside) as state:
             wanted = MeasureNoise(recipe, modes, state, budget, self.python)
             yardstick: Yardstick = await self.request(wanted, timeout)
-        await self.use(yardstick)
+        async with aside():
+            await self.settled("Load", "SetModes", "Restore")
+            if self.state.epoch == epoch:
+                await self.use(yardstick)
         return yardstick
 
     async def use(self, yardstick: Yardstick) -> None:
@@ -192,11 +204,16 @@ class Session(Conversation):
 
     # artifacts
 
-    async def export(self, request: Export, timeout: float = 0.0) -> ExportResult:
-        """Make, prove and publish an artifact. With a model on the bench, of its present parameters and buffers."""
+    async def export(
+        self, request: Export, timeout: float = 0.0, aside: Aside = contextlib.nullcontext
+    ) -> ExportResult:
+        """Make, prove and publish an artifact. With a model on the bench, of its present parameters and buffers.
+
+        `aside` is entered while the bench writes them.
+        """
         if self.state.info is None or request.state:
             return await self.request(request, timeout)  # type: ignore[no-any-return]
-        async with self._saved_state(timeout) as state:
+        async with self._saved_state(timeout, aside) as state:
             return await self.request(dataclasses.replace(request, state=state), timeout)  # type: ignore[no-any-return]
 
     async def verify(self, request: Verify) -> VerifyResult:
@@ -220,8 +237,12 @@ class Session(Conversation):
         return self.state.recipe
 
     @contextlib.asynccontextmanager
-    async def _saved_state(self, timeout: float) -> AsyncIterator[str]:
-        """The bench's parameters and buffers as they are now, in a private file for one request of another worker."""
+    async def _saved_state(self, timeout: float, aside: Aside) -> AsyncIterator[str]:
+        """The bench's parameters and buffers as they are now, in a private file for one request of another worker.
+
+        Raises `WorkbenchError("usage")` when they are no longer those of the model that was there at the call.
+        """
+        epoch = self.state.epoch
         try:
             self._scratch = self._scratch or tempfile.mkdtemp(prefix="workbench-")
         except OSError as problem:
@@ -230,7 +251,10 @@ class Session(Conversation):
             raise error("write", words, str(problem.filename or tempfile.gettempdir()), remedy) from problem
         path = Path(self._scratch) / f"state-{next(self._saves)}.pt"
         try:
-            await self.request(SaveState(str(path)), timeout)
+            async with aside():
+                await self.request(SaveState(str(path)), timeout)
+            if self.state.epoch != epoch:
+                raise error("usage", "The model on the bench was changed meanwhile.", remedy="Ask for it again.")
             yield str(path)
         finally:
             path.unlink(missing_ok=True)

@@ -57,6 +57,8 @@ class State:
     """Modes to go back to, the newest last."""
     yardstick: str = "tolerance"
     """Kind of the yardstick the rows are judged with."""
+    noise_asked: int = -1
+    """The epoch in which eager's noise was last asked for, whatever came of it."""
     epoch: int = 0
     """Grows with every load and every change of dtype or device: what was measured in an older one is of no use."""
     exports: dict[str, ExportResult] = field(default_factory=dict)

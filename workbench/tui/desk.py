@@ -18,7 +18,6 @@ from workbench.protocol.text import clean
 from workbench.tui.actions import BY_ID, with_two_runs
 from workbench.tui.activity import summary, switched
 from workbench.tui.firing import Firing
-from workbench.tui.yardstick_policy import YardstickPolicy
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -42,7 +41,6 @@ class Desk:
         self.app = app
         self.state = state
         self._connected = asyncio.Event()
-        self.policy = YardstickPolicy()
         self.failures: list[Failure] = []
         """Every failure that was shown."""
         self.export_folder = "bundles"
@@ -159,7 +157,6 @@ class Desk:
         async with self.firing.paused():
             loaded = await self.session.open(recipe, change)
         self._diffed = ()
-        self.policy.forget()
         words = "; ".join(loaded.info.warnings) or f"loaded in {loaded.info.seconds:.1f} s"
         self.say(f"{loaded.info.name}: {words}. space fires it.", "good")
 
@@ -196,14 +193,19 @@ class Desk:
         if row is not None:
             self.say(*summary(row))
         diff = await self.show_difference(run)
-        if diff is not None and self.policy.wants(self.session, self.state.rows[run]):
+        from workbench.client.flows import noise_would_help  # not wanted before the first run
+
+        if diff is not None and not self.state.jobs and noise_would_help(self.session, self.state.rows[run]):
             self.run(measure_noise)
 
 
 async def measure_noise(desk: Desk) -> None:
     """Measure eager's own error in a process of its own, and judge with it from now on."""
-    desk.policy.asked(desk.state)
-    yardstick = await desk.session.measure_noise()
+    epoch = desk.state.epoch
+    yardstick = await desk.session.measure_noise(aside=desk.firing.paused)
+    if desk.state.epoch != epoch:
+        desk.say("the noise was measured of a model or a dtype that is gone; it is not used", "warning")
+        return
     run = desk.selected_run
     row = desk.state.rows.get(run)
     words, severity = summary(row) if row is not None else ("eager's own noise is known now", "good")
