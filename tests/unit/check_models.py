@@ -157,6 +157,27 @@ class Wordy(Plain):
         return "no tensor"
 
 
+class Cache:
+    """Nothing that could be looked into."""
+
+
+class Opaque(Plain):
+    """A tensor, and what nobody can compare."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return {"y": y, "cache": Cache(), "sparse": y.to_sparse()}
+
+
+class OpaqueMoody(Plain):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return {"y": F.dropout(y, 0.5), "cache": Cache()}
+
+
+class OpaqueOnly(Plain):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y.to_sparse()
+
+
 class Downcasting(Plain):
     def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
         return torch.softmax(y.to(torch.float32), -1).to(y.dtype)

@@ -13,7 +13,7 @@ from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
-from workbench.worker.judge.checks_run import Subject, located, named, watching
+from workbench.worker.judge.checks_run import Subject, compared, located, named, watching
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.leaves import Flat, flatten
@@ -40,24 +40,24 @@ def check_repeatable(subject: Subject) -> CheckRow:
     first: Flat | None = None
     generators = Generators.take()
     differing, runs, mark = 0, 0, IDENTICAL
-    words = ""
+    words = left_out = ""
     for _ in subject.times(REPEATS, least=2):
         answer = subject.answer()
         runs += 1
         if first is None:
             first = answer
             continue
-        structure, leaves = compare(first, answer)
-        now, leaves = judge_all(structure, leaves, subject.yardstick)
-        if not leaves:
-            return subject.skipped("The model answers with no tensor: nothing to compare.")
-        if now != IDENTICAL:
+        found = compared(first, answer, subject.yardstick)
+        left_out = found.left_out
+        if not found.leaves and not found.structure:
+            return subject.skipped(f"The model answers with no tensor that can be compared.{left_out}")
+        if found.mark != IDENTICAL:
             differing += 1
-        if now not in (IDENTICAL, mark) and mark != BEYOND:
-            mark, words = now, structure or worst_words(leaves)
+        if found.mark not in (IDENTICAL, mark) and mark != BEYOND:
+            mark, words = found.mark, found.structure or worst_words(found.leaves)
     if mark == IDENTICAL:
-        return subject.passed(f"{runs} runs of the same input: identical bits.")
-    evidence = f"{differing} of {runs - 1} repeats differ from the first run: {words}."
+        return subject.passed(f"{runs} runs of the same input: identical bits.{left_out}")
+    evidence = f"{differing} of {runs - 1} repeats differ from the first run: {words}.{left_out}"
     moved = generators.moved(Generators.take())
     cause = _first_to_differ(subject, moved)
     if mark not in (BEYOND, INCOMPARABLE):

@@ -20,13 +20,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.model import Modes
-from workbench.protocol.runs import Yardstick
+from workbench.protocol.runs import INCOMPARABLE, LeafDiff, Yardstick
 from workbench.worker.bench.failing import is_users
 from workbench.worker.bench.modes import generators_kept, running
 from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.bench.words import some
 from workbench.worker.job import Job
+from workbench.worker.judge.compare import compare
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.verdict import judge_all
 
 if TYPE_CHECKING:
     from workbench.worker.bench.bench import Bench
@@ -89,6 +92,27 @@ class Subject:
                 return
             self.job.progress(f"check {self.id}", number, most)
             yield number
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two answers compared, as far as they can be."""
+
+    structure: str
+    """What differs in the trees; empty: nothing."""
+    mark: str
+    leaves: tuple[LeafDiff, ...]
+    """Those that can be compared, judged."""
+    left_out: str
+    """A sentence that names the parts that cannot be: opaque objects, sparse tensors; empty where there is none."""
+
+
+def compared(first: Flat, other: Flat, yardstick: Yardstick) -> Comparison:
+    """Judge `other` by `first`; a part that nobody could compare accuses no model."""
+    structure, leaves = compare(first, other)
+    left_out = [f"{leaf.path} ({leaf.reason})" for leaf in leaves if leaf.mark == INCOMPARABLE]
+    mark, kept = judge_all(structure, [leaf for leaf in leaves if leaf.mark != INCOMPARABLE], yardstick)
+    return Comparison(structure, mark, kept, f" Not compared: {some(left_out, 4)}." if left_out else "")
 
 
 def _fresh(tensor: torch.Tensor) -> torch.Tensor:

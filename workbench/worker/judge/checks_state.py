@@ -17,10 +17,8 @@ from workbench.worker.bench import load as loading
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.modes import apply, read_modes, seed_generators
 from workbench.worker.bench.words import counted, some
-from workbench.worker.judge.checks_run import FirstOperator, Subject, named
-from workbench.worker.judge.compare import compare
+from workbench.worker.judge.checks_run import FirstOperator, Subject, compared, named
 from workbench.worker.judge.replay import Generators, Parts
-from workbench.worker.judge.verdict import judge_all
 
 EVAL = "Put it in eval: e in the app, or --mode eval; one module alone: --mode {path}=eval."
 
@@ -141,27 +139,27 @@ def _compare_reloaded(subject: Subject, fresh: nn.Module) -> CheckRow:
     bench = subject.bench
     marks: list[str] = []
     worst: list[LeafDiff] = []
+    left_out = ""
     for number in subject.times(3):
         args, kwargs = (bench.args, bench.kwargs) if number == 0 else bench.example.sample(bench.recipe.seed + number)
         ours = subject.answer(args, kwargs, seed=number)
         theirs = subject.answer(args, kwargs, seed=number, model=fresh)
-        structure, leaves = compare(ours, theirs)
-        mark, leaves = judge_all(structure, leaves, subject.yardstick)
-        if mark == INCOMPARABLE and not leaves:
-            return subject.skipped("The model answers with no tensor: nothing to compare.")
-        marks.append(mark)
-        worst.append(
-            max(leaves, key=lambda leaf: (leaf.mark == BEYOND, leaf.noise_multiple), default=LeafDiff("", mark))
-        )
+        found = compared(ours, theirs, subject.yardstick)
+        left_out = found.left_out
+        if not found.leaves and not found.structure:
+            return subject.skipped(f"The model answers with no tensor that can be compared.{left_out}")
+        marks.append(found.mark)
+        whole = LeafDiff("output", found.mark, found.structure)
+        worst.append(max(found.leaves, key=lambda leaf: (leaf.mark == BEYOND, leaf.noise_multiple), default=whole))
     tensors = len(bench.model.state_dict())
     start = f"{counted(tensors, 'tensor')} saved, loaded strictly into a fresh model"
     if all(mark == IDENTICAL for mark in marks):
-        return subject.passed(f"{start}: identical bits on {counted(len(marks), 'input')}.")
+        return subject.passed(f"{start}: identical bits on {counted(len(marks), 'input')}.{left_out}")
     leaf = max(worst, key=lambda one: (one.mark == BEYOND, one.noise_multiple))
     numbers = f"max|Δ| {leaf.max_abs:.3g} at {leaf.path}, {leaf.noise_multiple:.3g}× the noise"
     if BEYOND not in marks and INCOMPARABLE not in marks:
-        return subject.passed(f"{start}: within the noise on {counted(len(marks), 'input')} ({numbers}).")
-    evidence = f"{start}: the answers differ ({leaf.reason or numbers})."
+        return subject.passed(f"{start}: within the noise on {counted(len(marks), 'input')} ({numbers}).{left_out}")
+    evidence = f"{start}: the answers differ ({leaf.reason or numbers}).{left_out}"
     outside = _outside_state(bench.model, fresh)
     cause = f"Not in the state_dict, and different in a fresh model: {some(outside, 4)}." if outside else ""
     return subject.failed(evidence, cause, "Register what the answers depend on as a parameter or persistent buffer.")
