@@ -157,6 +157,30 @@ class Wordy(Plain):
         return "no tensor"
 
 
+class Sequential(nn.Module):
+    """Time first, as torch's recurrent layers take it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 4)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.gru(x)
+
+
+class Remembering(Plain):
+    """Adds what it answered last time."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        state = getattr(self, "state", None)
+        self.state = y if state is None or state.shape != y.shape else y + state
+        return self.state
+
+
+def quantised() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(Healthy(), {nn.Linear})  # type: ignore[no-any-return]
+
+
 class Cache:
     """Nothing that could be looked into."""
 

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,10 +21,12 @@ from workbench.worker.bench.failing import first_line, full_text
 from workbench.worker.bench.modes import flags, generators_kept, set_flags
 from workbench.worker.bench.sampling import draw
 from workbench.worker.bench.signature import Forward, wanted
-from workbench.worker.bench.spec import COMPLEX, FLOATING, InputSpec
+from workbench.worker.bench.spec import COMPLEX, FLOATING, DynamicDim, InputSpec
 from workbench.worker.bench.words import shape_text
 
 _BATCH = 4
+_MOST_ROWS = 64
+"""Largest batch that is declared for a model whose rows are not in the first dimension."""
 _LENGTH = 16
 _SIDES = (32, 28, 64, 224, 16, 8, 128, 96, 299)
 """Spatial sizes worth trying, the plainest first."""
@@ -51,7 +54,7 @@ def infer(model: nn.Module, forward: Forward, seed: int) -> list[tuple[InputSpec
             unknown, f"no input was given, and what {listed} should be cannot be told from the layers", forward
         )
     if all(len(options) == 1 and found.direct for options, found in guesses.values()):
-        return [_spec(name, options[0], found) for name, (options, found) in guesses.items()]
+        return _one_batch([_spec(name, options[0], found) for name, (options, found) in guesses.items()])
     return _tried(model, forward, guesses, seed)
 
 
@@ -73,7 +76,7 @@ def _tried(
                 problem = raised
                 tried.append(" ".join(spec.text for spec, _ in specs))
                 continue
-            return specs
+            return _one_batch(specs)
     names = list(forward.required)
     reason = f"no input was given, and the model ran with none of those tried ({tried[0]} and others)"
     details = "" if problem is None else f"the last one raised {first_line(problem)}\n{full_text(problem)}"
@@ -114,7 +117,20 @@ def _spec(name: str, guess: Guess, found: Consumer) -> tuple[InputSpec, str]:
     described = "" if weight is None else f" {shape_text(weight.shape)}"
     first = next((key for key, _ in found.module.named_parameters(recurse=False)), "")
     where = ".".join(part for part in (found.path, first) if part)
-    return InputSpec(name, dtype, shape, low, high), f"from {where or type(found.module).__name__}{described}"
+    second = isinstance(found.module, nn.RNNBase) and not found.module.batch_first and len(shape) == 3
+    dynamic = (DynamicDim(1, "batch", 1, _MOST_ROWS),) if second else ()
+    return InputSpec(name, dtype, shape, low, high, dynamic), f"from {where or type(found.module).__name__}{described}"
+
+
+def _one_batch(specs: list[tuple[InputSpec, str]]) -> list[tuple[InputSpec, str]]:
+    """Where one input counts its rows in a named dimension, the others' rows bear the same name."""
+    if not any(spec.dynamic for spec, _ in specs):
+        return specs
+    rows = (DynamicDim(0, "batch", 1, _MOST_ROWS),)
+    return [
+        (replace(spec, dynamic=rows) if not spec.dynamic and spec.shape[:1] == (_BATCH,) else spec, why)
+        for spec, why in specs
+    ]
 
 
 def _options(found: Consumer) -> list[Guess]:

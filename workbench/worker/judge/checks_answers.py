@@ -161,6 +161,7 @@ def check_batch_rows(subject: Subject) -> CheckRow:
     subject.forward()  # what does not run at all is an error, and no matter of batches
     try:
         whole = subject.answer(args, kwargs, seed=seed)
+        again = compared(whole, subject.answer(args, kwargs, seed=seed), subject.yardstick)
         other_args, other_kwargs = example.sample(seed, other_size)
         resized = subject.answer(other_args, other_kwargs, seed=seed)
     except Cancelled:
@@ -168,6 +169,8 @@ def check_batch_rows(subject: Subject) -> CheckRow:
     except Exception as problem:  # noqa: BLE001 (the user's forward; another batch size is not what is asked here)
         reason = f"It does not run with batches of {batch} and {other_size}: {first_line(problem)}."
         return subject.skipped(reason, "Declare the range that it takes: --input 'x=float32[batch:2..8,10]'.")
+    if again.leaves and again.mark in (BEYOND, INCOMPARABLE):
+        return subject.skipped("The same rows asked twice differ already: see the check repeatable.")
     axes = _scaling_axes(whole, resized)
     if not axes:
         return subject.skipped("No output has exactly one dimension that grows with the batch.")
@@ -188,16 +191,36 @@ def check_batch_rows(subject: Subject) -> CheckRow:
         return subject.passed(f"{start}: identical bits.")
     if mark not in (BEYOND, INCOMPARABLE):
         return subject.passed(f"{start}: within the noise ({worst_words(leaves)}).")
-    statistics = [path for path, kind in Parts(bench.model).active() if kind == "batch statistics"]
+    excuse, remedy = _excuse(bench.model, bool(example.batch_name))
+    if excuse:
+        return subject.skipped(f"{excuse} ({start}: {worst_words(leaves)}).", remedy)
+    return _mixed(subject, f"{start}: {worst_words(leaves)}.")
+
+
+def _mixed(subject: Subject, evidence: str) -> CheckRow:
+    """The row of a model whose answers depend on the other rows, with the likeliest reason."""
+    model = subject.bench.model
+    statistics = [path for path, kind in Parts(model).active() if kind == "batch statistics"]
     cause = "Something in the forward mixes the rows of a batch."
     remedy = "Look for a mean, softmax or norm over dimension 0, or one quantisation scale for the whole batch."
     if statistics:
-        modules = dict(bench.model.named_modules())
+        modules = dict(model.named_modules())
         cause = (
             f"In train mode: {some([named(path, modules[path]) for path in statistics], 4)}: statistics of the batch."
         )
         remedy = "Put it in eval: e in the app, or --mode eval."
-    return subject.failed(f"{start}: {worst_words(leaves)}.", cause, remedy)
+    return subject.failed(evidence, cause, remedy)
+
+
+def _excuse(model: nn.Module, declared: bool) -> tuple[str, str]:
+    """(why rows that depend on each other are no fault of this model, what to do); empty where there is no excuse."""
+    for path, module in model.named_modules():
+        if ".quantized.dynamic." in f"{type(module).__module__}.":
+            return f"{named(path, module)} takes one quantisation scale from the whole batch, by its design", ""
+        if not declared and getattr(module, "batch_first", None) is False:
+            words = f"{named(path, module)} has batch_first=False: dimension 0 may be time, and no batch was declared"
+            return words, "Declare which dimension is the batch: --input 'x=float32[16,batch:2..8,5]'."
+    return "", ""
 
 
 def _scaling_axes(whole: Flat, resized: Flat) -> dict[str, int]:
