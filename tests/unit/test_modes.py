@@ -156,3 +156,21 @@ def test_generators_are_kept() -> None:
         assert (float(torch.rand(1)), random.random()) == one
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert random.getstate() == python_state
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_a_train_of_the_models_own_that_raises_is_a_failure_and_changes_nothing(below: bool) -> None:
+    class Picky(nn.Sequential):
+        def train(self, mode: bool = True) -> Picky:
+            super().train(mode)
+            for parameter in self.parameters():
+                parameter.requires_grad_(False)
+            raise RuntimeError("never again")
+
+    inner = Picky(nn.Linear(2, 2), nn.Dropout())
+    model = nn.Sequential(inner)
+    change = ModeChange(module="0", module_training=False) if below else ModeChange(training=False)
+    failure = refused(model, change, "forward")
+    assert "Picky.train(False) raised" in failure.message if below else "train(False) raised" in failure.message
+    assert "never again" in failure.message
+    assert all(parameter.requires_grad for parameter in model.parameters())

@@ -18,6 +18,7 @@ from torch import nn
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModeChange, Modes
+from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.placement import as_loaded, dtype_named, move, usable_device
 from workbench.worker.bench.words import closest
 
@@ -78,7 +79,8 @@ def read_modes(model: nn.Module, modes: Modes | None = None) -> Modes:
 def apply(model: nn.Module, example: Example | None, modes: Modes, change: ModeChange) -> Modes:
     """Make `change` on the live model and its example inputs; returns the switch board after it.
 
-    Raises `WorkbenchError` ("usage", "device" or "memory"), with everything as it was before.
+    Raises `WorkbenchError` ("usage", "device", "memory", or "forward" for what a train() of the model's own raised),
+    with everything as it was before.
     """
     _check(change)
     threads = torch.get_num_threads()
@@ -163,7 +165,7 @@ def _check(change: ModeChange) -> None:
 
 def _set_training(model: nn.Module, modes: Modes, change: ModeChange) -> Modes:
     if change.training is not None:
-        model.train(change.training)  # the model's own train() may freeze parts, or do more than set flags
+        _train(model, change.training)
         if change.flips is not None:
             set_flags(model, change.training, change.flips)
     if change.module_training is not None:
@@ -172,18 +174,34 @@ def _set_training(model: nn.Module, modes: Modes, change: ModeChange) -> Modes:
         found = every.get(path)
         if found is None:
             raise _no_module(path, list(every))
-        found.train(change.module_training)
+        _train(found, change.module_training)
     training, flips = flags(model)
     return dataclasses.replace(modes, training=training, flips=flips)
 
 
+def _train(module: nn.Module, training: bool) -> None:
+    """The module's own train(), which may freeze parts, or do more than set flags; a `WorkbenchError` if it raises."""
+    try:
+        module.train(training)
+    except Exception as problem:
+        what = f"{type(module).__name__}.train({training}) raised"
+        raise failed_in(problem, "forward", what, "--mode", "Mend the model's own train(), and reload it.") from problem
+
+
 @contextlib.contextmanager
 def _flags_kept_on_failure(model: nn.Module) -> Iterator[None]:
-    before = flags(model)
+    """On failure the flags, and what a train() that freezes parts may have done to requires_grad, are as before."""
+    modules = [(module, module.training) for _, module, _ in walk(model)]
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         yield
     except BaseException:
-        set_flags(model, *before)
+        for module, flag in modules:
+            if module.training != flag:
+                module.training = flag
+        for parameter, requires_grad in wanted:
+            if parameter.requires_grad != requires_grad:
+                parameter.requires_grad_(requires_grad)
         raise
 
 
