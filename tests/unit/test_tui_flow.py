@@ -13,6 +13,7 @@ from workbench.client.state import OpenJob, State
 from workbench.protocol.codec import Envelope
 from workbench.protocol.exits import Exit
 from workbench.protocol.messages import Beat, Done, LogLines
+from workbench.protocol.model import ModeChange
 from workbench.protocol.runs import BEYOND
 from workbench.tui.demo import story as story_module
 from workbench.tui.demo.scene import Claim, Quiz, Scene, Step
@@ -66,6 +67,64 @@ async def test_a_continuous_fire_steps_aside_for_a_mode_change_and_goes_on() -> 
     await session.cancel()
     assert (await going) is not None
     assert len(session.state.rows) == 2
+
+
+async def test_a_continuous_fire_that_has_not_begun_steps_aside_too() -> None:
+    session = await opened()
+    session.gate = asyncio.Event()
+    firing = Firing(session, lambda words, severity: None)  # type: ignore[arg-type]
+    going = asyncio.create_task(firing.on())
+    await asyncio.sleep(0)  # both keys of a burst are there before the fire has a number
+    async with asyncio.timeout(5):
+        async with firing.paused(), firing.paused():
+            await session.change(ModeChange(training=True))
+            assert not session.state.jobs
+        await until(lambda: session.state.jobs)
+        await session.cancel()
+        assert (await going) is not None
+
+
+async def test_a_continuous_fire_ends_with_whoever_asked_for_it() -> None:
+    session = await opened()
+    session.gate = asyncio.Event()
+    firing = Firing(session, lambda words, severity: None)  # type: ignore[arg-type]
+    going = asyncio.create_task(firing.on())
+    await until(lambda: session.state.jobs)
+    going.cancel()
+    await until(lambda: not session.state.jobs)
+    assert not firing.endless
+
+
+def test_what_runs_is_what_the_bench_fires_before_what_waits_behind_it() -> None:
+    def running(*names: str) -> list[int]:
+        bench = ("Fire", "Load", "SetReference", "GetDiff")
+        jobs = {number: OpenJob(number, name, 0.0, on_bench=name in bench) for number, name in enumerate(names, 1)}
+        return [job.number for job in State(jobs=jobs).running]
+
+    assert running() == []
+    assert running("Fire", "SetReference") == [1]
+    assert running("Export", "Fire", "GetDiff", "Fire") == [4, 2]
+    assert running("Load", "Fire") == [1]
+    assert running("Start", "Load") == [2]
+    assert running("Start") == [1]
+
+
+async def test_the_cursor_fetches_no_difference_while_something_fires() -> None:
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=(80, 24)):
+        await until(lambda: session.state.info is not None)
+        await session.fire()
+        await session.fire()
+        session.gate = asyncio.Event()
+        firing = asyncio.create_task(session.fire(0))
+        await until(lambda: session.state.jobs)
+        await app.desk.follow(2)
+        assert ("diff", 2) not in session.asked
+        await session.cancel()
+        await firing
+        await app.desk.follow(2)
+        assert ("diff", 2) in session.asked
 
 
 # repaints

@@ -47,7 +47,8 @@ class FakeSession:
         """Raised by the next verb that could fail."""
         self.worker = asyncio.Event()
         self.gate: asyncio.Event | None = None
-        """While set, a fire waits for it."""
+        """While set, a fire waits for it, or until it is cancelled."""
+        self._stops: dict[int, asyncio.Event] = {}
         self._listeners: list[Callable[[Any, Envelope], None]] = []
         self._ready = ready
         self._numbers = 1
@@ -95,9 +96,11 @@ class FakeSession:
 
     async def cancel(self, number: int = 0) -> bool:
         self.asked.append(("cancel", number))
-        if self.gate is not None:
-            self.gate.set()
-        return bool(self.state.jobs)
+        targets = [number] if number else [job.number for job in self.state.running]
+        for target in targets:
+            if target in self._stops:
+                self._stops[target].set()
+        return bool(targets)
 
     async def request(self, body: Any, timeout: float = 0.0) -> Any:
         self.asked.append(body)
@@ -139,16 +142,18 @@ class FakeSession:
     async def fire(self, count: int = 1, new_inputs: bool = False, timeout: float = 0.0) -> RunRow:
         self._answer(("fire", count, new_inputs))
         number = self._numbers = self._numbers + 1
-        self.state.jobs[number] = OpenJob(number, "Fire", asyncio.get_running_loop().time())
+        self.state.jobs[number] = OpenJob(number, "Fire", asyncio.get_running_loop().time(), on_bench=True)
+        self._stops[number] = asyncio.Event()
         try:
             if self.gate is not None:
-                await self.gate.wait()
+                waits = [asyncio.ensure_future(event.wait()) for event in (self.gate, self._stops[number])]
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            del self.state.jobs[number]
-        row = self._row(max(1, count))
-        self.state.rows[row.run] = row
-        self.state.reference = self.state.reference or row.run
-        self.tell(row)
+            del self.state.jobs[number], self._stops[number]
+            row = self._row(max(1, count))  # a caller who left has not undone what ran
+            self.state.rows[row.run] = row
+            self.state.reference = self.state.reference or row.run
+            self.tell(row)
         return self._done(row)
 
     async def set_reference(self, run: int) -> None:

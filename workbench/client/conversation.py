@@ -92,11 +92,11 @@ class Conversation:
         return future.result()
 
     async def cancel(self, number: int = 0) -> bool:
-        """Cancel one open job, or the newest; False when nothing is open."""
-        if not number and not self.state.jobs:
-            return False
-        await self._transport.send(Envelope(Cancel(number or max(self.state.jobs)), next(self._numbers), "face"))
-        return True
+        """Cancel one open job, or what runs (`State.running`); False when nothing is open."""
+        targets = [number] if number else [job.number for job in self.state.running]
+        for target in targets:
+            await self._transport.send(Envelope(Cancel(target), next(self._numbers), "face"))
+        return bool(targets)
 
     async def settled(self, *names: str) -> None:
         """Wait until no request of these types is open."""
@@ -119,7 +119,8 @@ class Conversation:
             return future
         self._futures[number] = future
         recipe = getattr(body, "recipe", None)
-        self.state.jobs[number] = OpenJob(number, type(body).__name__, loop.time(), recipe=recipe)
+        on_bench = isinstance(body, BENCH_REQUESTS)
+        self.state.jobs[number] = OpenJob(number, type(body).__name__, loop.time(), None, recipe, on_bench)
         return future
 
     def _receive(self, envelope: Envelope) -> None:

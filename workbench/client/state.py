@@ -31,6 +31,8 @@ class OpenJob:
     progress: Progress | None = None
     recipe: Recipe | None = None
     """The model that the request names, if it names one."""
+    on_bench: bool = False
+    """It waits for the bench worker, which works on one after another."""
 
 
 @dataclass
@@ -65,6 +67,19 @@ class State:
     """Last export of each kind."""
     verified: dict[str, VerifyResult] = field(default_factory=dict)
     """Last verification of each path."""
+
+    @property
+    def running(self) -> tuple[OpenJob, ...]:
+        """What a cancel without a number ends, in this order; what comes last is what is worked on.
+
+        While the bench fires: that fire, and before it the fires that wait, so that none of them begins. Else the
+        oldest job; the start or the end of a worker only where nothing else is open.
+        """
+        jobs = [*self.jobs.values()]
+        bench = next((job for job in jobs if job.on_bench), None)
+        if bench is not None and bench.name == "Fire":
+            return tuple(job for job in reversed(jobs) if job.name == "Fire")
+        return tuple(([job for job in jobs if job.name not in ("Start", "Kill")] or jobs)[:1])
 
     @property
     def last_run(self) -> RunRow | None:

@@ -48,11 +48,14 @@ class Working:
 
 
 def working(state: State, now: float, busy: WorkerBusy | None = None) -> Working | None:
-    """The job worth showing at `now` (the event loop's clock), or None: nothing has taken long enough."""
+    """The job worth showing at `now` (the event loop's clock): what esc ends, once that has taken long enough.
+
+    None: nothing has.
+    """
     jobs = [job for job in state.jobs.values() if now - job.started >= PATIENCE or job.name == "Start"]
     if not jobs:
         return None
-    job = max(jobs, key=lambda one: (one.progress is not None, one.number))
+    job = max(jobs, key=lambda one: (one is state.running[-1], one.progress is not None, one.number))
     words = WORDS.get(job.name, job.name)
     share = None
     if job.progress is not None:

@@ -177,8 +177,10 @@ class Desk:
         return diff
 
     async def follow(self, run: int) -> None:
-        """The cursor came to a run: its difference, unless it is the one that is shown."""
+        """The cursor came to a run: its difference, unless it is the one that is shown, or would wait for a fire."""
         row = self.state.rows.get(run)
+        if any(job.name == "Fire" for job in self.state.jobs.values()):
+            return
         if row is None or row.running or self._diffed == (run, self.state.reference, row.count):
             return
         await self.show_difference(run)

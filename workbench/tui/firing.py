@@ -27,11 +27,13 @@ class Firing:
         self._endless: asyncio.Task[RunRow] | None = None
         self._aside = asyncio.Event()
         self._aside.set()
+        self._holders = 0
+        self._on = False
 
     @property
     def endless(self) -> bool:
         """Whether a continuous fire is on."""
-        return self._endless is not None
+        return self._on
 
     async def once(self, new_inputs: bool = False) -> RunRow | None:
         """One run; None when too many wait already, and for all but the last of those that wait."""
@@ -56,39 +58,47 @@ class Firing:
         return None if self._waiting else row
 
     async def on(self) -> RunRow | None:
-        """Fire until `stop`; held while `paused`, then begun again as a row of its own. None: it was on already."""
-        if self.endless:
+        """Fire until it is cancelled; held while `paused`, then begun again as a row of its own.
+
+        None: it was on already, or was cancelled before its first run had ended.
+        """
+        if self._on:
             return None
-        row: RunRow | None = None
-        while True:
-            self._endless = asyncio.ensure_future(self._session.fire(0))
-            try:
-                row = await self._endless
-            except WorkbenchError as problem:
-                if problem.failure.kind != "cancelled":
-                    raise
-            finally:
-                self._endless = None
-            if self._aside.is_set():
-                return row
-            await self._aside.wait()
+        self._on = True
+        try:
+            while True:
+                await self._aside.wait()
+                task = self._endless = asyncio.ensure_future(self._session.fire(0))
+                try:
+                    await asyncio.wait({task})
+                finally:
+                    self._endless = None
+                    task.cancel()  # nothing to a task that has ended: else nobody waits for it any more
+                if not task.cancelled():
+                    return _row(task)
+        finally:
+            self._on = False
 
     @contextlib.asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
         """Hold a continuous fire meanwhile, so that what is asked of the bench does not wait for its end."""
-        task = self._endless
-        if task is None:
-            yield
-            return
+        self._holders += 1
         self._aside.clear()
         try:
-            await self._cancel()
-            await asyncio.wait({task})
+            if (task := self._endless) is not None:
+                task.cancel()  # and with it its job, if it has one yet
+                await asyncio.wait({task})
             yield
         finally:
-            self._aside.set()
+            self._holders -= 1
+            if not self._holders:
+                self._aside.set()
 
-    async def _cancel(self) -> None:
-        fires = [job.number for job in self._session.state.jobs.values() if job.name == "Fire"]
-        if fires:
-            await self._session.cancel(max(fires))
+
+def _row(task: asyncio.Task[RunRow]) -> RunRow | None:
+    try:
+        return task.result()
+    except WorkbenchError as problem:
+        if problem.failure.kind != "cancelled":
+            raise
+        return None

@@ -30,7 +30,8 @@ async def continuous(desk: Desk) -> None:
 
 async def reference(desk: Desk) -> None:
     run = desk.selected_run
-    await desk.session.set_reference(run)
+    async with desk.firing.paused():
+        await desk.session.set_reference(run)
     desk.say(f"every run is now compared with #{run}", "good")
 
 

@@ -47,7 +47,7 @@ async def restart(desk: Desk) -> None:
 
 
 async def cancel(desk: Desk) -> None:
-    """The newest job; with none, a maximised pane goes back."""
+    """What runs; with nothing, a maximised pane goes back."""
     if await desk.session.cancel():
         desk.say("cancelling …", "warning")
     elif desk.app.main.maximised:
