@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from workbench.protocol.exits import exit_for
 from workbench.protocol.failures import Failure, error
-from workbench.worker.bench.diagnosis import explain, no_tensor
+from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.rules import RULES
 
 
@@ -164,11 +164,6 @@ def test_arguments_that_forward_does_not_take(args: tuple[Any, ...], kwargs: dic
 def test_a_failure_that_is_one_already_stays_as_it_is() -> None:
     own = error("weights", "said before")
     assert explain(own, None) is own.failure
-
-
-def test_an_output_without_a_tensor() -> None:
-    assert "a str" in no_tensor("text", nn.Identity()).message
-    assert no_tensor(None, nn.Identity()).kind == "forward"
 
 
 def test_every_rule_leads_to_the_exit_code_of_a_model_that_does_not_run() -> None:

@@ -80,12 +80,6 @@ def explain(problem: BaseException, model: nn.Module | None = None, args: Any = 
     return Failure("forward", message, where, remedy, details)
 
 
-def no_tensor(output: Any, model: nn.Module) -> Failure:
-    """A forward that returned nothing to compare."""
-    message = f"{type(model).__name__} returned {_kind_of(output)}, and no tensor in it: there is nothing to compare."
-    return Failure("forward", message, "", "Let forward return its tensors, in a tuple, a dict or a dataclass.")
-
-
 def _scene(problem: BaseException, model: nn.Module | None, args: Any, kwargs: dict[str, Any]) -> Scene:
     """The innermost module of `model` among the frames, and the tensor it was working on."""
     paths: dict[int, str] = {} if model is None else {id(module): path for path, module in model.named_modules()}
@@ -122,10 +116,6 @@ def _argument(tensor: torch.Tensor | None, model: nn.Module | None, args: Any, k
         if any(one is tensor for one in tensors_in(value)):
             return names[place] if place < len(names) else ""
     return next((name for name, value in kwargs.items() if value is tensor), "")
-
-
-def _kind_of(output: Any) -> str:
-    return "None" if output is None else f"a {type(output).__name__}"
 
 
 def sentence(text: str) -> str:
