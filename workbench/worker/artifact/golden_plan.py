@@ -78,7 +78,8 @@ def plan(
         cases.append(Case(seed, batch, 1.0, GIVEN))
     for wanted, scale, kind in _SHAPED:
         rows = sizes[wanted] if isinstance(wanted, str) else wanted
-        rows = min(max(rows, low), high if high is not None else rows, fitting)
+        rows = min(max(rows, low), fitting)
+        rows = rows if high is None else min(rows, high)
         extreme = wanted if isinstance(wanted, str) and wanted in ("low", "high") else ""
         cases.append(Case(seed + SEED_OFFSET + len(cases), rows if batch else 0, scale, kind, extreme))
     return _bounded(cases, row_bytes, case_bytes)
