@@ -176,3 +176,40 @@ class CallsAnew(Calls):
     def forward(self, x: Tensor) -> Tensor:
         self.calls = self.calls + 1
         return self.fc(x)
+
+
+class Keys(nn.Module):
+    """Answers with a dict whose keys depend on the number of rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        answer = {"y": self.fc(x)}
+        if x.shape[0] < 3:
+            answer["small"] = self.fc(x) * 2
+        return answer
+
+
+class Collide(nn.Module):
+    """Answers with a dataclass in which two tensors come to one plain name."""
+
+    def forward(self, x: Tensor) -> Any:
+        return Answer(x + 1, ({"a.b": x + 2, "a": {"b": x * 3}},), 3)  # type: ignore[arg-type]
+
+
+class Writes(nn.Module):
+    """Doubles its input in place after it has answered."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x + 1
+        x.mul_(2)
+        return y
+
+
+class Reads(nn.Module):
+    """Answers as Writes does and leaves its input alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.artifact_bench import make, proven, row
+from tests.unit.artifact_bench import eager, failed, make, proven, replaced, row
+from workbench.protocol.failures import WorkbenchError
 from workbench.worker import tensorfile
 
 KINDS = ("weights", "trace", "export")
@@ -34,3 +35,67 @@ def test_batch_statistics_stay_the_checkpoints_in_train_mode(tmp_path: Path, kin
     make(tmp_path, "Net", kind, training=True)
     evidence = row(proven(tmp_path), "weights_match")
     assert evidence.status == "pass", evidence
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_output_whose_keys_change_between_inputs_ends_in_a_proof(tmp_path: Path, kind: str) -> None:
+    made = make(tmp_path, "Keys", kind)
+    leaves, other = (
+        set(made.manifest["yardstick"]["leaves"]),
+        [case for case in made.manifest["cases"] if "output" in case],
+    )
+    proof = proven(tmp_path)
+    if kind == "export":  # it serves the sizes of one side only, and says so
+        assert (made.manifest["batch"]["minimum"], other) == (3, [])
+    else:
+        assert other
+        assert leaves == {"output['y']", "output['small']"}
+    if kind == "trace":
+        assert row(proof, "structure").status == "fail"
+    else:
+        assert proof.verdict == "pass", [one for one in proof.checks if one.status != "pass"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_tensors_of_one_plain_name_are_refused_in_words(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(WorkbenchError) as caught:
+        make(tmp_path, "Collide", kind)
+    assert caught.value.failure.kind == "export"
+    assert "'extra.0.a.b'" in caught.value.failure.message
+
+
+@pytest.mark.parametrize("kind", ["trace", "export"])
+def test_an_artifact_that_writes_to_its_inputs_where_eager_does_not_is_refused(tmp_path: Path, kind: str) -> None:
+    made = make(tmp_path, "Reads", kind)
+    assert proven(tmp_path).verdict == "pass"
+    x, dims = torch.zeros(4, 5), {"x": {0: torch.export.Dim("batch", min=1)}}
+    with torch.no_grad():
+        program = (
+            torch.jit.trace(eager("Writes"), x, check_trace=False)
+            if kind == "trace"
+            else torch.export.export(eager("Writes"), (x,), dynamic_shapes=dims)
+        )
+    proof = replaced(tmp_path, made, program)
+    assert failed(proof) == {"repeat"}
+    assert "x" in row(proof, "repeat").evidence
+    assert [one.words for one in proof.findings if one.id == "mutates_inputs"] == [
+        "writes to its input x, which eager leaves as it was"
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_artifact_that_writes_to_its_inputs_as_eager_does_is_right(tmp_path: Path, kind: str) -> None:
+    make(tmp_path, "Writes", kind)
+    proof = proven(tmp_path)
+    assert proof.verdict == "pass", [one for one in proof.checks if one.status != "pass"]
+    assert [one.words for one in proof.findings if one.id == "mutates_inputs"] == [
+        "writes to its input x, as eager does"
+    ]
+
+
+def test_an_artifact_that_leaves_alone_what_eager_writes_to_is_reported(tmp_path: Path) -> None:
+    made = make(tmp_path, "Writes", "trace")
+    proof = replaced(tmp_path, made, torch.jit.trace(eager("Reads"), torch.zeros(4, 5), check_trace=False))
+    assert [one.words for one in proof.findings if one.id == "mutates_inputs"] == [
+        "leaves its input x with other values than eager, which writes to it"
+    ]

@@ -18,7 +18,8 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.golden_inputs import argument_trees, case_inputs
 from workbench.worker.artifact.golden_plan import CASES, Case, plan
-from workbench.worker.artifact.prove_cases import plain_output
+from workbench.worker.artifact.plain import plain_or_raise
+from workbench.worker.artifact.prove_writes import changed_tensors
 from workbench.worker.artifact.subject import Subject, eager_accepts, run_eager
 from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.bench.failing import first_line
@@ -133,6 +134,8 @@ class _Maker:
         self._cases: list[tuple[Case, dict[str, Any], Flat]] = []
         self._refused: dict[str, str] = {}
         self._errors: dict[str, list[CaseError]] = {}
+        self._eps: dict[str, float] = {}
+        """Of the leaves in `_errors`, which need not be in every case."""
         self._twin: torch.nn.Module | None = None
         self._unreal = ""
         self._tolerance = tolerance
@@ -147,8 +150,9 @@ class _Maker:
         for number, case in enumerate(cases):
             self.job.progress("making golden data", number, len(cases))
             args, kwargs, entry = case_inputs(self.subject, case)
+            used = _copied(args, kwargs)
             try:
-                eager = self._answer(*_copied(args, kwargs))
+                eager = self._answer(*used)
             except WorkbenchError as problem:
                 last = problem
                 cause = problem.__cause__
@@ -156,10 +160,11 @@ class _Maker:
                 self._refused.setdefault(what, first_line(cause) if cause is not None else problem.failure.message)
                 continue
             index = len(self._cases)
-            values = (*args, *kwargs.values())
-            for name, value in zip(self.subject.names, values):  # noqa: B905 (one name each)
-                for path, leaf in flatten(value, name).leaves:
-                    self.tensors[f"case.{index:02d}.input.{path}"] = leaf.detach().cpu().clone()
+            before = dict(self._inputs(args, kwargs))
+            after = changed_tensors(before, self._inputs(*used))
+            for word, leaves in (("input", before), ("after", after)):
+                for path, leaf in leaves.items():
+                    self.tensors[f"case.{index:02d}.{word}.{path}"] = leaf.detach().cpu().clone()
             for path, leaf in eager.leaves:
                 self.tensors[f"case.{index:02d}.output.{path}"] = leaf
             self._exact(index, args, kwargs, eager)
@@ -167,9 +172,14 @@ class _Maker:
         if not self._cases and last is not None:
             raise last
 
+    def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, torch.Tensor]]:
+        """Every tensor of a call with its path."""
+        values = zip(self.subject.names, (*args, *kwargs.values()))  # noqa: B905 (one name each)
+        return [leaf for name, value in values for leaf in flatten(value, name).leaves]
+
     def _answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flat:
         output = run_eager(self.subject.model, args, kwargs)
-        flat = flatten(output if self.subject.plain else plain_output(output))
+        flat = flatten(output if self.subject.plain else plain_or_raise(output))
         for path, leaf in flat.leaves:
             if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_nested:
                 message = f"{path} is no ordinary tensor ({leaf.layout}): its values cannot be kept and compared."
@@ -202,6 +212,8 @@ class _Maker:
             twin = twin.detach().cpu()
             self.tensors[f"case.{index:02d}.float64.{path}"] = twin.clone()
             self._errors.setdefault(path, []).append(relative_error(leaf, twin, leaf))
+            eps = verdict_eps(str(leaf.dtype).removeprefix("torch."))
+            self._eps[path] = max(eps, self._eps.get(path, eps))
 
     def repeats(self) -> str:
         """Why eager itself does not repeat: the first case again, after all others; empty when it does."""
@@ -254,10 +266,7 @@ class _Maker:
             wide = any(dtype in ("float64", "complex128") for dtype in dtypes.values())
             exact = "the model answers in float64 itself" if wide else "no output leaf is floating: all are exact"
             return Yardstick("tolerance", reason=self._unreal or exact)
-        leaves = {
-            path: pool(errors, verdict_eps(dtypes[path])) for path, errors in self._errors.items() if path in dtypes
-        }
-        return Yardstick("float64", leaves)
+        return Yardstick("float64", {path: pool(errors, self._eps[path]) for path, errors in self._errors.items()})
 
 
 def _named(flat: Flat) -> list[tuple[str, torch.Tensor]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from workbench.protocol.failures import error
 from workbench.worker.artifact.prove_cases import plain_output
 from workbench.worker.judge.leaves import flatten
 
@@ -31,6 +32,14 @@ def named_outputs(model: torch.nn.Module) -> None:
         return plain_output(original.forward(self, *args, **kwargs))
 
     _exchange(model, forward)
+
+
+def plain_or_raise(output: Any) -> dict[str, torch.Tensor]:
+    """`plain_output`. Raises `WorkbenchError("export")` when two tensors come to one name."""
+    try:
+        return plain_output(output)
+    except ValueError as problem:
+        raise error("export", f"{problem}.", "", "Give one of the two keys another name.") from problem
 
 
 def placed_arguments(model: torch.nn.Module, names: Sequence[str], by_place: int) -> None:

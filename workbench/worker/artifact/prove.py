@@ -34,6 +34,7 @@ from workbench.worker.artifact.prove_cases import (
 )
 from workbench.worker.artifact.prove_guards import guards
 from workbench.worker.artifact.prove_rows import nonfinite_row, repeat_row, sizes_row, structure_row, values_row
+from workbench.worker.artifact.prove_writes import writes_findings, writes_row
 from workbench.worker.judge.verdict import worst_mark
 from workbench.worker.tensorfile import load
 
@@ -189,7 +190,10 @@ class _Proof:
             self.put(values_row(results, self.leaves, self.yardstick, golden))
             self.put(sizes_row(results, self.leaves, self.yardstick, golden))
             self.progress("calling twice with the same inputs", 0, 0)
-            self.put(repeat_row(*repeat_case(self.opened, golden, 0, self.device), self.yardstick))
+            repeated = repeat_row(*repeat_case(self.opened, golden, 0, self.device), self.yardstick)
+            writes = [one.writes for one in results]
+            self.put(writes_row(writes) or repeated if repeated.status == "pass" else repeated)
+            self.findings.extend(writes_findings(writes))
         if kind == "weights":
             self.row("train_ops", "skip", "weights hold no graph")
         else:

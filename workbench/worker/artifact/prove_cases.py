@@ -15,6 +15,7 @@ import torch
 
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, LeafDiff, LeafNoise, Yardstick
 from workbench.worker.artifact.loading import Opened
+from workbench.worker.artifact.prove_writes import Writes, writes_of
 from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.verdict import judge, pooled, worst_mark
@@ -38,6 +39,8 @@ class CaseResult:
     leaves: tuple[LeafDiff, ...] = ()
     errors: dict[str, Errors] | None = None
     """By leaf path, for floating leaves that have a float64 twin."""
+    writes: Writes = ()
+    """What the call did to its inputs."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,10 @@ class Golden:
         return int(self.manifest["cases"][index].get("batch") or 0)
 
     def part(self, index: int, word: str) -> dict[str, torch.Tensor]:
-        """The tensors `case.NN.<word>.<name>` by name; word is "input", "output" or "float64"."""
+        """The tensors `case.NN.<word>.<name>` by name; word is "input", "after", "output" or "float64".
+
+        "after" holds what eager leaves in those inputs that it writes to.
+        """
         cut = f"case.{index:02d}.{word}."
         return {name[len(cut) :]: tensor for name, tensor in self.tensors.items() if name.startswith(cut)}
 
@@ -78,6 +84,15 @@ class Golden:
                 args.append(value)
         return tuple(args), kwargs
 
+    def writes(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Writes:
+        """What a call with a case's `inputs` has done to them."""
+        places = iter(args)
+        now: list[tuple[str, torch.Tensor]] = []
+        for entry in self.manifest["inputs"]:
+            name = entry["name"]
+            now += flatten(kwargs[name] if entry.get("passed") == "keyword" else next(places), name).leaves
+        return writes_of(self.part(index, "input"), self.part(index, "after"), now)
+
     def eager(self, index: int) -> Flat:
         """Eager's answer of a case; a case whose tree is not the usual one says so itself."""
         outputs, case = self.part(index, "output"), self.manifest["cases"][index]
@@ -92,8 +107,18 @@ def leaf_name(path: str) -> str:
 
 
 def plain_output(output: Any) -> dict[str, torch.Tensor]:
-    """The tensors of `output` by name, whatever classes hold them; constants are left out."""
-    return {leaf_name(path): leaf for path, leaf in flatten(output).leaves}
+    """The tensors of `output` by name, whatever classes hold them; constants are left out.
+
+    Raises ValueError when two of them come to one name: one would never be compared.
+    """
+    named: dict[str, torch.Tensor] = {}
+    paths: dict[str, str] = {}
+    for path, leaf in flatten(output).leaves:
+        name = leaf_name(path)
+        if name in named:
+            raise ValueError(f"{paths[name]} and {path} of the output are both named {name!r} as plain tensors")
+        named[name], paths[name] = leaf, path
+    return named
 
 
 def grow(tree: dict[str, Any], tensors: dict[str, torch.Tensor], device: str) -> Any:
@@ -118,7 +143,7 @@ def run_case(opened: Opened, golden: Golden, index: int, device: str) -> CaseRes
         answer = call_artifact(opened, golden.manifest, args, kwargs)
     except Exception as problem:  # noqa: BLE001 (an artifact may raise whatever it likes)
         return CaseResult(index, batch, raised=_cases_line(problem))
-    return _cases_measure(golden, index, batch, answer)
+    return replace(_cases_measure(golden, index, batch, answer), writes=golden.writes(index, args, kwargs))
 
 
 def repeat_case(opened: Opened, golden: Golden, index: int, device: str) -> tuple[str, tuple[LeafDiff, ...]]:

@@ -15,7 +15,7 @@ import torch
 
 from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
-from workbench.worker.artifact.plain import is_plain, left_out, named_outputs
+from workbench.worker.artifact.plain import is_plain, left_out, named_outputs, plain_or_raise
 from workbench.worker.bench.failing import failed_in, first_line
 from workbench.worker.bench.inputs import Argument, Example
 from workbench.worker.judge.leaves import flatten
@@ -97,24 +97,22 @@ def subject_of(model: torch.nn.Module, example: Example, seed: int, training: bo
     """
     batch = example.batch
     wanted = _export_batch(example)
-    started = time.perf_counter()
     try:
         args, kwargs = example.sample(seed, wanted or None)
-        output = run_untouched(model, args, kwargs)
+        output, seconds = run_untouched(model, args, kwargs)
     except WorkbenchError:
         if not batch or wanted == batch:
             raise
         wanted = batch  # other sizes do not run: the batch is what it is
         args, kwargs = example.sample(seed)
-        started = time.perf_counter()
-        output = run_untouched(model, args, kwargs)
-    seconds = time.perf_counter() - started
+        output, seconds = run_untouched(model, args, kwargs)
     plain = is_plain(output)
     subject = Subject(model, example, seed, args, kwargs, wanted, output, plain, seconds, training)
     if not flatten(output).leaves:
         message = f"The model answers with {type(output).__name__}, which holds no tensor: there is nothing to export."
         raise error("export", message, remedy="Return tensors, in tuples, lists, dicts or dataclasses.")
     if not plain:
+        plain_or_raise(output)
         lost = left_out(output)
         rest = f" Left out: {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}." if lost else ""
         words = (
@@ -124,10 +122,15 @@ def subject_of(model: torch.nn.Module, example: Example, seed: int, training: bo
     return subject
 
 
-def run_untouched(model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """One forward, after which buffers that it writes to are the checkpoint's again. Raises as `run_eager` does."""
+def run_untouched(model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, float]:
+    """(answer, seconds) of one forward, after which buffers that it writes to are the checkpoint's again.
+
+    Raises as `run_eager` does.
+    """
     with untouched_model(model, args, kwargs):
-        return run_eager(model, args, kwargs)
+        started = time.perf_counter()
+        output = run_eager(model, args, kwargs)
+        return output, time.perf_counter() - started
 
 
 def run_eager(model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
