@@ -98,9 +98,10 @@ class Session(Conversation):
         await self.request(Kill("bench"))
 
     async def recover(self, python: str = "", timeout: float = 0.0) -> Loaded | None:
-        """A fresh worker with the same interpreter, model, weights, inputs, modes and yardstick.
+        """A fresh worker with the same interpreter, model, weights, modes and yardstick, and the inputs of its opening.
 
-        None when no model had been opened. `timeout` is that of the load; the start has one of its own.
+        Inputs that were drawn since are lost. None when no model had been opened. `timeout` is that of the load; the
+        start has one of its own.
         """
         recipe, modes = self.state.recipe, self.state.modes
         yardstick = self._yardstick

@@ -42,8 +42,9 @@ async def restart(desk: Desk) -> None:
     if loaded is None:
         desk.say("a fresh worker is ready; no model was open", "good")
         return
-    lost = f"the outputs of {runs} runs, and whatever runs had changed in its buffers" if runs else "nothing"
-    desk.say(f"the same model, weights, inputs and modes are back; lost: {lost}", "good")
+    back = "the same model, weights and modes are back, with the inputs it was opened with"
+    lost = f"outputs of {runs} runs, inputs drawn with n, what runs changed in buffers" if runs else "nothing"
+    desk.say(f"{back}; lost: {lost}", "good")
 
 
 async def cancel(desk: Desk) -> None:
