@@ -36,12 +36,6 @@ class ArtifactsPane(LinePane):
     HAS_CURSOR = True
 
     @dataclass
-    class ArtifactSelected(Message):
-        """The cursor came to another kind, or to a verified path."""
-
-        kind: str
-
-    @dataclass
     class ArtifactOpened(Message):
         """Enter or a double click."""
 
@@ -54,11 +48,6 @@ class ArtifactsPane(LinePane):
         self._chosen = KINDS[0]
         self._details: tuple[ArtifactRow | None, int, list[Line]] = (None, -1, [])
         self._ticker: Timer | None = None
-
-    @property
-    def selected_kind(self) -> str:
-        """Kind (or verified path) that the cursor is on, or whose details it is in."""
-        return self._chosen
 
     def start(self, kind: str) -> None:
         """An export of this kind, or a verification of this path, has begun."""
@@ -137,7 +126,6 @@ class ArtifactsPane(LinePane):
         rows = self._listed()
         if self._cursor < len(rows) and rows[self._cursor].kind != self._chosen:
             self._chosen = rows[self._cursor].kind
-            self.post_message(self.ArtifactSelected(self._chosen))
 
     def cursor_opened(self) -> None:
         self.action_open()

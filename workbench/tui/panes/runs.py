@@ -79,11 +79,6 @@ class RunsPane(LinePane):
             self._append(row)
         self.redraw()
 
-    def select_run(self, run: int) -> None:
-        """Put the cursor on a run; one that is not shown changes nothing."""
-        if run in self._place:
-            self.move_cursor(self._place[run])
-
     def clear(self) -> None:
         """Forget every row."""
         self._rows, self._place, self._lines_made, self._reference = [], {}, {}, 0
