@@ -111,8 +111,11 @@ class OpenScreen(Dialog[bool]):
         try:
             scanned = await self._scan(os.path.join(self._base, os.path.expanduser(file)))
         except WorkbenchError as problem:
-            self._offer([])
-            self._tell(problem.failure)
+            if file == self._scanned:
+                self._offer([])
+                self._tell(problem.failure)
+            return
+        if file != self._scanned:  # another path was typed meanwhile
             return
         self._paths, self._candidates = [], scanned.candidates
         rows = [_candidate_row(one) for one in scanned.candidates]
