@@ -234,14 +234,9 @@ async def test_an_export_asks_for_kind_and_place(tmp_path: object) -> None:
         await press(pilot, "x", "up")
         line = app.screen.query_one(Input)
         assert line.value == f"{tmp_path}/net-trace"
-        requests: list[Export] = []
-
-        async def export(request: Export) -> None:
-            requests.append(request)
-            raise refusal("export")
-
-        session.export = export  # type: ignore[attr-defined]
+        session.refuse = refusal("export")
         await press(pilot, "enter")
+        requests = [one for one in session.asked if isinstance(one, Export)]
         assert [(one.kind, one.out) for one in requests] == [("trace", f"{tmp_path}/net-trace")]
         assert isinstance(app.screen, ErrorCard)
 

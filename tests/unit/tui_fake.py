@@ -10,14 +10,16 @@ from typing import Any
 
 from workbench.client.session import Aside
 from workbench.client.state import OpenJob, State
-from workbench.protocol.artifacts import Fingerprint
+from workbench.protocol.artifacts import ExportResult, Fingerprint
 from workbench.protocol.codec import Envelope, plain
 from workbench.protocol.failures import WorkbenchError, error
-from workbench.protocol.messages import Done, Loaded, ModesNow, Scanned, WorkerDied, WorkerReady
+from workbench.protocol.messages import Done, Export, Loaded, ModesNow, Scanned, WorkerDied, WorkerReady
 from workbench.protocol.model import Candidate, InputInfo, ModeChange, ModelInfo, Modes, ModuleColumns, Recipe
 from workbench.protocol.runs import BEYOND, IDENTICAL, Diff, Divergence, LeafDiff, RunRow, Spread, Yardstick
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.options import AppOptions
+
+from .pane_records import export_result
 
 RECIPE = Recipe("story.py:Net")
 
@@ -179,6 +181,19 @@ class FakeSession:
         self.state.noise_asked = self.state.epoch
         self.state.yardstick = "float64"
         return Yardstick("float64")
+
+    async def use(self, yardstick: Yardstick) -> None:
+        self._answer(yardstick)
+        self.state.yardstick = yardstick.kind
+
+    async def export(
+        self, request: Export, timeout: float = 0.0, aside: Aside = contextlib.nullcontext
+    ) -> ExportResult:
+        async with aside():
+            self._answer(request)
+        result = dataclasses.replace(export_result(request.kind), path=request.out)
+        self.state.exports[request.kind] = result
+        return self._done(result)
 
     async def scan(self, path: str) -> Scanned:
         self._answer(("scan", path))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import click
 
+from workbench.client.flows import remember_made
 from workbench.client.session import Session
 from workbench.client.trust import TrustStore
-from workbench.protocol.artifacts import KINDS, ExportResult, Fingerprint
+from workbench.protocol.artifacts import KINDS, ExportResult
 from workbench.protocol.exits import Exit
-from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.failures import error
 from workbench.protocol.messages import Export
 from workbench.report.objects import export_object
 
@@ -49,7 +49,8 @@ def export(model: str, kind: str, out: str, force: bool, **given: Any) -> int:
         result = await session.export(request)
         line.clear()
         _print(result, options.as_json)
-        _remember(result)
+        if note := remember_made(result, TrustStore()):
+            say(f"note: {note}")
         return exit_of(result.proof.verdict)
 
     return converse(work, bench=False, quiet=options.as_json)
@@ -83,16 +84,6 @@ def _print(result: ExportResult, as_json: bool) -> None:
     out.print(f"{words}: {result.path}")
     if result.published:
         out.print(f"prove it again: workbench verify {result.path}   or, with torch alone: python verify.py inside it")
-
-
-def _remember(result: ExportResult) -> None:
-    """Bundles written here are trusted here; a store that cannot be written must not spoil a finished export."""
-    if not result.published:
-        return
-    try:
-        TrustStore().remember(Fingerprint(result.path, "bundle", result.manifest_sha256, ""), "written here")
-    except WorkbenchError as problem:
-        say(f"note: {problem.failure.message} `workbench verify {Path(result.path).name}` will ask for --trust.")
 
 
 def exit_of(verdict: str) -> Exit:

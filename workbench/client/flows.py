@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
-from workbench.protocol.artifacts import CheckRow, Fingerprint
+from workbench.protocol.artifacts import CheckRow, ExportResult, Fingerprint
 from workbench.protocol.exits import Exit, exit_for, worst
 from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Check
@@ -103,6 +104,17 @@ async def authorize(
     if not allowed(fingerprint, store, digests, allow_code):
         raise refusal(fingerprint)
     return fingerprint
+
+
+def remember_made(result: ExportResult, store: TrustStore) -> str:
+    """Bundles written here are trusted here; what to say when that could not be noted, for it spoils no export."""
+    if not result.published:
+        return ""
+    try:
+        store.remember(Fingerprint(result.path, "bundle", result.manifest_sha256, "CODE (Python)"), "written here")
+    except WorkbenchError as problem:
+        return f"{problem.failure.message} Verifying {Path(result.path).name} will ask whether it is trusted."
+    return ""
 
 
 def noise_would_help(session: Session, row: RunRow) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from workbench.client.flows import remember_made
 from workbench.client.trust import TrustStore, allowed
 from workbench.protocol.artifacts import ExportResult, Fingerprint, Proof, VerifyResult
 from workbench.protocol.failures import error
@@ -20,20 +21,21 @@ _SIGNS = {"pass": "✓", "fail": "✗", "skip": "-", "error": "!"}
 async def export(desk: Desk) -> None:
     from workbench.tui.screens.export_screen import ExportScreen
 
-    info, recipe, modes = desk.state.info, desk.state.recipe, desk.state.modes or Modes()
+    info = desk.state.info
     assert info is not None
-    assert recipe is not None
     chosen = await desk.ask(ExportScreen(info.name, desk.export_folder))
     if chosen is None:
         return
-    async with desk.firing.paused():  # the present parameters are written before the bench goes on
-        request = Export(recipe, chosen.kind, str(Path(chosen.out).absolute()), device=modes.device, dtype=modes.dtype,
-                         python=desk.python)  # fmt: skip
+    recipe, modes = desk.state.recipe, desk.state.modes or Modes()  # a load may have ended while the card was open
+    assert recipe is not None
+    request = Export(recipe, chosen.kind, str(Path(chosen.out).absolute()), device=modes.device, dtype=modes.dtype,
+                     threads=modes.threads, python=desk.python, tolerance=desk.app.options.tolerance)  # fmt: skip
     with desk.exporting(chosen.kind):
-        result = await desk.session.export(request)
-    _remember(desk, result)
+        result = await desk.session.export(request, aside=desk.firing.paused)
+    note = remember_made(result, TrustStore())
     if result.published:
-        desk.say(f"{result.kind}: proven on {result.proof.cases} cases, in {result.path}", "good")
+        proven = f"{result.kind}: proven on {result.proof.cases} cases, in {result.path}"
+        desk.say(f"{proven}. {note}" if note else proven, "warning" if note else "good")
         desk.show_pane("artifacts")
         return
     show_proof(desk, result)
@@ -57,7 +59,8 @@ async def verify(desk: Desk) -> None:
         raise error("usage", "An artifact without a bundle is proven against the model on the bench, and none is open.",
                     path, "Open its model with o, then press v again.")  # fmt: skip
     recipe = desk.state.recipe if foreign else None
-    request = Verify(path, fingerprint.sha256, recipe, python=desk.python, kind=fingerprint.kind)
+    request = Verify(path, fingerprint.sha256, recipe, python=desk.python, tolerance=desk.app.options.tolerance,
+                     kind=fingerprint.kind)  # fmt: skip
     result = await desk.session.verify(request)
     holds = result.proof.verdict == "pass"
     desk.say(f"{Path(path).name}: {'proven' if holds else 'not proven'}", "good" if holds else "error")
@@ -120,14 +123,6 @@ def _trust_words(fingerprint: Fingerprint) -> list[str]:
         f"sha256 {fingerprint.sha256}",
         "If you know where it comes from, y trusts exactly these bytes from now on.",
     ]
-
-
-def _remember(desk: Desk, result: ExportResult) -> None:
-    """Bundles written here are trusted here."""
-    if result.published:
-        TrustStore().remember(
-            Fingerprint(result.path, "bundle", result.manifest_sha256, "CODE (Python)"), "written here"
-        )
 
 
 def _no_path(text: str) -> str:
