@@ -97,7 +97,7 @@ def test_a_killed_worker_is_told_with_its_cause_and_one_key_brings_everything_ba
     terminal.send("space")
     terminal.wait_for("the worker is gone")
     terminal.send("K")
-    terminal.wait_for("are back; lost: the outputs of 1 runs", 60)
+    terminal.wait_for("are back", 60)
     terminal.wait_for(re.compile(r"mix +no_grad"))
     assert not alive(worker)
     terminal.send("space")

@@ -42,8 +42,8 @@ async def restart(desk: Desk) -> None:
     if loaded is None:
         desk.say("a fresh worker is ready; no model was open", "good")
         return
-    back = "the same model, weights and modes are back, with the inputs it was opened with"
-    lost = f"outputs of {runs} runs, inputs drawn with n, what runs changed in buffers" if runs else "nothing"
+    back = "the same model, weights, modes and first inputs are back"
+    lost = f"outputs of {runs} runs, draws with n, what runs changed in buffers" if runs else "nothing"
     desk.say(f"{back}; lost: {lost}", "good")
 
 
