@@ -70,7 +70,7 @@ def test_a_healthy_model_passes(question: str, grad: str) -> None:
         ("Coupled", "batch_rows", "mixes the rows"),
         ("Graphic", "graph_free", "First in the model itself (Graphic)"),
         ("Hoarding", "memory_flat", "seen (list, 0 → 42 items)"),
-        ("GlobalHoard", "memory_flat", "float32[777]"),
+        ("GlobalHoard", "memory_flat", "KEPT (check_models.py) (list, 0 → "),
         ("Forgetful", "reload", "Not in the state_dict, and different in a fresh model: shift"),
     ],
 )

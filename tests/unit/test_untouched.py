@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -59,3 +60,60 @@ def test_what_refers_to_itself_and_what_is_endless_is_followed_in_bounds() -> No
         many.clear()
     assert ring == [ring]
     assert (len(many), many[0]) == (50_000, [0])
+
+
+TOTAL = 0
+SEEN: list[int] = []
+
+
+class Outside(nn.Module):
+    """State in the file's variables, in the class, around the class, and in numpy's generators."""
+
+    calls = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(3)
+        self.old = np.random.RandomState(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        global TOTAL
+        TOTAL += 1
+        SEEN.append(TOTAL)
+        type(self).calls += 1
+        return x + self.rng.random() + self.old.normal()
+
+
+def test_what_a_forward_reaches_outside_of_its_modules_is_named_and_put_back() -> None:
+    model, steps = Outside(), 0
+
+    class Around(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            nonlocal steps
+            steps += 1
+            return x
+
+    whole = nn.Sequential(model, Around())
+    answers = []
+    for _ in range(2):
+        with untouched_model(whole) as snapshot:
+            answers.append(whole(torch.zeros(2)))
+            moved = dict(snapshot.moved())
+        assert (TOTAL, SEEN, Outside.calls, steps) == (0, [], 0, 0)
+    assert torch.equal(*answers)
+    assert moved == {
+        "0.rng": "drawn from",
+        "0.old": "drawn from",
+        "TOTAL (test_untouched.py)": "0 → 1",
+        "SEEN (test_untouched.py)": "0 → 1 items",
+        "Outside.calls": "0 → 1",
+        "steps (around Around)": "0 → 1",
+    }
+
+
+def test_one_thing_alone_is_put_back() -> None:
+    model = Outside()
+    with untouched_model(model) as snapshot:
+        model(torch.zeros(2))
+        snapshot.put_back({"SEEN (test_untouched.py)", "Outside.calls"}.__contains__)
+        assert {name for name, _ in snapshot.moved()} == {"rng", "old", "TOTAL (test_untouched.py)"}

@@ -7,9 +7,9 @@ objects; tensors by value, with requires_grad and gradients. Global switches are
 from __future__ import annotations
 
 import itertools
-import random
 import sys
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,21 @@ import torch
 from torch import nn
 
 from workbench.worker.bench.sampling import tensors_in
+from workbench.worker.judge.held_outside import (
+    generator_state,
+    held_under,
+    outside,
+    put_under,
+    same_state,
+    set_generator_state,
+)
+from workbench.worker.judge.held_tensor import HeldTensor
 
 COPY_BUDGET = 1 << 30
 """Bytes of tensor values that are copied, buffers and inputs first. Values beyond it are watched by their version,
 and `Snapshot.lost` names those that changed: only building the model again brings them back."""
+OUTSIDE_BUDGET = 64 << 20
+"""Bytes of tensors outside of the modules that are copied."""
 
 DEPTH = 8
 """Containers and objects within each other that are followed, below an attribute of a module."""
@@ -29,6 +40,7 @@ MOST = 20_000
 
 _CONTAINERS = (OrderedDict, dict, list, set, deque)
 """The order matters: each is read and filled by its own methods, past those of a subclass."""
+_REGISTERED = ("_parameters", "_buffers")
 _NAMESPACES = ("types", "argparse", "collections")
 """Parts of the standard library whose objects hold what a user puts into them."""
 
@@ -45,6 +57,16 @@ class _Held:
     key: str = ""
     attributes: bool = False
 
+    @property
+    def named(self) -> bool:
+        """Its items are attributes, buffers or parameters, which have names of their own."""
+        return self.attributes or self.key in _REGISTERED
+
+    def full(self, key: str) -> str:
+        """The name of one of its items."""
+        prefix = self.name if self.attributes else self.name.rpartition(self.key)[0].rstrip(".")
+        return f"{prefix}.{key}" if prefix else key
+
 
 class Snapshot:
     """What a model and its inputs hold at one moment."""
@@ -54,10 +76,10 @@ class Snapshot:
         """After `restore`: names of tensors whose old values are gone (see `COPY_BUDGET`)."""
         self._modules = list(model.named_modules())
         self._held: list[_Held] = []
-        self._generators: list[tuple[Any, Any]] = []
+        self._generators: list[tuple[str, Any, Any]] = []
         self._seen = {id(module) for _, module in self._modules}
         self._below = 0
-        self._tensors: dict[int, _Tensor] = {}
+        self._tensors: dict[int, HeldTensor] = {}
         self._left = COPY_BUDGET
         for number, tensor in enumerate(tensors_in((args, kwargs))):
             self._record(f"input {number}", tensor)
@@ -72,6 +94,10 @@ class Snapshot:
                 self._visit(f"{path}.{name}" if path else name, value, 0, own, name)
         for path, parameter in model.named_parameters(remove_duplicate=False):
             self._record(path, parameter)  # those of scripted modules are no attributes
+        self._left = min(self._left, OUTSIDE_BUDGET)
+        self._outside = list(outside(model))
+        for name, _, _, value in self._outside:
+            self._visit(name, value, 1)
 
     def changed_buffers(self) -> list[tuple[str, str]]:
         """(path, how) of every buffer that is not as it was: "values", "rebound", "new" or "gone"."""
@@ -105,11 +131,58 @@ class Snapshot:
         """Put everything back. Only what changed is written, so that versions of the rest stay."""
         for held in self._held:
             _refill(held.value, held.items)
-        for generator, state in self._generators:
-            _set_state(generator, state)
+        for _, generator, state in self._generators:
+            set_generator_state(generator, state)
+        for _, holder, key, value in self._outside:
+            if held_under(holder, key) is not value:
+                put_under(holder, key, value)
         for tensor in self._tensors.values():
             if not tensor.restore():
                 self.lost.append(tensor.name)
+
+    def moved(self) -> list[tuple[str, str]]:
+        """(name, how) of everything that is not as it was: attributes, containers, tensors by value, generators."""
+        found: dict[str, str] = {}
+        for held in self._held:
+            if held.named:
+                found.update(_changed_names(held))
+            elif not _is_same(held.value, held.items):
+                found[held.name] = f"{len(held.items)} → {len(held.value)} items"
+        found.update((one.name, "values") for one in self._tensors.values() if one.changed())
+        found.update(
+            (name, "drawn from") for name, one, state in self._generators if not same_state(generator_state(one), state)
+        )
+        for name, holder, key, value in self._outside:
+            now = held_under(holder, key)
+            if how := _how(value, now):
+                found.setdefault(name, how)
+        return list(found.items())
+
+    def name_of(self, generator: Any) -> str:
+        """The name under which a generator is held; empty for a stranger."""
+        return next((name for name, one, _ in self._generators if one is generator), "")
+
+    def put_back(self, wanted: Callable[[str], bool]) -> None:
+        """`restore`, of what has a wanted name alone."""
+        for held in self._held:
+            if held.named:
+                before = dict(held.items)
+                for key in [key for key in {*before, *held.value} if wanted(held.full(key))]:
+                    if key in before:
+                        held.value[key] = before[key]
+                    else:
+                        del held.value[key]
+            elif wanted(held.name):
+                _refill(held.value, held.items)
+        for name, generator, state in self._generators:
+            if wanted(name):
+                set_generator_state(generator, state)
+        for name, holder, key, value in self._outside:
+            if wanted(name):
+                put_under(holder, key, value)
+        for tensor in self._tensors.values():
+            if wanted(tensor.name):
+                tensor.restore()
 
     def _visit(self, name: str, value: Any, depth: int, holder: dict[str, Any] | None = None, key: str = "") -> None:
         """Record what `value` holds, and follow it: the modules' own attributes always, what lies below in bounds."""
@@ -122,13 +195,13 @@ class Snapshot:
         if self._below > MOST:
             return
         self._seen.add(id(value))
-        state = _state(value)
+        state = generator_state(value)
         if state is not None:
-            self._generators.append((value, state))
+            self._generators.append((name, value, state))
         elif isinstance(value, _CONTAINERS):
             items = _items(value)
             self._held.append(_Held(name, value, items, holder, key))
-            if key not in ("_parameters", "_buffers"):  # these are recorded under their own names
+            if key not in _REGISTERED:  # these are recorded under their own names
                 self._follow(name, items, depth, isinstance(value, dict))
         elif isinstance(value, tuple):
             self._follow(name, value, depth, False)
@@ -149,49 +222,7 @@ class Snapshot:
         size = tensor.nbytes if tensor.layout is torch.strided else 0
         copy = size <= self._left and not tensor.is_meta
         self._left -= size if copy else 0
-        self._tensors[id(tensor)] = _Tensor(name, tensor, copy)
-
-
-class _Tensor:
-    """One tensor and what it was."""
-
-    def __init__(self, name: str, tensor: torch.Tensor, copy: bool) -> None:
-        self.name = name
-        self._tensor = tensor
-        self._requires_grad = tensor.requires_grad
-        self._version = _version(tensor)
-        self._data = tensor.data
-        """Another tensor on the same memory: keeps it from being freed, and says whether `.data` was rebound."""
-        self._grad = tensor.grad if tensor.is_leaf else None
-        self._grad_copy = None if self._grad is None else self._grad.detach().clone()
-        self._copy = _copied(tensor) if copy else None
-
-    def changed(self) -> bool:
-        """Whether values, dtype or shape are other than they were."""
-        if not _same_place(self._tensor, self._data):
-            return True
-        if self._copy is None:
-            return self._version != _version(self._tensor)
-        with torch.no_grad():
-            return not _same_values(self._tensor.detach(), self._copy)
-
-    def restore(self) -> bool:
-        """Put it back; False when its old values are not known."""
-        tensor = self._tensor
-        if not _same_place(tensor, self._data):
-            tensor.data = self._data
-        known = self._copy is not None or self._version == _version(tensor)
-        with torch.inference_mode(tensor.is_inference()), torch.no_grad():
-            if self._copy is not None and not _same_values(tensor.detach(), self._copy):
-                tensor.data.copy_(self._copy)
-            if self._grad is not None and self._grad_copy is not None and not torch.equal(self._grad, self._grad_copy):
-                self._grad.copy_(self._grad_copy)
-        if tensor.is_leaf:
-            if tensor.requires_grad != self._requires_grad:
-                tensor.requires_grad_(self._requires_grad)
-            if tensor.grad is not self._grad:
-                tensor.grad = self._grad
-        return known
+        self._tensors[id(tensor)] = HeldTensor(name, tensor, copy)
 
 
 def _buffers(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -213,20 +244,6 @@ def _attributes(value: Any) -> dict[str, Any] | None:
     return own if type(own) is dict else None
 
 
-def _state(value: Any) -> Any:
-    """The state of a generator; None for everything else."""
-    if isinstance(value, torch.Generator):
-        return value.get_state()
-    return value.getstate() if type(value) is random.Random else None
-
-
-def _set_state(generator: Any, state: Any) -> None:
-    if isinstance(generator, torch.Generator):
-        generator.set_state(state)
-    else:
-        generator.setstate(state)
-
-
 def _base(container: Any) -> Any:
     return next(kind for kind in _CONTAINERS if isinstance(container, kind))
 
@@ -236,14 +253,37 @@ def _items(container: Any) -> list[Any]:
     return list(base.items(container) if isinstance(container, dict) else base.__iter__(container))
 
 
-def _refill(container: Any, before: list[Any]) -> None:
-    """Give a container the very items that it had, in place."""
+def _is_same(container: Any, before: list[Any]) -> bool:
+    """Whether a container holds the very items that it had."""
     now = _items(container)
     if isinstance(container, dict):
-        same = len(now) == len(before) and all(a[0] is b[0] and a[1] is b[1] for a, b in zip(now, before))  # noqa: B905
-    else:
-        same = len(now) == len(before) and all(a is b for a, b in zip(now, before))  # noqa: B905
-    if same:
+        return len(now) == len(before) and all(a[0] is b[0] and a[1] is b[1] for a, b in zip(now, before))  # noqa: B905
+    return len(now) == len(before) and all(a is b for a, b in zip(now, before))  # noqa: B905
+
+
+def _changed_names(held: _Held) -> dict[str, str]:
+    """Name → "new", "gone" or "rebound" of the attributes that are not what they were; equal numbers are the same."""
+    before, found = dict(held.items), {}
+    for key in [*before, *(key for key in held.value if key not in before)]:
+        if key not in before or key not in held.value:
+            found[held.full(key)] = "new" if key not in before else "gone"
+            continue
+        if how := _how(before[key], held.value[key]):
+            found[held.full(key)] = how
+    return found
+
+
+def _how(old: Any, now: Any) -> str:
+    """ "0 → 1", "rebound"; empty where both are the same."""
+    if old is now or (type(old) in _PLAIN and type(now) is type(old) and old == now):
+        return ""
+    shown = type(old) in (bool, int, float) and type(now) in (bool, int, float)
+    return f"{old} → {now}" if shown else "rebound"
+
+
+def _refill(container: Any, before: list[Any]) -> None:
+    """Give a container the very items that it had, in place."""
+    if _is_same(container, before):
         return
     base = _base(container)
     base.clear(container)
@@ -254,26 +294,3 @@ def _refill(container: Any, before: list[Any]) -> None:
         base.update(container, before)
     else:
         base.extend(container, before)
-
-
-def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode(False), torch.no_grad():
-        return tensor.detach().clone()
-
-
-def _same_values(a: torch.Tensor, b: torch.Tensor) -> bool:
-    if a.layout is not torch.strided or a.is_quantized:
-        return torch.equal(a, b) if a.layout is torch.strided else torch.equal(a.to_dense(), b.to_dense())
-    if torch.equal(a, b):
-        return True
-    return a.is_floating_point() and bool(((a == b) | (a.isnan() & b.isnan())).all())
-
-
-def _same_place(tensor: torch.Tensor, data: torch.Tensor) -> bool:
-    if tensor.dtype != data.dtype or tensor.shape != data.shape or tensor.layout is not data.layout:
-        return False
-    return tensor.layout is not torch.strided or tensor.is_meta or tensor.data_ptr() == data.data_ptr()
-
-
-def _version(tensor: torch.Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version

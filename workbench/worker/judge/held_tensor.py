@@ -1,0 +1,70 @@
+"""One tensor and what it was at one moment: values, place, requires_grad, gradient; compared with now, and put back."""
+
+from __future__ import annotations
+
+import torch
+
+
+class HeldTensor:
+    """One tensor and what it was."""
+
+    def __init__(self, name: str, tensor: torch.Tensor, copy: bool) -> None:
+        self.name = name
+        self._tensor = tensor
+        self._requires_grad = tensor.requires_grad
+        self._version = _version(tensor)
+        self._data = tensor.data
+        """Another tensor on the same memory: keeps it from being freed, and says whether `.data` was rebound."""
+        self._grad = tensor.grad if tensor.is_leaf else None
+        self._grad_copy = None if self._grad is None else self._grad.detach().clone()
+        self._copy = _copied(tensor) if copy else None
+
+    def changed(self) -> bool:
+        """Whether values, dtype or shape are other than they were."""
+        if not _same_place(self._tensor, self._data):
+            return True
+        if self._copy is None:
+            return self._version != _version(self._tensor)
+        with torch.no_grad():
+            return not _same_values(self._tensor.detach(), self._copy)
+
+    def restore(self) -> bool:
+        """Put it back; False when its old values are not known."""
+        tensor = self._tensor
+        if not _same_place(tensor, self._data):
+            tensor.data = self._data
+        known = self._copy is not None or self._version == _version(tensor)
+        with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+            if self._copy is not None and not _same_values(tensor.detach(), self._copy):
+                tensor.data.copy_(self._copy)
+            if self._grad is not None and self._grad_copy is not None and not torch.equal(self._grad, self._grad_copy):
+                self._grad.copy_(self._grad_copy)
+        if tensor.is_leaf:
+            if tensor.requires_grad != self._requires_grad:
+                tensor.requires_grad_(self._requires_grad)
+            if tensor.grad is not self._grad:
+                tensor.grad = self._grad
+        return known
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode(False), torch.no_grad():
+        return tensor.detach().clone()
+
+
+def _same_values(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.layout is not torch.strided or a.is_quantized:
+        return torch.equal(a, b) if a.layout is torch.strided else torch.equal(a.to_dense(), b.to_dense())
+    if torch.equal(a, b):
+        return True
+    return a.is_floating_point() and bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
+def _same_place(tensor: torch.Tensor, data: torch.Tensor) -> bool:
+    if tensor.dtype != data.dtype or tensor.shape != data.shape or tensor.layout is not data.layout:
+        return False
+    return tensor.layout is not torch.strided or tensor.is_meta or tensor.data_ptr() == data.data_ptr()
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
