@@ -162,7 +162,8 @@ async def test_a_tensor_that_stayed_on_the_cpu_is_named(session: Session, heavy:
     with pytest.raises(WorkbenchError) as caught:
         await session.fire()
     assert caught.value.failure.kind in ("device", "forward")
-    assert "heavy.py:40" in caught.value.failure.where + caught.value.failure.message
+    line = HEAVY.splitlines().index('        return self.fc(x) + torch.zeros(4, device="cpu")') + 1
+    assert caught.value.failure.where.endswith(f"heavy.py:{line}")
 
 
 async def test_a_device_that_is_not_there_leaves_the_model_where_it_is(session: Session) -> None:

@@ -47,7 +47,7 @@ def open_program(path: Path, kind: str, device: str) -> Opened:
             module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
             return Opened(module, module, words="torch.jit.load")
         program = torch.export.load(str(path))
-        if torch.device(device).type != "cpu":
+        if _loading_devices(program) - {"cpu"} or torch.device(device).type != "cpu":
             from torch.export.passes import move_to_device_pass
 
             program = move_to_device_pass(program, device)
@@ -209,6 +209,12 @@ def named_tensors(opened: Opened) -> Iterator[tuple[str, torch.Tensor]]:
         for name, value in opened.program.constants.items():
             if isinstance(value, torch.Tensor) and name not in opened.program.state_dict:
                 yield name, value
+
+
+def _loading_devices(program: Any) -> set[str]:
+    """Kinds of device that an exported program was made for; it loads onto them, whoever asks for another."""
+    values = (node.meta.get("val") for node in program.graph.nodes)
+    return {value.device.type for value in values if isinstance(value, torch.Tensor)}
 
 
 def _loading_first_line(problem: BaseException, lines: int = 1) -> str:
