@@ -82,6 +82,12 @@ def test_a_part_loads_only_the_third_parties_it_is_allowed(folder: str, allowed:
     assert third_parties(load(modules(folder))) <= allowed
 
 
+def test_the_whole_app_loads_without_ssl_once_the_entry_said_so() -> None:
+    loaded = load(modules("tui"), "from workbench.cli.entry import _without_ssl; _without_ssl()")
+    assert {"asyncio", "textual"} <= loaded
+    assert "_ssl" not in loaded
+
+
 def test_textual_comes_with_the_app_only() -> None:
     assert "textual" not in load(modules("cli"))
     assert "textual" in load(["workbench.tui.app"])

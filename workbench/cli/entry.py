@@ -22,6 +22,7 @@ def main() -> None:
     splashed = _opens_app(arguments) and _splash()
     if splashed:
         gc.disable()  # imports make no garbage worth a look; the app enables it again behind its first frame
+        _without_ssl()
     from .main import command_line
 
     sys.exit(command_line(arguments, splashed))
@@ -32,6 +33,12 @@ def _opens_app(arguments: list[str]) -> bool:
     if any(word in ("--help", "-h", "--version") for word in arguments):
         return False
     return not arguments or arguments[0] == "demo" or arguments[0] not in COMMANDS
+
+
+def _without_ssl() -> None:
+    """Have asyncio do without TLS, as on a Python that was built without it: 4 MB that a face never uses, for it opens
+    no network connection. Before anything imports asyncio."""
+    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # None is how Python marks what must not be imported
 
 
 def _leave(number: int, frame: object) -> None:
