@@ -10,7 +10,7 @@ import click
 
 from workbench.client.flows import run_checks
 from workbench.client.session import Session
-from workbench.protocol.artifacts import CHECK_IDS, CheckRow
+from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
 from workbench.protocol.failures import error
 from workbench.protocol.files import write_text
 from workbench.report.checks import junit, markdown
@@ -19,8 +19,11 @@ from workbench.report.objects import check_object
 from .engine import converse
 from .options import ModelOptions, model_options, parse_model
 from .run import open_model
-from .tables import check_line, console, show_model
+from .tables import check_line, console, show_check_verdict, show_model
 from .talk import ProgressLine, print_json
+
+ALL_IDS = (*CHECK_IDS, LATENCY)
+"""What may be asked for, in order."""
 
 CHECK_SECONDS = 60.0
 """Seconds for each check where --timeout does not say."""
@@ -59,7 +62,9 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
             write_text(Path(junit_file), junit(model, rows))
         if markdown_file:
             write_text(Path(markdown_file), markdown(model, rows))
-        if options.as_json:
+        if not options.as_json:
+            show_check_verdict(out, rows)
+        else:
             print_json(check_object(await session.hashed(loaded), rows, code))
         return code
 
@@ -76,10 +81,10 @@ def _for_serving(options: ModelOptions) -> ModelOptions:
 
 def _select(only: str, skip: str) -> tuple[str, ...]:
     wanted, unwanted = ({part.strip() for part in text.split(",") if part.strip()} for text in (only, skip))
-    unknown = (wanted | unwanted) - set(CHECK_IDS)
+    unknown = (wanted | unwanted) - set(ALL_IDS)
     if unknown:
-        raise error("usage", f"No such check: {', '.join(sorted(unknown))}.", "--only/--skip", ", ".join(CHECK_IDS))
-    chosen = tuple(name for name in CHECK_IDS if (not wanted or name in wanted) and name not in unwanted)
+        raise error("usage", f"No such check: {', '.join(sorted(unknown))}.", "--only/--skip", ", ".join(ALL_IDS))
+    chosen = tuple(name for name in ALL_IDS if (not wanted or name in wanted) and name not in unwanted)
     if not chosen:
-        raise error("usage", "Nothing is left to check.", "--only/--skip", ", ".join(CHECK_IDS))
+        raise error("usage", "Nothing is left to check.", "--only/--skip", ", ".join(ALL_IDS))
     return chosen

@@ -17,6 +17,7 @@ from workbench.protocol.messages import Loaded
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, RunRow
 from workbench.protocol.text import clean_line
 from workbench.report.numbers import count, duration, measure, multiple, size
+from workbench.report.objects import check_counts, check_verdict
 
 _STYLES = {IDENTICAL: "green", NOISE: "cyan", BEYOND: "bold red"}
 _STATUS = {
@@ -143,15 +144,30 @@ def show_leak(out: Console, leak: Leak) -> None:
 
 
 def check_line(out: Console, row: CheckRow) -> None:
-    """One check, as soon as it is answered."""
-    word, style = _STATUS[row.status]
-    line = Text(f"{word:8}", style)
-    line.append(f"{row.id:15}", "bold")
-    line.append(clean_line(row.evidence))
-    out.print(line)
+    """One check, as soon as it is answered, and what it found besides."""
+    if row.status:
+        word, style = _STATUS[row.status]
+        line = Text(f"{word:8}", style)
+        line.append(f"{row.id:18}", "bold")
+        line.append(clean_line(row.evidence))
+        out.print(line)
     for label, text in (("cause", row.cause), ("try", row.remedy)):
         if text and row.status != "pass":
             out.print(f"{'':8}{label}: {clean_line(text)}")
+    for finding in row.findings:
+        line = Text("· note  ", "yellow")
+        line.append(f"{finding.id:18}", "bold")
+        line.append(clean_line(f"{finding.words} {finding.remedy}".rstrip()))
+        out.print(line)
+
+
+def show_check_verdict(out: Console, rows: Iterable[CheckRow]) -> None:
+    """What the checks came to."""
+    rows = tuple(rows)
+    verdict = check_verdict(rows)
+    sign = {"pass": "=", "fail": "✗", "error": "!"}[verdict]
+    style = {"pass": "bold green", "fail": "bold red", "error": "bold yellow"}[verdict]
+    out.print(f"{sign} {verdict}: {check_counts(rows)}", style=style)
 
 
 def show_made(out: Console, made: Made) -> None:

@@ -11,6 +11,7 @@ from workbench.protocol.artifacts import CheckRow, ExportResult, Fingerprint
 from workbench.protocol.exits import Exit, exit_for, worst
 from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Check
+from workbench.protocol.policy import Policy
 from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, RunRow, Yardstick
 
 from .session import Session
@@ -28,13 +29,19 @@ NOISE_BUDGET = 20.0
 RECOVERY_SECONDS = 300.0
 """Seconds that loading the model again may take after a check took the worker down, when no limit was given."""
 
-_BY_YARDSTICK = {"repeatable", "batch_rows", "reload"}
+_BY_YARDSTICK = {"repeatable", "hidden_state", "batch_rows", "batch_sizes", "threads", "reload"}
+
+NOTHING_DECLARED = Policy()
 
 _CODES = {"pass": Exit.OK, "skip": Exit.OK, "fail": Exit.VERDICT_NO, "error": Exit.LOAD}
 
 
 async def run_checks(
-    session: Session, ids: Iterable[str], timeout: float, show: Callable[[CheckRow], None]
+    session: Session,
+    ids: Iterable[str],
+    timeout: float,
+    show: Callable[[CheckRow], None],
+    policy: Policy = NOTHING_DECLARED,
 ) -> tuple[tuple[CheckRow, ...], Exit]:
     """Answer each check with at most `timeout` seconds for one (0: no limit); the rows, and the code to leave with.
 
@@ -50,7 +57,7 @@ async def run_checks(
         if lost is None and session.state.engine == "dead":
             lost = await _recover(session, timeout)
         if lost is None:
-            row, code = await _check(session, name, timeout)
+            row, code = await _check(session, name, timeout, policy)
         else:
             row, code = CheckRow(name, "error", lost.message, lost.where, lost.remedy), exit_for(lost.kind)
         show(row)
@@ -59,17 +66,17 @@ async def run_checks(
     return tuple(rows), worst(codes)
 
 
-async def _check(session: Session, name: str, timeout: float) -> tuple[CheckRow, Exit]:
+async def _check(session: Session, name: str, timeout: float, policy: Policy) -> tuple[CheckRow, Exit]:
     began = time.monotonic()
     try:
-        row: CheckRow = await session.request(Check(name, timeout or CHECK_BUDGET), timeout)
+        row: CheckRow = await session.request(Check(name, timeout or CHECK_BUDGET, policy), timeout)
     except WorkbenchError as problem:
         failure = problem.failure
         if failure.kind in ("cancelled", "internal"):
             raise
         seconds = time.monotonic() - began
         return CheckRow(name, "error", failure.message, failure.where, failure.remedy, seconds), exit_for(failure.kind)
-    return row, _CODES[row.status]
+    return row, _CODES.get(row.status, Exit.OK)
 
 
 async def _recover(session: Session, timeout: float) -> Failure | None:

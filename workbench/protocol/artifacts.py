@@ -15,13 +15,22 @@ CHECK_IDS = (
     "repeatable",
     "randomness",
     "buffers",
+    "hidden_state",
+    "inputs_untouched",
     "finite",
+    "parameters_finite",
     "batch_rows",
+    "batch_sizes",
+    "dtype_device",
     "graph_free",
     "memory_flat",
+    "threads",
     "reload",
 )
 """Checks of `workbench check`, in the order they run."""
+
+LATENCY = "latency"
+"""The check that comes last: it is measured always, and votes only against a declared budget."""
 
 PROOF_IDS = (
     "integrity",
@@ -39,27 +48,29 @@ PROOF_IDS = (
 
 
 @dataclass(frozen=True)
-class CheckRow:
-    """One question and its answer; also one entry of `"checks"` in the JSON."""
-
-    id: str
-    status: str
-    """"pass", "fail", "skip" or "error"."""
-    evidence: str
-    """What was measured."""
-    cause: str = ""
-    """Why it failed, down to the module where that is known."""
-    remedy: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
 class Finding:
     """Worth knowing; does not vote."""
 
     id: str
     words: str
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One question and its answer; also one entry of `"checks"` in the JSON."""
+
+    id: str
+    status: str
+    """"pass", "fail", "skip" or "error"; empty for what was measured and does not vote: its findings are the answer."""
+    evidence: str
+    """What was measured."""
+    cause: str = ""
+    """Why it failed, down to the module where that is known."""
+    remedy: str = ""
+    seconds: float = 0.0
+    findings: tuple[Finding, ...] = ()
+    """What the check saw besides."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .model import ModeChange, Modes, Recipe
+from .policy import Policy
 from .runs import Yardstick
 from .start import Start as Start
 
@@ -85,6 +86,8 @@ class Check:
     id: str
     budget: float = 20.0
     """Seconds it should try to stay within; the caller ends it later by force."""
+    policy: Policy = field(default_factory=Policy)
+    """What was declared about the model."""
 
 
 @dataclass(frozen=True)

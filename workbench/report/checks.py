@@ -7,28 +7,31 @@ from xml.etree import ElementTree
 
 from workbench.protocol.artifacts import CheckRow
 
-from .objects import check_verdict
+from .objects import check_verdict, findings, voting
 
 _WORDS = {"pass": "pass", "fail": "**FAIL**", "skip": "skipped", "error": "**error**"}
 
 
 def junit(target: str, rows: Sequence[CheckRow]) -> str:
-    """One test case a check, as JUnit XML."""
+    """One test case a check, as JUnit XML; what it found besides stands in its system-out."""
+    votes = voting(rows)
     suite = ElementTree.Element(
         "testsuite",
         name=f"workbench check {target}",
-        tests=str(len(rows)),
-        failures=str(sum(row.status == "fail" for row in rows)),
-        errors=str(sum(row.status == "error" for row in rows)),
-        skipped=str(sum(row.status == "skip" for row in rows)),
+        tests=str(len(votes)),
+        failures=str(sum(row.status == "fail" for row in votes)),
+        errors=str(sum(row.status == "error" for row in votes)),
+        skipped=str(sum(row.status == "skip" for row in votes)),
         time=f"{sum(row.seconds for row in rows):.3f}",
     )
-    for row in rows:
+    for row in votes:
         case = ElementTree.SubElement(suite, "testcase", classname=target, name=row.id, time=f"{row.seconds:.3f}")
         if row.status != "pass":
             tag = {"fail": "failure", "error": "error", "skip": "skipped"}[row.status]
             child = ElementTree.SubElement(case, tag, message=row.cause or row.evidence)
             child.text = "\n".join(part for part in (row.evidence, row.cause, row.remedy) if part)
+        _system_out(case, [row], row.evidence if row.status == "pass" else "")
+    _system_out(suite, [row for row in rows if not row.status])
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -39,9 +42,19 @@ def markdown(target: str, rows: Sequence[CheckRow]) -> str:
     lines += ["| check | status | evidence | cause | remedy |", "|---|---|---|---|---|"]
     lines += [
         f"| {row.id} | {_WORDS[row.status]} | {_cell(row.evidence)} | {_cell(row.cause)} | {_cell(row.remedy)} |"
-        for row in rows
+        for row in voting(rows)
     ]
+    if found := findings(rows):
+        lines += ["", "Worth knowing, without a vote:", ""]
+        lines += [f"- `{check}` {_cell(' '.join((one.words, one.remedy)).rstrip())}" for check, one in found]
     return "\n".join(lines) + "\n"
+
+
+def _system_out(parent: ElementTree.Element, rows: Sequence[CheckRow], evidence: str = "") -> None:
+    lines = [evidence] if evidence else []
+    lines += [f"{one.id}: {' '.join((one.words, one.remedy)).rstrip()}" for _, one in findings(rows)]
+    if lines:
+        ElementTree.SubElement(parent, "system-out").text = "\n".join(lines)
 
 
 def _cell(text: str) -> str:

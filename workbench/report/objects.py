@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workbench.protocol.artifacts import CheckRow, ExportResult, Inspection, Proof, VerifyResult
+from workbench.protocol.artifacts import CheckRow, ExportResult, Finding, Inspection, Proof, VerifyResult
 from workbench.protocol.codec import plain
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure
@@ -54,6 +54,32 @@ def check_verdict(rows: Iterable[CheckRow]) -> str:
     return "error" if "error" in found else "fail" if "fail" in found else "pass"
 
 
+def voting(rows: Iterable[CheckRow]) -> list[CheckRow]:
+    """The rows that vote; what was measured and has no say is in `findings` alone."""
+    return [row for row in rows if row.status]
+
+
+def findings(rows: Iterable[CheckRow]) -> list[tuple[str, Finding]]:
+    """(id of the check, what it found besides)."""
+    return [(row.id, finding) for row in rows for finding in row.findings]
+
+
+def check_counts(rows: Iterable[CheckRow]) -> str:
+    """ "13 held, 1 failed, 1 skipped; 2 findings": what a list of checks came to, for people."""
+    rows = tuple(rows)
+    words = {"pass": "held", "fail": "failed", "error": "not answered", "skip": "skipped"}
+    counts = {word: sum(row.status == status for row in rows) for status, word in words.items()}
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    besides = len(findings(rows))
+    return told + (f"; {besides} finding{'s' if besides > 1 else ''}" if besides else "")
+
+
+def _check_object(row: CheckRow) -> dict[str, Any]:
+    record: dict[str, Any] = plain(row)
+    del record["findings"]  # they have a list of their own
+    return record
+
+
 def check_object(loaded: Loaded, rows: Iterable[CheckRow], code: Exit) -> dict[str, Any]:
     """`workbench check`; `code` is what it leaves with."""
     rows = tuple(rows)
@@ -61,8 +87,8 @@ def check_object(loaded: Loaded, rows: Iterable[CheckRow], code: Exit) -> dict[s
         "schema": SCHEMA,
         "verdict": check_verdict(rows),
         **model_object(loaded),
-        "checks": [plain(row) for row in rows],
-        "findings": [],
+        "checks": [_check_object(row) for row in voting(rows)],
+        "findings": [{"check": check, **plain(finding)} for check, finding in findings(rows)],
         **_unanswered(rows, "engine" if code is Exit.ENGINE else "model"),
     }
 

@@ -10,14 +10,22 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.artifacts import LATENCY, CheckRow
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.messages import Check
 from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge.checks_answers import check_batch_rows, check_finite, check_repeatable
+from workbench.worker.judge.checks_batch import check_batch_rows
+from workbench.worker.judge.checks_finite import check_finite, check_parameters_finite
+from workbench.worker.judge.checks_inputs import check_inputs_untouched
+from workbench.worker.judge.checks_latency import check_latency
 from workbench.worker.judge.checks_memory import check_graph_free, check_memory_flat
+from workbench.worker.judge.checks_placement import check_dtype_device
+from workbench.worker.judge.checks_reload import check_reload
+from workbench.worker.judge.checks_repeat import check_hidden_state, check_repeatable
 from workbench.worker.judge.checks_run import Subject
-from workbench.worker.judge.checks_state import check_buffers, check_modes, check_randomness, check_reload
+from workbench.worker.judge.checks_sizes import check_batch_sizes
+from workbench.worker.judge.checks_state import check_buffers, check_modes, check_randomness
+from workbench.worker.judge.checks_threads import check_threads
 from workbench.worker.judge.snapshot import untouched
 
 if TYPE_CHECKING:
@@ -29,11 +37,18 @@ CHECKS: dict[str, Callable[[Subject], CheckRow]] = {
     "repeatable": check_repeatable,
     "randomness": check_randomness,
     "buffers": check_buffers,
+    "hidden_state": check_hidden_state,
+    "inputs_untouched": check_inputs_untouched,
     "finite": check_finite,
+    "parameters_finite": check_parameters_finite,
     "batch_rows": check_batch_rows,
+    "batch_sizes": check_batch_sizes,
+    "dtype_device": check_dtype_device,
     "graph_free": check_graph_free,
     "memory_flat": check_memory_flat,
+    "threads": check_threads,
     "reload": check_reload,
+    LATENCY: check_latency,
 }
 """Every check by its id."""
 
@@ -49,7 +64,7 @@ def check(bench: Bench, runs: Runs, request: Check, job: Job) -> CheckRow:
         raise error("usage", f"There is no check {request.id!r}.", "--only", f"Checks are {', '.join(CHECKS)}.")
     started = time.monotonic()
     with untouched(bench) as snapshot:
-        subject = Subject(request.id, bench, runs.yardstick, job, request.budget, snapshot)
+        subject = Subject(request.id, bench, runs.yardstick, job, request.budget, snapshot, request.policy)
         try:
             row = function(subject)
         except (Cancelled, KeyboardInterrupt):
@@ -61,7 +76,9 @@ def check(bench: Bench, runs: Runs, request: Check, job: Job) -> CheckRow:
     if snapshot.lost and row.status == "pass":
         words = f"{row.evidence} But the forward changed {', '.join(snapshot.lost[:4])}, too large to be put back."
         row = dataclasses.replace(row, status="error", evidence=words, remedy="Put it back to the checkpoint: restore.")
-    return dataclasses.replace(row, seconds=time.monotonic() - started)
+    if subject.excused:
+        row = dataclasses.replace(row, evidence=f"{row.evidence} (declared: {'; '.join(subject.excused)})")
+    return dataclasses.replace(row, seconds=time.monotonic() - started, findings=tuple(subject.findings))
 
 
 def _error(subject: Subject, problem: BaseException) -> CheckRow:

@@ -14,9 +14,12 @@ from torch import nn
 
 from workbench.protocol.artifacts import CheckRow
 from workbench.worker.bench.words import counted, some
-from workbench.worker.judge import leak, memory
-from workbench.worker.judge.checks_run import Subject, located, watching
+from workbench.worker.judge import holders, leak, memory
+from workbench.worker.judge.checks_places import located, watching
+from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.leaves import flatten
+
+MIB = 1 << 20
 
 RUNS = 40
 LEAST = 8
@@ -47,7 +50,8 @@ def check_graph_free(subject: Subject) -> CheckRow:
     if not leaves:
         return subject.skipped("The model answers with no tensor.")
     if not kept:
-        return subject.passed(f"Under {modes.grad} none of {counted(len(leaves), 'output')} carries a graph.")
+        del output
+        return _saved(subject, f"Under {modes.grad} none of {counted(len(leaves), 'output')} carries a graph.")
     held = memory.saved_bytes([leaf for _, leaf in leaves], bench.model.parameters())
     evidence = f"Under {modes.grad} {some(kept, 4)} carries a graph that keeps {leak.size(held)} for backward."
     del output, leaves
@@ -67,15 +71,87 @@ def check_graph_free(subject: Subject) -> CheckRow:
     return subject.failed(evidence, cause, "Take enable_grad() out of forward, or return output.detach().")
 
 
+def _saved(subject: Subject, evidence: str) -> CheckRow:
+    """The row of a model whose outputs are free of a graph, held to the budget for what one under grad would save."""
+    budget = subject.policy.budgets.saved_mib
+    if not budget:
+        return subject.passed(evidence)
+    leaves = flatten(subject.forward(modes=dataclasses.replace(subject.bench.modes, grad="grad"))).leaves
+    held = memory.saved_bytes([leaf for _, leaf in leaves], subject.bench.model.parameters())
+    words = (
+        f"{evidence} Under grad one forward saves {held / MIB:.2f} MiB for backward; declared: saved_mib = {budget:g}."
+    )
+    if held <= budget * MIB:
+        return subject.passed(words)
+    return subject.failed(words, "More is saved than was declared.", "See which module saves it in the memory pane.")
+
+
+def _peak_over(subject: Subject) -> CheckRow | None:
+    """The row that says a forward takes more memory than was declared; None where it does not, or nothing was."""
+    budget = subject.policy.budgets.peak_mib
+    if not budget:
+        return None
+    device = subject.bench.modes.device
+    subject.forward()
+    peak = _peak(subject, device)
+    if peak is None:
+        subject.found("peak_memory", "peak_mib was declared, and this system does not say what a forward takes.")
+        return None
+    subject.excuse(f"peak_mib = {budget:g}: a forward took {peak / MIB:.1f} MiB")
+    if peak <= budget * MIB:
+        return None
+    words = f"A forward takes {peak / MIB:.1f} MiB at its highest, on top of what the process held."
+    return subject.failed(words, "", "A smaller batch, fewer kept activations (no_grad), or another budget.")
+
+
+def _peak(subject: Subject, device: str) -> int | None:
+    """Bytes that one forward takes at its highest, on top of what was held; None where the system does not say."""
+    if device.startswith("cuda"):
+        memory.reset_cuda_peak(device)
+        before = torch.cuda.memory_allocated(device)
+        subject.forward()
+        return torch.cuda.max_memory_allocated(device) - before
+    gc.collect()
+    memory.trim()
+    if not _reset_high_water():
+        return None
+    held = memory.rss()
+    subject.forward()
+    high = _high_water()
+    return None if high is None else max(0, high - held)
+
+
+def _reset_high_water() -> bool:
+    """Have Linux count the peak of resident memory anew (proc(5), clear_refs, value 5)."""
+    try:
+        with open("/proc/self/clear_refs", "w") as stream:
+            stream.write("5")
+    except OSError:
+        return False
+    return True
+
+
+def _high_water() -> int | None:
+    try:
+        with open("/proc/self/status", "rb") as stream:
+            line = next(line for line in stream if line.startswith(b"VmHWM:"))
+    except (OSError, StopIteration):
+        return None
+    return int(line.split()[1]) * 1024
+
+
 def check_memory_flat(subject: Subject) -> CheckRow:
     """Live bytes do not grow with the runs once warm, with every output dropped."""
+    if over := _peak_over(subject):
+        return over
     live, exact = live_bytes(subject.bench.modes.device)
     points: list[tuple[int, int]] = []
     gc.collect()
+    before = holders.tensors_alive()
     gc.freeze()  # what is there already need not be looked through after every run: 70 ms with torch imported
     try:
         for number in subject.times(RUNS + leak.WARM_UP, least=3):
-            subject.forward()
+            subject.forward(keep_state=True)
             gc.collect()
             points.append((number, live()))
     finally:
@@ -91,13 +167,18 @@ def check_memory_flat(subject: Subject) -> CheckRow:
     going_on = late is None or late.slope > 0.25 * line.slope  # a climb that ends is warm-up
     floor = EXACT_FLOOR if exact else leak.NOISE_FLOOR
     climbing = line.slope > leak.CERTAIN * line.error and line.slope * span > floor and going_on
-    measured = f"{_signed(line.slope)} ± {leak.size(line.error)} a run over {counted(len(warm), 'run')} after warm-up"
+    errors = f", {line.slope / line.error:.0f} standard errors" if line.error and climbing else ""
+    measured = (
+        f"{_signed(line.slope)} ± {leak.size(line.error)} a run{errors} over {counted(len(warm), 'run')} after warm-up"
+    )
     modes = subject.bench.modes
     where = f"under {modes.training_word} and {modes.grad}, {'live bytes' if exact else 'resident bytes'}"
     if not climbing:
         return subject.passed(f"Flat: {measured} ({where}).")
     grown = [f"{path} ({kind}, {old} → {new} items)" for path, kind, old, new in subject.snapshot.grown()]
-    cause = f"These hold on to what each run makes: {some(grown, 4)}." if grown else _others(len(points))
+    cause = f"These hold on to what each run makes: {some(grown, 4)}."
+    if not grown:
+        cause = _holder(subject, before, len(points))
     remedy = "Keep nothing of a run in the model, or keep it detached and bounded."
     return subject.failed(f"Climbs {measured} ({where}), though every output is dropped.", cause, remedy)
 
@@ -128,22 +209,13 @@ def _mallinfo() -> Any:
     return function if seen else None
 
 
-def _others(runs: int) -> str:
-    """Tensors of one shape that are as many as there were runs: somebody keeps them."""
-    counts: dict[str, int] = {}
-    for thing in gc.get_objects():
-        if issubclass(type(thing), torch.Tensor) and not issubclass(type(thing), nn.Parameter):
-            try:
-                key = f"{str(thing.dtype).removeprefix('torch.')}{list(thing.shape)}"
-            except RuntimeError:  # lazy or otherwise without a shape
-                continue
-            counts[key] = counts.get(key, 0) + 1
-    many = [key for key, count in sorted(counts.items(), key=lambda pair: -pair[1]) if count >= runs - leak.WARM_UP]
-    if not many:
+def _holder(subject: Subject, before: set[int], runs: int) -> str:
+    """What holds on to the tensors that pile up, from the tensors themselves upwards."""
+    key, held = holders.pile(before, runs - leak.WARM_UP)
+    if not held:
         return "Nothing in the modules' own attributes grew: look at lists and caches outside of them."
-    return (
-        f"Still alive after every run: {some(many, 3)}; no attribute of a module grew, so a global or cache has them."
-    )
+    name = holders.holder(held[-1], subject.bench.model)
+    return f"{len(held)} tensors {key} are alive, held by {name or 'something outside of the model'}."
 
 
 def _signed(count: float) -> str:

@@ -1,4 +1,4 @@
-"""What every check shares: the model run under the bench's modes, within a budget, and places in the user's code.
+"""What every check shares: the model run under the bench's modes, within a budget, under what was declared.
 
 It never judges a question itself.
 """
@@ -6,30 +6,31 @@ It never judges a question itself.
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
+import dataclasses
+import math
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.artifacts import CheckRow, Finding
 from workbench.protocol.model import Modes
-from workbench.protocol.runs import INCOMPARABLE, LeafDiff, Yardstick
-from workbench.worker.bench.failing import is_users
+from workbench.protocol.policy import Policy
+from workbench.protocol.runs import BEYOND, INCOMPARABLE, NOISE, LeafDiff, Yardstick
+from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.modes import generators_kept, running
 from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.bench.spec import COMPLEX
 from workbench.worker.bench.words import some
 from workbench.worker.job import Job
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import Flat, flatten
-from workbench.worker.judge.verdict import judge_all
+from workbench.worker.judge.verdict import judge_all, worst_mark
 
 if TYPE_CHECKING:
     from workbench.worker.bench.bench import Bench
@@ -47,7 +48,19 @@ class Subject:
     """Seconds."""
     snapshot: Snapshot
     """The model as it was before the check."""
+    policy: Policy = field(default_factory=Policy)
     started: float = field(default_factory=time.monotonic)
+    findings: list[Finding] = field(default_factory=list)
+    excused: dict[str, None] = field(default_factory=dict)
+    """What was declared and made a difference here; every row says so."""
+    last: float = 0.0
+    """Seconds of the last forward."""
+
+    def __post_init__(self) -> None:
+        self.example = within(self.bench.example, self.policy.domain)
+        self.args, self.kwargs = self.bench.args, self.bench.kwargs
+        if self.policy.domain:
+            self.args, self.kwargs = self.example.sample(self.bench.recipe.seed)
 
     def passed(self, evidence: str) -> CheckRow:
         return CheckRow(self.id, "pass", evidence)
@@ -58,6 +71,23 @@ class Subject:
     def skipped(self, reason: str, remedy: str = "") -> CheckRow:
         return CheckRow(self.id, "skip", reason, remedy=remedy)
 
+    def found(self, id: str, words: str, remedy: str = "") -> None:
+        """Something worth knowing that does not vote."""
+        self.findings.append(Finding(id, words, remedy))
+
+    def excuse(self, words: str) -> None:
+        """Something was judged otherwise because it was declared."""
+        self.excused[words] = None
+
+    @property
+    def seed(self) -> int | None:
+        """Where every run begins its generators when randomness is no question: declared stochastic; None: as it is."""
+        return self.bench.recipe.seed if self.policy.stochastic else None
+
+    def seed_of(self, number: int) -> int:
+        """The seed of the `number`th sample of the inputs; 0 is the example's own."""
+        return self.bench.recipe.seed + number
+
     def forward(
         self,
         args: Any = None,
@@ -65,33 +95,128 @@ class Subject:
         seed: int | None = None,
         model: nn.Module | None = None,
         modes: Modes | None = None,
+        keep_state: bool = False,
     ) -> Any:
         """The output of one forward of the bench's model in its modes, on copies of its inputs, where not told others.
 
-        With `seed` every generator starts there and is put back afterwards.
+        With `seed` every generator starts there and is put back afterwards. State that was declared to move is put
+        back first, unless `keep_state`.
         """
         self.job.raise_if_cancelled()
-        args = self.bench.args if args is None else args
-        kwargs = self.bench.kwargs if kwargs is None else kwargs
-        args, kwargs = map_tensors(args, _fresh), map_tensors(kwargs, _fresh)
+        if self.policy.mutates and model is None and not keep_state:
+            self.snapshot.put_back(self.policy.may_move)
+        args = self.args if args is None else args
+        kwargs = self.kwargs if kwargs is None else kwargs
+        args, kwargs = map_tensors(args, fresh), map_tensors(kwargs, fresh)
         kept = contextlib.nullcontext() if seed is None else generators_kept(seed)
+        model = model or self.bench.model
         with kept, running(modes or self.bench.modes):
-            return (model or self.bench.model)(*args, **kwargs)
+            began = time.perf_counter()
+            output = model(*args, **kwargs)
+            self.last = time.perf_counter() - began
+            FIRST_CALLS.setdefault(model, self.last)
+            return output
 
     def answer(
         self, args: Any = None, kwargs: Any = None, seed: int | None = None, model: nn.Module | None = None
-    ) -> Flat:
-        """`forward`, taken apart and detached."""
-        flat = flatten(self.forward(args, kwargs, seed, model))
-        return Flat(flat.structure, [(path, leaf.detach()) for path, leaf in flat.leaves], flat.opaque)
+    ) -> Answer:
+        """`forward`, taken apart, detached, and thinned where it is vast."""
+        return taken_apart(self.forward(args, kwargs, seed, model))
+
+    def compared(self, first: Answer, other: Answer) -> Comparison:
+        """Judge `other` by `first`; a part that nobody could compare accuses no model, a declared discrete one is
+        judged by the share that agrees."""
+        structure, leaves = compare(first, other)
+        left_out = [f"{leaf.path} ({leaf.reason})" for leaf in leaves if leaf.mark == INCOMPARABLE]
+        mark, kept = judge_all(structure, [leaf for leaf in leaves if leaf.mark != INCOMPARABLE], self.yardstick)
+        if self.policy.discrete and not structure:
+            kept = tuple(self._discrete(leaf) for leaf in kept)
+            mark = worst_mark(leaf.mark for leaf in kept)
+        words = f" Not compared: {some(left_out, 4)}." if left_out else ""
+        return Comparison(structure, mark, kept, words + first.thinned)
+
+    def _discrete(self, leaf: LeafDiff) -> LeafDiff:
+        least = self.policy.discrete.get(leaf.path)
+        if least is None or leaf.mark != BEYOND or not leaf.elements or not leaf.mismatched:
+            return leaf
+        agreement = 1 - leaf.mismatched / leaf.elements
+        self.excuse(f"{leaf.path} is discrete, at least {least:.4g} must agree: {agreement:.4g} did")
+        return dataclasses.replace(leaf, mark=NOISE, noise_multiple=1.0) if agreement >= least else leaf
+
+    def room_for(self, forwards: int) -> bool:
+        """Whether so many more forwards like the last one fit into the budget."""
+        return self.spent + forwards * self.last / self.budget <= 1.0 if self.budget else False
+
+    def slow(self, forwards: int) -> CheckRow:
+        """The row of a check that does not fit into its budget."""
+        reason = f"One forward takes {self.last:.1f} s: {forwards} of them do not fit into {self.budget:g} s."
+        return self.skipped(reason, "Give it more time: --timeout.")
 
     def times(self, most: int, least: int = 1) -> Iterator[int]:
         """0, 1, … `most` - 1, ending early (never before `least`) when four fifths of the budget are spent."""
         for number in range(most):
-            if number >= least and time.monotonic() - self.started > 0.8 * self.budget:
+            if number >= least and self.spent > 0.8:
                 return
             self.job.progress(f"check {self.id}", number, most)
             yield number
+
+    @property
+    def spent(self) -> float:
+        """Share of the budget that is spent."""
+        return (time.monotonic() - self.started) / self.budget if self.budget else 1.0
+
+
+FIRST_CALLS: weakref.WeakKeyDictionary[nn.Module, float] = weakref.WeakKeyDictionary()
+"""Seconds of the first forward of each model that a check has run in this process."""
+
+VAST = 1 << 26
+"""Elements of a leaf beyond which only some of them, evenly spread, are looked at."""
+
+
+@dataclass(frozen=True)
+class Answer(Flat):
+    """An output taken apart, and what is left of its vast leaves."""
+
+    thinned: str = ""
+    """A sentence that says which leaves are not whole; empty when all are."""
+
+
+def taken_apart(output: Any) -> Answer:
+    """The tree of an output with its tensors detached; of a vast one every so many elements are kept, as a copy."""
+    flat = flatten(output)
+    leaves = [(path, _thin(leaf.detach())) for path, leaf in flat.leaves]
+    parts = [
+        f"{path}, {part.numel()} of {whole.numel()}"
+        for (path, part), (_, whole) in zip(leaves, flat.leaves)  # noqa: B905 (made from it)
+        if part.shape != whole.shape
+    ]
+    words = f" Evenly spread elements stand for vast outputs ({some(parts)})." if parts else ""
+    return Answer(flat.structure, leaves, flat.opaque, words)
+
+
+def _thin(leaf: torch.Tensor) -> torch.Tensor:
+    if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_meta or leaf.numel() <= VAST:
+        return leaf
+    steps = [1] * leaf.dim()
+    while math.prod(-(-size // step) for size, step in zip(leaf.shape, steps)) > VAST:  # noqa: B905 (of one leaf)
+        axis = max(range(leaf.dim()), key=lambda one: leaf.shape[one] / steps[one])
+        steps[axis] *= 2
+    return leaf[tuple(slice(None, None, step) for step in steps)].clone()
+
+
+def within(example: Example, domain: dict[str, tuple[float, float]]) -> Example:
+    """The example with samples drawn from the declared domain of its inputs, those that are given as values apart."""
+    if not domain:
+        return example
+    arguments = []
+    for one in example.arguments:
+        if one.name in domain and one.spec is not None and one.spec.dtype not in ("bool", *COMPLEX):
+            low, high = domain[one.name]
+            one = dataclasses.replace(one, spec=dataclasses.replace(one.spec, low=low, high=high))
+        arguments.append(one)
+    found = Example(tuple(arguments), example.seed)
+    found.place(example.dtype, example.device)
+    return found
 
 
 @dataclass(frozen=True)
@@ -104,87 +229,33 @@ class Comparison:
     leaves: tuple[LeafDiff, ...]
     """Those that can be compared, judged."""
     left_out: str
-    """A sentence that names the parts that cannot be: opaque objects, sparse tensors; empty where there is none."""
+    """Sentences that name the parts that cannot be (opaque objects, sparse tensors) or were not whole; or empty."""
+
+    @property
+    def nothing(self) -> bool:
+        """There was nothing to compare."""
+        return not self.leaves and not self.structure
+
+    @property
+    def differs(self) -> bool:
+        """Beyond the noise."""
+        return self.mark in (BEYOND, INCOMPARABLE)
+
+    @property
+    def words(self) -> str:
+        """The leaf that stands furthest, in numbers."""
+        return self.structure or worst_words(self.leaves)
 
 
-def compared(first: Flat, other: Flat, yardstick: Yardstick) -> Comparison:
-    """Judge `other` by `first`; a part that nobody could compare accuses no model."""
-    structure, leaves = compare(first, other)
-    left_out = [f"{leaf.path} ({leaf.reason})" for leaf in leaves if leaf.mark == INCOMPARABLE]
-    mark, kept = judge_all(structure, [leaf for leaf in leaves if leaf.mark != INCOMPARABLE], yardstick)
-    return Comparison(structure, mark, kept, f" Not compared: {some(left_out, 4)}." if left_out else "")
+def worst_words(leaves: tuple[LeafDiff, ...]) -> str:
+    """The leaf that stands furthest, in numbers."""
+    leaf = max(leaves, key=lambda one: (one.mark == BEYOND, one.mark == INCOMPARABLE, one.noise_multiple))
+    if leaf.reason:
+        return f"{leaf.path}: {leaf.reason}"
+    place = f" at {list(leaf.worst_index)}: {leaf.worst_a} → {leaf.worst_b}" if leaf.worst_a else ""
+    return f"{leaf.path} max|Δ| {leaf.max_abs:.3g}{place}, {leaf.noise_multiple:.3g}× the noise"
 
 
-def _fresh(tensor: torch.Tensor) -> torch.Tensor:
+def fresh(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy of an input, for one forward to do with what it likes."""
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)
-
-
-@contextlib.contextmanager
-def watching(model: nn.Module, before: Callable[..., None], after: Callable[..., None]) -> Iterator[None]:
-    """Inside, `before(path, module, inputs)` and `after(path, module, output)` are called for each module's forward.
-
-    Hooks switch nn.TransformerEncoderLayer's fast path off: use it to find a cause, never for a verdict.
-    """
-    handles = []
-    for path, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            continue  # takes no such hooks
-
-        def enter(module: nn.Module, args: Any, kwargs: Any, path: str = path) -> None:
-            before(path, module, (args, kwargs))
-
-        def leave(module: nn.Module, args: Any, kwargs: Any, output: Any, path: str = path) -> None:
-            after(path, module, output)
-
-        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-        handles.append(module.register_forward_hook(leave, with_kwargs=True))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def named(path: str, module: nn.Module) -> str:
-    """ "body.drop (Dropout)"."""
-    return f"{path or 'the model itself'} ({type(module).__name__})"
-
-
-def located(path: str, module: nn.Module) -> str:
-    """`named`, and for modules that are not torch's own the file.py:line of their forward."""
-    code = getattr(getattr(type(module), "forward", None), "__code__", None)
-    if code is None or not is_users(code.co_filename):
-        return named(path, module)
-    return f"{named(path, module)} at {os.path.basename(code.co_filename)}:{code.co_firstlineno}"
-
-
-def users_line() -> str:
-    """file.py:line of the innermost frame of the user's on the present stack; empty where there is none."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if is_users(frame.f_code.co_filename):
-            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""
-
-
-class FirstOperator(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the first operator for which `test(operator, args, kwargs, output)` holds, and the user's line of it.
-
-    It slows a forward down and changes no value; it may switch off fast paths.
-    """
-
-    def __init__(self, test: Callable[[Any, Any, Any, Any], bool]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.words = ""
-        """ "aten._to_copy at model.py:41"; empty: none so far."""
-        self._test = test
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        if not self.words and self._test(func, args, kwargs, output):
-            place = users_line()
-            self.words = f"{func.overloadpacket}{f' at {place}' if place else ''}"
-        return output

@@ -25,7 +25,7 @@ from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.modes import apply, generators_kept, read_modes, set_flags
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge.checks_run import FirstOperator
+from workbench.worker.judge.checks_places import FirstOperator
 from workbench.worker.judge.compare import relative_error
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.replay import Generators

@@ -1,0 +1,180 @@
+"""Owns the check that a row does not depend on the other rows of its batch, and what excuses a model whose rows do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.runs import IDENTICAL
+from workbench.worker.bench.failing import first_line
+from workbench.worker.bench.sampling import map_tensors, tensors_in
+from workbench.worker.bench.words import some
+from workbench.worker.job import Cancelled
+from workbench.worker.judge.checks_places import named
+from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.replay import Parts
+
+ROWS = 8
+"""Rows of a batch that are asked again in other company."""
+ALIKE = "Declare which dimension is the batch, --input 'x=float32[16,batch:2..8,5]', or that rows belong together: " \
+    "batch_coupled = true."  # fmt: skip
+
+
+def check_batch_rows(subject: Subject) -> CheckRow:
+    """A row's answer does not depend on the other rows of its batch."""
+    bench, example = subject.bench, subject.example
+    if subject.policy.batch_coupled:
+        subject.excuse("batch_coupled, so rows may depend on each other")
+        return subject.skipped("Not asked.")
+    batch = example.batch if example.batch >= 2 else 4
+    limits = example.batch_range
+    if not example.batch or (limits and limits[1] < 2):
+        return subject.skipped("The inputs have no batch dimension of two rows or more.")
+    batch = min(batch, limits[1]) if limits else batch
+    seed = bench.recipe.seed
+    other_size = batch - 1 if limits and batch == limits[1] else batch + 1
+    args, kwargs = example.sample(seed, batch)
+    subject.forward()  # what does not run at all is an error, and no matter of batches
+    try:
+        whole = subject.answer(args, kwargs, seed=seed)
+        again = subject.compared(whole, subject.answer(args, kwargs, seed=seed))
+        other_args, other_kwargs = example.sample(seed, other_size)
+        resized = subject.answer(other_args, other_kwargs, seed=seed)
+    except Cancelled:
+        raise
+    except Exception as problem:  # noqa: BLE001 (the user's forward; another batch size is not what is asked here)
+        reason = f"It does not run with batches of {batch} and {other_size}: {first_line(problem)}."
+        return subject.skipped(reason, "Declare the range that it takes: --input 'x=float32[batch:2..8,10]'.")
+    if again.differs and not again.nothing:
+        return subject.skipped("The same rows asked twice differ already: see the check repeatable.")
+    axes = scaling_axes(whole, resized, batch, other_size)
+    if not axes:
+        return subject.skipped("No output has exactly one dimension that is as large as the batch and grows with it.")
+    rows = list(range(batch)) if batch <= ROWS else sorted({round(i * (batch - 1) / (ROWS - 1)) for i in range(ROWS)})
+    strangers = example.sample(seed + 1, batch)
+    sizes = [tuple(tensor.shape) for tensor in tensors_in(example.sample(seed, other_size))]
+    answers = []
+    asked = []
+    for number in subject.times(len(rows), least=2):
+        mixed = _with_row((args, kwargs), strangers, sizes, rows[number])
+        answers.append(subject.answer(mixed[0], mixed[1], seed=seed))
+        asked.append(rows[number])
+    if any(answer.structure != whole.structure for answer in answers):
+        return subject.skipped("The tree of outputs is another from run to run: see the check repeatable.")
+    found = subject.compared(_rows(axes, [whole] * len(asked), asked), _rows(axes, answers, asked))
+    start = f"{len(asked)} of {batch} rows asked again among other rows"
+    if found.mark == IDENTICAL:
+        return subject.passed(f"{start}: identical bits.{whole.thinned}")
+    if not found.differs:
+        return subject.passed(f"{start}: within the noise ({found.words}).{whole.thinned}")
+    reason, remedy = excuse(subject)
+    if reason:
+        return subject.skipped(f"{reason} ({start}: {found.words}).", remedy)
+    return _mixed(subject, f"{start}: {found.words}.")
+
+
+def _mixed(subject: Subject, evidence: str) -> CheckRow:
+    """The row of a model whose answers depend on the other rows, with the likeliest reason."""
+    model = subject.bench.model
+    statistics = [path for path, kind in Parts(model).active() if kind == "batch statistics"]
+    cause = "Something in the forward mixes the rows of a batch."
+    remedy = "Look for a mean, softmax or norm over dimension 0, or one quantisation scale for the whole batch."
+    if statistics:
+        modules = dict(model.named_modules())
+        cause = (
+            f"In train mode: {some([named(path, modules[path]) for path in statistics], 4)}: statistics of the batch."
+        )
+        remedy = "Put it in eval: e in the app, or --mode eval."
+    return subject.failed(evidence, cause, remedy)
+
+
+def excuse(subject: Subject) -> tuple[str, str]:
+    """(why rows that depend on each other are no fault of this model, what to do); empty where there is no excuse."""
+    declared = bool(subject.example.batch_name)
+    for path, module in subject.bench.model.named_modules():
+        if ".quantized.dynamic." in f"{type(module).__module__}.":
+            return f"{named(path, module)} takes one quantisation scale from the whole batch, by its design", ""
+        if not declared and getattr(module, "batch_first", None) is False:
+            words = f"{named(path, module)} has batch_first=False: dimension 0 may be time, and no batch was declared"
+            return words, ALIKE
+    if not declared and (unbatched := _unbatched(subject)):
+        return unbatched, ALIKE
+    return "", ""
+
+
+def _unbatched(subject: Subject) -> str:
+    """Why the first dimension is probably no batch, where none was declared; empty when it may be one."""
+    inputs = tensors_in((subject.args, subject.kwargs))
+    if inputs and all(tensor.dim() <= 1 for tensor in inputs):
+        return "Every input has one dimension, and no batch was declared"
+    found: list[str] = []
+    kinds = (nn.MultiheadAttention, nn.RNNBase, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+    spatial = (nn.modules.conv._ConvNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd)
+
+    def look(module: nn.Module, args: Any) -> None:
+        first = next(iter(tensors_in(args)), None)
+        if first is None:
+            return
+        dims = 2 if isinstance(module, kinds) else _spatial_dims(module) + 1
+        if first.dim() == dims and not found:
+            found.append(f"{type(module).__name__} takes its input of {dims} dimensions as one sample, not as a batch")
+
+    handles = [
+        module.register_forward_pre_hook(look)
+        for module in subject.bench.model.modules()
+        if isinstance(module, (*kinds, *spatial)) and not isinstance(module, torch.jit.ScriptModule)
+    ]
+    try:
+        subject.forward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else ""
+
+
+def _spatial_dims(module: nn.Module) -> int:
+    """1, 2 or 3, by the name of torch's own layer."""
+    return next((int(digit) for digit in reversed(type(module).__name__) if digit.isdigit() and digit in "123"), 2)
+
+
+def scaling_axes(whole: Flat, resized: Flat, batch: int, other_batch: int) -> dict[str, int]:
+    """Path → dimension, for leaves with exactly one dimension that another batch changes, and that is the batch."""
+    others = dict(resized.leaves)
+    axes = {}
+    for path, leaf in whole.leaves:
+        other = others.get(path)
+        if other is None or other.dim() != leaf.dim() or leaf.layout is not torch.strided or leaf.is_quantized:
+            continue
+        scaling = [axis for axis in range(leaf.dim()) if leaf.shape[axis] != other.shape[axis]]
+        if len(scaling) == 1 and (leaf.shape[scaling[0]], other.shape[scaling[0]]) == (batch, other_batch):
+            axes[path] = scaling[0]
+    return axes
+
+
+def _with_row(own: Any, strangers: Any, sizes: list[tuple[int, ...]], row: int) -> Any:
+    """`strangers` with row `row` of `own`; what has no single batch dimension is taken from `own` as it is."""
+    others = iter(list(zip(tensors_in(strangers), sizes)))  # noqa: B905 (samples of one example)
+
+    def one(tensor: torch.Tensor) -> torch.Tensor:
+        other, size = next(others)
+        scaling = [axis for axis in range(tensor.dim()) if tensor.shape[axis] != size[axis]]
+        if len(scaling) != 1:
+            return tensor
+        mixed = other.clone()
+        mixed.select(scaling[0], row).copy_(tensor.select(scaling[0], row))
+        return mixed
+
+    return map_tensors(own, one)
+
+
+def _rows(axes: dict[str, int], answers: list[Answer], rows: list[int]) -> Answer:
+    """Row `rows[i]` of answer i, for every leaf of `axes`, stacked."""
+    leaves = []
+    for path, axis in axes.items():
+        held = [dict(answer.leaves)[path].select(axis, row) for answer, row in zip(answers, rows)]  # noqa: B905
+        leaves.append((path, torch.stack(held)))
+    return Answer("", leaves)

@@ -1,0 +1,241 @@
+"""Owns the checks on NaN and infinity: in the answers to ordinary and to edge inputs, in parameters and buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from workbench.protocol.artifacts import CheckRow
+from workbench.worker.bench.failing import first_line, users_place
+from workbench.worker.bench.inputs import Argument
+from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.bench.words import counted, some
+from workbench.worker.job import Cancelled
+from workbench.worker.judge.checks_places import located, watching
+from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.replay import BATCH_NORM
+
+SEEDS = 8
+"""Ordinary inputs that are tried."""
+
+LARGE, SMALL = 1e4, 1e-6
+"""Factors of the edge inputs "large" and "small" where no domain was declared."""
+
+EDGES: dict[str, Callable[[torch.Tensor, float, float], torch.Tensor]] = {
+    "zeros": lambda x, low, high: torch.zeros_like(x),
+    "ones": lambda x, low, high: torch.ones_like(x),
+    "large": lambda x, low, high: x * LARGE if high == float("inf") else torch.full_like(x, high),
+    "small": lambda x, low, high: x * SMALL if low == -float("inf") else torch.full_like(x, low),
+    "negative": lambda x, low, high: -x.abs(),
+}
+"""Edge inputs by name: a tensor and its domain in, the edge out."""
+
+NARROW_MASK = 1
+"""An integer input whose range is this wide is taken for a mask: one of all zeros is no input of a healthy model."""
+
+
+def check_finite(subject: Subject) -> CheckRow:
+    """Ordinary inputs give finite answers; so do edge inputs inside the declared domain, and outside they are told."""
+    bench = subject.bench
+    inputs, undecided = 0, True
+    thinned = ""
+    for number in subject.times(SEEDS):
+        seed = bench.recipe.seed + number
+        args, kwargs = (subject.args, subject.kwargs) if number == 0 else subject.example.sample(seed)
+        answer = subject.answer(args, kwargs)
+        inputs, thinned = inputs + 1, answer.thinned
+        undecided = undecided and not any(_inexact(leaf) for _, leaf in answer.leaves)
+        if bad := _bad(answer):
+            cause = _first_not_finite(subject, args, kwargs)
+            remedy = "Look at the inputs of that module: an overflow, a log or a division."
+            return subject.failed(f"Seed {seed}: {bad}", cause, remedy)
+    if undecided:
+        return subject.skipped("The model answers with nothing that could be NaN or infinite.")
+    tried, row = _edges(subject)
+    if row is not None:
+        return row
+    more = f" Edge inputs inside the declared domain too: {', '.join(tried)}." if tried else ""
+    return subject.passed(f"All elements finite on {counted(inputs, 'input')}.{more}{thinned}")
+
+
+def _edges(subject: Subject) -> tuple[list[str], CheckRow | None]:
+    """The edges inside the domain that were held, and the row of one that was not. Those outside become findings."""
+    held: list[str] = []
+    outside: dict[str, str] = {}
+    for name in EDGES:
+        made = _edge(subject, name)
+        if made is None or subject.spent > 0.8:
+            continue
+        args, kwargs, inside = made
+        subject.job.progress(f"check {subject.id}: {name}")
+        try:
+            bad, cause = _bad(subject.answer(args, kwargs)), ""
+        except Cancelled:
+            raise
+        except Exception as problem:  # noqa: BLE001 (the user's forward, on an input that we made up)
+            bad, cause = f"it raises {first_line(problem)}", users_place(problem)
+        if not bad:
+            held += [name] if inside else []
+        elif inside:
+            cause = cause or _first_not_finite(subject, args, kwargs)
+            words = f"Input of {name}, inside the declared domain: {bad}"
+            return held, subject.failed(
+                words, cause, "Mend it, or declare a narrower domain: --input 'x=…{low..high}'."
+            )
+        else:
+            outside[name] = bad
+    if outside:
+        words = "; ".join(f"{name}: {bad.rstrip('.')}" for name, bad in outside.items())
+        remedy = "Declare the domain, and those inside it vote: domain = { x = [low, high] }."
+        subject.found("edge_inputs", f"Edge inputs, no domain declared for them: {words}.", remedy)
+    return held, None
+
+
+def _edge(subject: Subject, name: str) -> tuple[Any, Any, bool] | None:
+    """(args, kwargs, whether every value lies in a declared domain) of one edge; None where there is nothing to set."""
+    example = subject.example
+    args, kwargs = example.sample(subject.bench.recipe.seed)
+    positional = iter(args)
+    inside, touched = True, False
+    made_args, made_kwargs = [], {}
+    for argument in example.arguments:
+        value = kwargs[argument.name] if argument.keyword else next(positional)
+        domain = _domain(subject, argument)
+        low, high = domain or (-float("inf"), float("inf"))
+
+        def one(tensor: torch.Tensor, low: float = low, high: float = high, known: bool = bool(domain)) -> torch.Tensor:
+            nonlocal inside, touched
+            whole = not (tensor.is_floating_point() or tensor.is_complex())
+            if tensor.dtype == torch.bool or (whole and (not known or high - low <= NARROW_MASK)):
+                return tensor
+            edge = EDGES[name](tensor, low, high)
+            if known and not tensor.is_complex():
+                edge = edge.clamp(low, high)
+            if edge.is_floating_point():  # a large one may not leave a narrow dtype
+                edge = edge.nan_to_num(nan=0.0)
+            inside, touched = inside and known, True
+            return edge
+
+        made = map_tensors(value, one)
+        if argument.keyword:
+            made_kwargs[argument.name] = made
+        else:
+            made_args.append(made)
+    return (tuple(made_args), made_kwargs, inside) if touched else None
+
+
+def _domain(subject: Subject, argument: Argument) -> tuple[float, float] | None:
+    """What was declared for an input: by the policy, or by a range in a spec that somebody gave."""
+    if argument.name in subject.policy.domain:
+        return subject.policy.domain[argument.name]
+    spec = argument.spec
+    if spec is None or spec.low is None or spec.high is None or argument.origin != "given":
+        return None
+    return spec.low, spec.high
+
+
+def _bad(answer: Answer) -> str:
+    """What is not finite in an answer; empty when nothing is."""
+    for path, leaf in answer.leaves:
+        if not all_finite(leaf):
+            nan = int(leaf.isnan().sum())
+            infinite = int((~leaf.isfinite()).sum()) - nan
+            return f"{nan} NaN and {infinite} infinite of {leaf.numel()} elements in {path}."
+    return ""
+
+
+def _inexact(leaf: torch.Tensor) -> bool:
+    return leaf.is_floating_point() or leaf.is_complex()
+
+
+def all_finite(leaf: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite; True for what cannot be, or cannot be looked into."""
+    if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_meta or not _inexact(leaf):
+        return True
+    return bool(leaf.to(torch.float32).isfinite().all() if leaf.element_size() == 1 else leaf.isfinite().all())
+
+
+def _first_not_finite(subject: Subject, args: Any, kwargs: Any) -> str:
+    model = subject.bench.model
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    held = [name for name, tensor in tensors if not _inert(tensor.detach())]
+    if held:
+        return f"Not finite in the weights themselves: {some(held, 4)}."
+    found: list[str] = []
+    clean: list[bool] = []
+
+    def before(path: str, module: nn.Module, inputs: Any) -> None:
+        clean.append(all(all_finite(leaf) for _, leaf in flatten(inputs).leaves))
+
+    def after(path: str, module: nn.Module, output: Any) -> None:
+        if clean.pop() and not found and not all(all_finite(leaf) for _, leaf in flatten(output).leaves):
+            found.append(located(path, module))
+
+    with watching(model, before, after):
+        subject.forward(args, kwargs)
+    return f"First: {found[0]}, from finite inputs." if found else "The inputs themselves are not finite."
+
+
+def _inert(tensor: torch.Tensor) -> bool:
+    """Finite, or a mask: nothing but minus infinity beside finite values, and no NaN."""
+    return all_finite(tensor) or (not bool(tensor.isnan().any()) and not bool((tensor == float("inf")).any()))
+
+
+def check_parameters_finite(subject: Subject) -> CheckRow:
+    """No parameter and no buffer holds NaN or infinity, but for buffers whose infinities are meant.
+
+    A mask of 0 and minus infinity is meant, in a parameter too. Another infinite buffer (an observer's range, a limit,
+    a bias with minus infinity in it) is meant when the answers stay finite; running statistics never are.
+    """
+    model = subject.bench.model
+    statistics = {
+        f"{path}.{name}".lstrip(".")
+        for path, module in model.named_modules()
+        if isinstance(module, BATCH_NORM)
+        for name in ("running_mean", "running_var")
+    }
+    buffers = {name: tensor.detach() for name, tensor in model.named_buffers()}
+    parameters = {name: tensor.detach() for name, tensor in model.named_parameters() if not _lazy(tensor)}
+    bad: list[str] = []
+    masks: list[str] = []
+    open_question: list[str] = []
+    for name, tensor in {**parameters, **buffers}.items():
+        subject.job.progress(f"check {subject.id}")
+        if all_finite(tensor):
+            continue
+        nan = int(tensor.isnan().sum())
+        infinite = int((~tensor.isfinite()).sum()) - nan
+        words = f"{name} ({nan} NaN, {infinite} infinite of {tensor.numel()})"
+        if not nan and name not in statistics and _is_mask(tensor):
+            masks.append(words)
+        elif nan or name in parameters or name in statistics:
+            bad.append(words)
+        else:
+            open_question.append(words)
+    if open_question and not bad:
+        answer = subject.answer()
+        (masks if all(all_finite(leaf) for _, leaf in answer.leaves) else bad).extend(open_question)
+    meant = f" Infinite on purpose, with finite answers or as a mask: {some(masks, 4)}." if masks else ""
+    if bad:
+        remedy = "Load another checkpoint, or find the step that broke it: a diverged update, an overflow in a cast."
+        return subject.failed(f"Not finite: {some(bad, 6)}.{meant}", "The values themselves are broken.", remedy)
+    if not parameters and not buffers:
+        return subject.passed("The model has no parameters and no buffers.")
+    counts = f"{counted(len(parameters), 'parameter')} and {counted(len(buffers), 'buffer')}"
+    return subject.passed(f"Finite: {counts}.{meant}")
+
+
+def _is_mask(tensor: torch.Tensor) -> bool:
+    """Nothing but 0 and minus infinity, both of them."""
+    if not tensor.is_floating_point():
+        return False
+    zero, infinite = tensor == 0, tensor == -float("inf")
+    return bool((zero | infinite).all()) and bool(zero.any())
+
+
+def _lazy(parameter: torch.Tensor) -> bool:
+    return bool(nn.parameter.is_lazy(parameter))

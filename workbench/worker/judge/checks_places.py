@@ -1,0 +1,87 @@
+"""Places in the user's model and code: modules watched, operators caught at a line. It judges nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from workbench.worker.bench.failing import is_users
+
+
+@contextlib.contextmanager
+def watching(model: nn.Module, before: Callable[..., None], after: Callable[..., None]) -> Iterator[None]:
+    """Inside, `before(path, module, inputs)` and `after(path, module, output)` are called for each module's forward.
+
+    Hooks switch nn.TransformerEncoderLayer's fast path off: use it to find a cause, never for a verdict.
+    """
+    handles = []
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # takes no such hooks
+
+        def enter(module: nn.Module, args: Any, kwargs: Any, path: str = path) -> None:
+            before(path, module, (args, kwargs))
+
+        def leave(module: nn.Module, args: Any, kwargs: Any, output: Any, path: str = path) -> None:
+            after(path, module, output)
+
+        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+        handles.append(module.register_forward_hook(leave, with_kwargs=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def named(path: str, module: nn.Module) -> str:
+    """ "body.drop (Dropout)"."""
+    return f"{path or 'the model itself'} ({type(module).__name__})"
+
+
+def located(path: str, module: nn.Module) -> str:
+    """`named`, and for modules that are not torch's own the file.py:line of their forward."""
+    code = getattr(getattr(type(module), "forward", None), "__code__", None)
+    if code is None or not is_users(code.co_filename):
+        return named(path, module)
+    return f"{named(path, module)} at {os.path.basename(code.co_filename)}:{code.co_firstlineno}"
+
+
+def users_line() -> str:
+    """file.py:line of the innermost frame of the user's on the present stack; empty where there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if is_users(frame.f_code.co_filename):
+            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+class FirstOperator(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the first operator for which `test(operator, args, kwargs, output)` holds, and the user's line of it.
+
+    It slows a forward down and changes no value; it may switch off fast paths.
+    """
+
+    def __init__(self, test: Callable[[Any, Any, Any, Any], bool]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.words = ""
+        """ "aten._to_copy at model.py:41"; empty: none so far."""
+        self._test = test
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if not self.words and self._test(func, args, kwargs, output):
+            place = users_line()
+            self.words = f"{func.overloadpacket}{f' at {place}' if place else ''}"
+        return output

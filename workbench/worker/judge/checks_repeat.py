@@ -1,0 +1,179 @@
+"""Owns the checks on whether an answer depends on anything but its input: repeatable, hidden_state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.runs import BEYOND, IDENTICAL
+from workbench.worker.bench.failing import first_line
+from workbench.worker.bench.words import some
+from workbench.worker.job import Cancelled
+from workbench.worker.judge.checks_places import located, named, watching
+from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.digest import digest
+from workbench.worker.judge.held import Snapshot
+from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.replay import Generators, Parts
+
+REPEATS = 8
+"""Runs of one input that are compared."""
+
+
+def check_repeatable(subject: Subject) -> CheckRow:
+    """The same input gives the same answer, bit for bit or within the noise; a stochastic model under one seed."""
+    first: Answer | None = None
+    generators = Generators.take()
+    differing, runs, mark = 0, 0, IDENTICAL
+    words = left_out = ""
+    if subject.policy.stochastic:
+        subject.excuse("stochastic, so every run began with the same seed")
+    for _ in subject.times(REPEATS, least=2):
+        answer = subject.answer(seed=subject.seed)
+        runs += 1
+        if first is None:
+            first = answer
+            continue
+        found = subject.compared(first, answer)
+        left_out = found.left_out
+        if found.nothing:
+            return subject.skipped(f"The model answers with no tensor that can be compared.{left_out}")
+        if found.mark != IDENTICAL:
+            differing += 1
+        if found.mark not in (IDENTICAL, mark) and mark != BEYOND:
+            mark, words = found.mark, found.words
+    if mark == IDENTICAL:
+        return subject.passed(f"{runs} runs of the same input: identical bits.{left_out}")
+    evidence = f"{differing} of {runs - 1} repeats differ from the first run: {words}.{left_out}"
+    moved = generators.moved(Generators.take())
+    cause = _first_to_differ(subject, moved)
+    if mark != BEYOND:
+        return subject.passed(f"{evidence} Within the noise. {cause}".rstrip())
+    active = [path for path, _ in Parts(subject.bench.model).active()]
+    remedy = "Press e for eval (--mode eval)." if active else "Look there for state or randomness that outlives a run."
+    return subject.failed(evidence, cause, remedy)
+
+
+def _first_to_differ(subject: Subject, moved: tuple[str, ...]) -> str:
+    """Run twice, every module watched: the first whose inputs agree and whose output does not."""
+    traces = []
+    for _ in range(2):
+        trace: list[tuple[str, nn.Module, bytes, bytes]] = []
+        open_calls: list[bytes] = []
+
+        def before(path: str, module: nn.Module, inputs: Any, calls: list[bytes] = open_calls) -> None:
+            calls.append(digest(flatten(inputs)))
+
+        def after(
+            path: str, module: nn.Module, output: Any, calls: list[bytes] = open_calls, trace: list[Any] = trace
+        ) -> None:
+            trace.append((path, module, calls.pop(), digest(flatten(output))))
+
+        with watching(subject.bench.model, before, after):
+            subject.forward(seed=subject.seed)
+        traces.append(trace)
+    kinds = dict(Parts(subject.bench.model).active())
+    for (path, module, inputs, output), (other, _, inputs_2, output_2) in zip(*traces):  # noqa: B905 (calls may differ)
+        if path != other:
+            return f"The runs take other ways: {named(path, module)} against {other}."
+        if inputs == inputs_2 and output != output_2:
+            why = kinds.get(path) or (f"draws from {' and '.join(moved)}" if moved else "same input, another output")
+            return f"First to differ: {located(path, module)}: {why}."
+    return "A run with every module watched does not show the difference."
+
+
+def check_hidden_state(subject: Subject) -> CheckRow:
+    """What was asked before does not change an answer: A, B, A after a warm-up, and B, A from the start.
+
+    Every run begins with the same seed, so that randomness is no matter here.
+    """
+    inputs = {"A": (subject.args, subject.kwargs), "B": subject.example.sample(subject.bench.recipe.seed + 1)}
+    if digest(flatten(inputs["A"])) == digest(flatten(inputs["B"])):
+        return subject.skipped("There is no second input: another seed draws the same values.")
+    cold = _ask(subject, inputs["A"])  # what does not run at all is an error, and no matter of order
+    if not subject.room_for(10):
+        return subject.slow(11)
+    try:
+        _ask(subject, inputs["B"])
+    except Cancelled:
+        raise
+    except Exception as problem:  # noqa: BLE001 (the user's forward; its second input is drawn by us)
+        reason = f"Another input of the same spec makes it raise: {first_line(problem)}."
+        return subject.skipped(reason, "Declare what it takes: --input 'ids=int64[2,16]{0..100}'.")
+    answers, moved = _in_turn(subject, inputs)
+    twice = subject.compared(answers[0], answers[1])
+    if twice.nothing:
+        return subject.skipped(f"The model answers with no tensor that can be compared.{twice.left_out}")
+    undeclared = [(name, how) for name, how in moved if not subject.policy.may_move(name)]
+    if declared := [name for name, _ in moved if subject.policy.may_move(name)]:
+        subject.excuse(f"mutates {some(declared, 4)}, put back before every run")
+    if twice.differs and not undeclared:
+        return subject.skipped("The same input asked twice in a row differs already: see the check repeatable.")
+    marks = set()
+    for words, one, other in _PAIRS:
+        found = subject.compared(answers[one], answers[other])
+        marks.add(found.mark)
+        if found.differs:
+            evidence = f"The answer depends on what was asked before: {words}: {found.words}.{found.left_out}"
+            return subject.failed(evidence, _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
+    first = subject.compared(cold, answers[0])
+    if first.differs:
+        evidence = f"The first call answers otherwise than the later ones: {first.words}.{first.left_out}"
+        return subject.failed(evidence, _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
+    bits = "identical bits" if marks == {IDENTICAL} else "within the noise"
+    listed = some([f"{name} ({how})" for name, how in undeclared], 4)
+    idle = f" Moved without an effect: {listed}." if listed else ""
+    return subject.passed(f"Order does not matter: A, B, A and B, A after a warm-up: {bits}.{idle}{twice.left_out}")
+
+
+_PAIRS = (
+    ("A asked twice in a row", 0, 1),
+    ("A again after B", 0, 3),
+    ("A after B alone", 0, 6),
+    ("B again after A", 2, 4),
+    ("B after A, and B alone", 5, 2),
+)
+"""What is compared, by places in the answers of `_in_turn`."""
+
+
+def _in_turn(subject: Subject, inputs: dict[str, Any]) -> tuple[list[Answer], list[tuple[str, str]]]:
+    """The answers to A, A, B, A, B after a warm-up with A, and to B, A after one with B from the beginning; what moved.
+
+    Two runs are over by now: what moved in these is told where nothing moves once warm.
+    """
+    model = subject.bench.model
+    since_cold = subject.snapshot.moved()
+    subject.snapshot.restore()
+    _ask(subject, inputs["A"])
+    args, kwargs = inputs["A"]
+    watched = Snapshot(model, args, kwargs)
+    answers = [_ask(subject, inputs[who]) for who in "AABAB"]
+    moved = watched.moved() or since_cold
+    subject.snapshot.restore()
+    _ask(subject, inputs["B"])
+    return [*answers, *(_ask(subject, inputs[who]) for who in "BA")], moved
+
+
+def _ask(subject: Subject, given: tuple[Any, Any]) -> Answer:
+    subject.job.progress(f"check {subject.id}")
+    return subject.answer(*given, seed=subject.bench.recipe.seed)
+
+
+HIDDEN_REMEDY = (
+    "Return such state and take it as an argument, or reset it at the start of forward; if it is meant, declare it: "
+    'mutates = ["NAME"].'
+)
+
+
+def _moved_words(model: nn.Module, moved: list[tuple[str, str]]) -> str:
+    """What moved while the runs went, and whose it is."""
+    if not moved:
+        return "Nothing that the modules hold moved: look for a cache or a closure outside of them."
+    modules = dict(model.named_modules())
+    owner = moved[0][0]
+    while owner and owner not in modules:
+        owner = owner.rpartition(".")[0]
+    listed = some([f"{name} ({how})" for name, how in moved], 4)
+    return f"Moved meanwhile: {listed}; of {located(owner, modules[owner])}."

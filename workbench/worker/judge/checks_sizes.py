@@ -1,0 +1,184 @@
+"""Owns the check that every size of batch runs, and that the rows of a small batch are those of a large one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.runs import IDENTICAL
+from workbench.worker.bench.failing import first_line, users_place
+from workbench.worker.bench.sampling import map_tensors, tensors_in
+from workbench.worker.bench.words import counted, some
+from workbench.worker.job import Cancelled
+from workbench.worker.judge import memory
+from workbench.worker.judge.checks_batch import ALIKE, excuse, scaling_axes
+from workbench.worker.judge.checks_run import Answer, Comparison, Subject
+from workbench.worker.judge.replay import Parts
+
+SIZES = (1, 2, 3, 5)
+"""Batches that are tried beside the example's where no range was declared."""
+ROOM = 4
+"""The largest batch is left out when it would take more than a fourth of the free memory for its inputs alone."""
+TIES = {"float16": 0.1, "bfloat16": 0.1}
+"""Share of elements of an integer output that may differ between sizes of batch while all floating ones agree, by the
+model's dtype: an arg-max flips on near ties, and in half precision ties are common."""
+TIES_WIDE = 0.01
+"""The same for wider dtypes."""
+
+
+def check_batch_sizes(subject: Subject) -> CheckRow:
+    """Every size of batch that was declared runs, and the rows of a small batch are those of a large one."""
+    example = subject.example
+    limits = example.batch_range
+    declared = limits is not None and any(
+        one.origin == "given" and one.spec is not None and one.spec.dynamic for one in example.arguments
+    )
+    if not example.batch:
+        return subject.skipped("The inputs have no dimension that could be the batch.")
+    subject.forward()  # what does not run at all is an error, and no matter of sizes
+    sizes = _sizes(limits if declared else None, example.batch)
+    if declared:
+        sizes = _affordable(subject, sizes)
+    answers: dict[int, Answer] = {}
+    refused: dict[int, str] = {}
+    whole = example.sample(subject.bench.recipe.seed, max(sizes))
+    shapes = [tuple(tensor.shape) for tensor in tensors_in(example.sample(subject.bench.recipe.seed, max(sizes) + 1))]
+    for number in subject.times(len(sizes), least=min(3, len(sizes))):
+        size = sizes[number]
+        args, kwargs = _cut(whole, shapes, size)
+        try:
+            answers[size] = subject.answer(args, kwargs, seed=subject.bench.recipe.seed)
+        except Cancelled:
+            raise
+        except Exception as problem:  # noqa: BLE001 (the user's forward; whether it takes this size is the question)
+            place = users_place(problem).rpartition("/")[2]
+            refused[size] = first_line(problem) + (f" at {place}" if place else "")
+    if refused:
+        return _refusing(subject, declared, answers, refused)
+    return _sizes_agree(subject, declared, answers)
+
+
+def _sizes(limits: tuple[int, int] | None, typical: int) -> list[int]:
+    """Sizes to try, the largest last: of the declared range its ends, the example's and a prime; else small ones."""
+    if limits is None:
+        return sorted({*SIZES, typical})
+    low, high = max(1, limits[0]), limits[1]
+    primes = [number for number in range(min(high, 97), low, -1) if all(number % part for part in range(2, number))]
+    prime = next((number for number in primes if number not in (typical, high) and number > 1), low)
+    return sorted({low, min(max(typical, low), high), prime, high})
+
+
+def _affordable(subject: Subject, sizes: list[int]) -> list[int]:
+    """Without the largest where it would fill the machine, or take longer than the check may; that is a finding."""
+    example = subject.example
+    one = sum(tensor.nbytes for tensor in tensors_in((subject.args, subject.kwargs))) / max(1, example.batch)
+    available, _ = memory.available()
+    kept = [
+        size
+        for size in sizes
+        if size <= example.batch
+        or ((not available or one * size * ROOM < available)
+            and subject.last * size / max(1, example.batch) < subject.budget / 2)
+    ]  # fmt: skip
+    if left_out := [size for size in sizes if size not in kept]:
+        words = f"Not run, for want of time or memory: batches of {', '.join(map(str, left_out))}."
+        subject.found("batch_sizes", words, "Give it more time: --timeout.")
+    return kept
+
+
+def _refusing(subject: Subject, declared: bool, answers: dict[int, Answer], refused: dict[int, str]) -> CheckRow:
+    """The row of a model that does not take every size."""
+    size, words = next(iter(refused.items()))
+    listed = ", ".join(map(str, refused))
+    if declared:
+        low, high = subject.example.batch_range or (0, 0)
+        evidence = f"Declared to take {low}..{high}, and raises with batches of {listed}. With {size}: {words}."
+        return subject.failed(evidence, "", "Mend it, or declare the sizes that it takes: --input 'x=…[batch:2..8,…]'.")
+    taken = ", ".join(map(str, answers)) or f"{subject.example.batch} only"
+    subject.found(
+        "fixed_batch",
+        f"It takes batches of {taken} and refuses {listed} ({words}); no range was declared.",
+        "If it should take others, declare the range: --input 'x=float32[batch:1..64,10]'.",
+    )
+    reason = (
+        f"Its batch is fixed, or dimension 0 is no batch: it refuses {listed} ({words}), and no range was declared."
+    )
+    return subject.skipped(reason, "Declare the range that it should take: --input 'x=float32[batch:1..64,10]'.")
+
+
+def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer]) -> CheckRow:
+    """Whether each smaller batch has the first rows of the largest."""
+    largest = max(answers)
+    others = [size for size in answers if size != largest]
+    start = f"Batches of {', '.join(map(str, sorted(answers)))} run"
+    if subject.policy.batch_coupled:
+        subject.excuse("batch_coupled, so rows are not compared across sizes")
+        return subject.passed(f"{start}.")
+    if not others:
+        return subject.passed(f"{start}, the only size declared.")
+    axes = scaling_axes(answers[largest], answers[others[0]], largest, others[0])
+    if not axes:
+        return subject.passed(f"{start}; no output has exactly one dimension of their size, so rows are not compared.")
+    marks = set()
+    worst = ""
+    for size in others:
+        if answers[size].structure != answers[largest].structure:
+            words = f"{start}, and the tree of outputs is another with {size} than with {largest}."
+            return subject.skipped(f"{words} See the check repeatable.")
+        found = subject.compared(_first(axes, answers[largest], size), _first(axes, answers[size], size))
+        if found.differs and _near_ties(subject, found, size):
+            continue
+        marks.add(found.mark)
+        worst = found.words if found.mark != IDENTICAL else worst
+        if found.differs:
+            reason, remedy = excuse(subject)
+            words = f"{start}, and the first {counted(size, 'row')} of {largest} differ when asked as a batch of {size}"
+            if reason:
+                return subject.skipped(f"{reason} ({words}: {found.words}).", remedy)
+            cause = "Something in the forward depends on the size of the batch."
+            return subject.failed(
+                f"{words}: {found.words}.", cause, f"Look for a division by size(0), or a mean. {ALIKE}"
+            )
+    bits = "identical bits" if marks <= {IDENTICAL} else f"within the noise ({worst})"
+    return subject.passed(f"{start}, and their rows agree: {bits}.{answers[largest].thinned}")
+
+
+def _near_ties(subject: Subject, found: Comparison, size: int) -> bool:
+    """Whether only integer leaves differ, and in so few elements that an arg-max on a near tie explains it."""
+    dtype = Parts(subject.bench.model).dtype()
+    limit = TIES.get(dtype, TIES_WIDE)
+    beyond = [leaf for leaf in found.leaves if leaf.mark not in (IDENTICAL, "noise")]
+    if (
+        found.structure
+        or not beyond
+        or any(not leaf.dtype.startswith(("int", "uint")) or leaf.reason for leaf in beyond)
+    ):
+        return False
+    if any(leaf.mismatched > limit * leaf.elements for leaf in beyond):
+        return False
+    listed = some([f"{leaf.path}: {leaf.mismatched} of {leaf.elements}" for leaf in beyond], 3)
+    remedy = f"""If it is an arg-max, say so: discrete = {{ "{beyond[0].path}" = 0.99 }}."""
+    subject.found(
+        "near_ties", f"Integers differ between a batch of {size} and a larger one, in few places: {listed}.", remedy
+    )
+    return True
+
+
+def _cut(whole: Any, shapes: list[tuple[int, ...]], size: int) -> Any:
+    """The first `size` rows of a sample, whose next larger one has `shapes`."""
+    others = iter(shapes)
+
+    def one(tensor: torch.Tensor) -> torch.Tensor:
+        shape = next(others)
+        scaling = [axis for axis in range(tensor.dim()) if tensor.shape[axis] != shape[axis]]
+        return tensor.narrow(scaling[0], 0, size) if len(scaling) == 1 else tensor
+
+    return map_tensors(whole, one)
+
+
+def _first(axes: dict[str, int], answer: Answer, size: int) -> Answer:
+    """The first `size` rows of every leaf of `axes`."""
+    held = dict(answer.leaves)
+    return Answer("", [(path, held[path].narrow(axis, 0, size)) for path, axis in axes.items()])

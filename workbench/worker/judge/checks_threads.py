@@ -1,0 +1,200 @@
+"""Owns the check that several threads may call the model at once."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.runs import IDENTICAL
+from workbench.worker.bench.failing import first_line, is_users, users_place
+from workbench.worker.bench.modes import grad_context
+from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.bench.words import some
+from workbench.worker.judge import leak, memory
+from workbench.worker.judge.checks_run import Answer, Subject, fresh, taken_apart
+from workbench.worker.judge.held import Snapshot
+from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.replay import Generators
+
+THREADS = 8
+"""Threads that call the model at once."""
+ROUNDS = 20
+"""Calls of each, where time allows."""
+SHARE = 0.25
+"""Share of the budget that they may take together."""
+PATIENCE = 0.05
+"""Seconds between two looks at whether they have ended."""
+SWITCH = 1e-5
+"""Seconds after which Python may switch threads meanwhile: a race that Python's own 5 ms would hide for days shows."""
+
+REMEDY = "Keep what a call needs in local variables, and nothing of it on self; or let one thread at a time call it."
+
+
+@dataclass
+class _Caller:
+    """What one thread asked and what came of it."""
+
+    args: Any
+    kwargs: Any
+    serial: Answer
+    answers: list[Answer] = field(default_factory=list)
+    """Answers that are not the very bits of the serial one; one of each kind is enough."""
+    calls: int = 0
+    problem: BaseException | None = None
+
+
+def check_threads(subject: Subject) -> CheckRow:
+    """Eight threads that call the model at once, each with an input of its own, get the answers they get alone."""
+    generators = Generators.take()
+    subject.forward()
+    if generators.moved(Generators.take()) and subject.bench.modes.rng == "free":
+        if subject.policy.stochastic:
+            subject.excuse("stochastic")
+        return subject.skipped("The forward draws random numbers, and threads share one generator: nothing to compare.")
+    if not subject.room_for(4 * THREADS):
+        return subject.slow(4 * THREADS)
+    callers = []
+    for number in range(THREADS):
+        args, kwargs = (
+            (subject.args, subject.kwargs) if number == 0 else subject.example.sample(subject.seed_of(number))
+        )
+        serial = subject.answer(args, kwargs)
+        again = subject.compared(serial, subject.answer(args, kwargs))
+        if again.nothing:
+            return subject.skipped(f"The model answers with no tensor that can be compared.{again.left_out}")
+        if again.differs:
+            return subject.skipped("The same input asked twice differs already: see the check repeatable.")
+        callers.append(_Caller(args, kwargs, serial))
+    _grad_mode_finding(subject)
+    watched = Snapshot(subject.bench.model, (), {})
+    stuck = _together(subject, callers)
+    if stuck:
+        cause = f"They stand at {some(stuck, 4)}."
+        return subject.failed("The threads did not end: each waits for another, or for ever.", cause, REMEDY)
+    return _judged(subject, callers, watched)
+
+
+def _judged(subject: Subject, callers: list[_Caller], watched: Snapshot) -> CheckRow:
+    calls = sum(one.calls for one in callers)
+    start = f"{THREADS} threads, {calls} calls at once"
+    raised = [one.problem for one in callers if one.problem is not None]
+    if raised:
+        place = users_place(raised[0])
+        cause = f"Raised at {place.rpartition('/')[2]}, and not when it is called alone." if place else ""
+        words = f"{start}: {len(raised)} of {THREADS} raised {first_line(raised[0])}."
+        return subject.failed(words, cause or _shared(watched), REMEDY)
+    bits = True
+    words = ""
+    for one in callers:
+        for answer in one.answers:
+            found = subject.compared(one.serial, answer)
+            bits = bits and found.mark == IDENTICAL
+            words = words or (found.words if found.mark != IDENTICAL else "")
+            if found.differs:
+                wrong = sum(1 for caller in callers if caller.answers)
+                evidence = f"{start}: {wrong} of {THREADS} got another answer than alone: {found.words}."
+                return subject.failed(evidence, _shared(watched), REMEDY)
+    return subject.passed(
+        f"{start}: the serial answers, {'identical bits' if bits else f'within the noise ({words})'}."
+    )
+
+
+def _shared(watched: Snapshot) -> str:
+    moved = watched.moved()
+    if not moved:
+        return "They share something that the modules do not hold: a global, a cache, a private generator."
+    return f"Shared and written by every call: {some([f'{name} ({how})' for name, how in moved], 4)}."
+
+
+def _together(subject: Subject, callers: list[_Caller]) -> list[str]:
+    """Call the model from every thread at once; where threads stand that did not end in time."""
+    modes = subject.bench.modes
+    barrier = threading.Barrier(len(callers))
+    stop = threading.Event()
+    deadline = time.monotonic() + SHARE * subject.budget
+
+    def call(one: _Caller) -> None:
+        try:
+            barrier.wait(10)
+            with grad_context(modes.grad):
+                for _ in range(ROUNDS):
+                    output = subject.bench.model(*map_tensors(one.args, fresh), **map_tensors(one.kwargs, fresh))
+                    answer = taken_apart(output)
+                    one.calls += 1
+                    if not one.answers and subject.compared(one.serial, answer).mark != IDENTICAL:
+                        one.answers.append(answer)
+                    if stop.is_set() or time.monotonic() > deadline:
+                        return
+        except BaseException as problem:  # noqa: BLE001 (it is the answer to the question, and shown)
+            one.problem = problem
+
+    threads = [threading.Thread(target=call, args=(one,), daemon=True) for one in callers]
+    subject.job.progress(f"check {subject.id}: {THREADS} threads at once")
+    with _eager_switching():
+        for thread in threads:
+            thread.start()
+        limit = time.monotonic() + max(SHARE, 0.9 - subject.spent) * subject.budget
+        try:
+            while any(thread.is_alive() for thread in threads) and time.monotonic() < limit:
+                subject.job.raise_if_cancelled()
+                next(thread for thread in threads if thread.is_alive()).join(PATIENCE)
+        finally:
+            stop.set()
+    return [_standing(thread) for thread in threads if thread.is_alive()]
+
+
+@contextlib.contextmanager
+def _eager_switching() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _standing(thread: threading.Thread) -> str:
+    """file.py:line of the user's code in which a thread is."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    for one, line in traceback.walk_stack(frame) if frame is not None else ():
+        if is_users(one.f_code.co_filename):
+            return f"{one.f_code.co_filename.rpartition('/')[2]}:{line}"
+    return "a place outside of the model's code"
+
+
+def _grad_mode_finding(subject: Subject) -> None:
+    """A thread of its own begins with grad mode on, whatever its maker is in: what that costs here."""
+    if subject.bench.modes.grad == "grad":
+        return
+    found: list[Any] = []
+
+    def call() -> None:
+        with contextlib.suppress(Exception):  # (the threads that are judged will say it)
+            found.append((torch.is_grad_enabled(), subject.bench.model(
+                *map_tensors(subject.args, fresh), **map_tensors(subject.kwargs, fresh)
+            )))  # fmt: skip
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(max(1.0, SHARE * subject.budget))
+    if not found or not found[0][0]:
+        return
+    leaves = [leaf for _, leaf in flatten(found[0][1]).leaves]
+    if not any(leaf.grad_fn is not None for leaf in leaves):
+        return
+    held = memory.saved_bytes(leaves, subject.bench.model.parameters())
+    subject.found(
+        "thread_grad_mode",
+        f"A thread of its own has grad mode on, though this one is under {subject.bench.modes.grad}: its output keeps "
+        f"a graph with {leak.size(held)} for backward.",
+        "Enter no_grad inside the thread's own function, or decorate forward with @torch.no_grad().",
+    )
