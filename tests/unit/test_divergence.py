@@ -92,7 +92,7 @@ class FunctionalDropout(nn.Module):
 
 def test_functional_dropout_is_named_with_its_line_between_its_neighbours() -> None:
     found = fired_twice(nn.Sequential(nn.Identity(), FunctionalDropout()), training=False)
-    assert (found.module, found.type, found.kind) == ("1", "FunctionalDropout", "dropout")
+    assert (found.module, found.type, found.kind) == ("1", "FunctionalDropout", "ignores eval")
     assert "between 1.fc1 and 1.fc2" in found.words
     assert "F.dropout" in found.words
     assert "in eval as well" in found.words
@@ -137,10 +137,16 @@ def test_torchs_generator_is_named_with_operator_and_line() -> None:
     assert found.where == f"{__file__}:{line_of('# the random line')}"
 
 
-@pytest.mark.parametrize(("source", "words"), [("python", "Python's random"), ("own", "a generator of its own (own)")])
-def test_other_generators_are_named(source: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "kind", "words"),
+    [
+        ("python", "python random", "Python's random"),
+        ("own", "private generator", "a generator of its own, 1.own"),
+    ],
+)
+def test_other_generators_are_named(source: str, kind: str, words: str) -> None:
     found = fired_twice(nn.Sequential(nn.Linear(10, 4), Noise(source)))
-    assert (found.module, found.kind) == ("1", "random")
+    assert (found.module, found.kind) == ("1", kind)
     assert words in found.words
 
 
@@ -157,7 +163,7 @@ class Counting(nn.Module):
         return x + self.calls
 
 
-@pytest.mark.parametrize(("buffer", "kind"), [(True, "buffer moved"), (False, "unknown")])
+@pytest.mark.parametrize(("buffer", "kind"), [(True, "buffer moved"), (False, "hidden state")])
 def test_state_between_runs_is_named(buffer: bool, kind: str) -> None:
     found = fired_twice(nn.Sequential(nn.Linear(10, 4), Counting(buffer)))
     assert (found.module, found.kind) == ("1", kind)

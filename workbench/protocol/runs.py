@@ -144,10 +144,12 @@ class Divergence:
     type: str
     """Its class name."""
     kind: str
-    """"dropout", "batch statistics", "random", "buffer moved", "nondeterministic kernel", "mode", "unknown"."""
+    """"dropout", "batch statistics", "ignores eval", "random" (torch's generator), "python random", "numpy random",
+    "private generator", "buffer moved", "hidden state", "weights changed", "input mutated", "mode", "threads",
+    "nondeterministic kernel", "fast path", "clock", "entropy", "inputs", "dtype", "device", "model", "unknown"."""
     max_abs: float
     where: str
-    """file.py:line of the module's forward, where it is known."""
+    """file.py:line of the user's that calls the operator; else of the module's forward, where it is known."""
     words: str
     """A sentence: "drop (Dropout p=0.5) is in train mode: it draws a new mask each run."."""
     remedy: str
@@ -156,6 +158,12 @@ class Divergence:
     """Paths of the first differing modules in order of execution, at most 20."""
     replayed: bool = True
     """False when a replay did not reproduce the recorded difference; then `words` say so."""
+    operator: str = ""
+    """ "aten.bernoulli_": the first operator inside the module whose result differs; empty where none is known."""
+    function: str = ""
+    """ "F.dropout" where one of torch.nn.functional called that operator."""
+    evidence: tuple[str, ...] = ()
+    """What was seen, one sentence each, the most telling first."""
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,9 @@ class Snapshot:
 
     def name_of(self, generator: Any) -> str:
         """The name under which a generator is held; empty for a stranger."""
-        return next((name for name, one, _ in self._generators if one is generator), "")
+        identity = getattr(generator, "_cdata", id(generator))  # an operator gets another object around the same one
+        found = (name for name, one, _ in self._generators if getattr(one, "_cdata", id(one)) == identity)
+        return next(found, "")
 
     def put_back(self, wanted: Callable[[str], bool]) -> None:
         """`restore`, of what has a wanted name alone."""

@@ -1,12 +1,13 @@
-"""Watching a forward: every module call with digests of what went in and came out, and who drew random numbers.
+"""Watching a forward: every module call with digests of what went in and came out, and which generators moved.
 
-Owns the hooks and the dispatch mode. It never changes a value; a watched forward is slower, so nothing that is timed or
-judged is ever watched.
+Owns the hooks. It never changes a value; a watched forward is slower, so nothing that is timed or judged is ever
+watched.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.worker.bench.failing import is_users
 from workbench.worker.job import Job
@@ -37,10 +37,11 @@ class Call:
     """Digest of the arguments."""
     site: str
     """file:line of the user's code that made the call; empty for the root."""
+    training: bool
+    """Its own flag when it was called."""
     generators: Generators | None
-    buffers: bytes
-    attributes: dict[str, Any]
-    """Plain values on the module when it was called, and versions of tensors: what may be hidden state."""
+    buffers: dict[str, bytes]
+    """Digests of its own buffers when it was called."""
     answered: bytes = b""
     """Digest of the output; empty until it returned."""
     moved: tuple[str, ...] = ()
@@ -88,6 +89,10 @@ class Watcher:
             for handle in handles:
                 handle.remove()
 
+    def raise_if_cancelled(self) -> None:
+        """A place to stop within the forward."""
+        self._job.raise_if_cancelled()
+
     def _enter(self, path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
             self._job.raise_if_cancelled()
@@ -101,9 +106,9 @@ class Watcher:
                 above,
                 digest(flatten((args, kwargs), "input")),
                 users_line(sys._getframe(1))[0],
+                module.training,
                 Generators.take(),
                 _buffers(module),
-                _attributes(module),
             )
             if above is not None:
                 above.below.append(call)
@@ -134,24 +139,8 @@ class Watcher:
             self._returned(call, flat)
 
 
-def _buffers(module: nn.Module) -> bytes:
-    held = [(name, tensor) for name, tensor in module._buffers.items() if tensor is not None]
-    return digest(Flat("", held)) if held else b""
-
-
-def _attributes(module: nn.Module) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in module.__dict__.items():
-        if isinstance(value, (bool, int, float, str)):
-            found[name] = value
-        elif isinstance(value, (list, dict, set)) and not name.startswith("_"):
-            found[name] = len(value)
-        elif isinstance(value, torch.Tensor):
-            found[name] = (id(value), -1 if value.is_inference() else value._version)
-        elif isinstance(value, torch.Generator):
-            found[name] = bytes(value.get_state().tolist())
-    found.pop("training", None)
-    return found
+def _buffers(module: nn.Module) -> dict[str, bytes]:
+    return {name: digest(Flat("", [("", one)])) for name, one in module._buffers.items() if one is not None}
 
 
 def users_line(frame: Any) -> tuple[str, str]:
@@ -159,7 +148,7 @@ def users_line(frame: Any) -> tuple[str, str]:
     called = ""
     while frame is not None:
         code = frame.f_code
-        if is_users(code.co_filename):
+        if _users(code.co_filename):
             return f"{code.co_filename}:{frame.f_lineno}", called
         if not called and code.co_filename.endswith(("nn/functional.py", "nn\\functional.py")):
             called = f"F.{code.co_name}"
@@ -167,29 +156,4 @@ def users_line(frame: Any) -> tuple[str, str]:
     return "", called
 
 
-@dataclass(frozen=True)
-class RandomOperator:
-    """One operator that drew random numbers."""
-
-    name: str
-    """ "aten.bernoulli_"."""
-    function: str
-    """ "F.dropout" where it was called by one of torch.nn.functional; otherwise empty."""
-    where: str
-    """file:line of the user's code."""
-
-
-class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Collects the random operators inside one call of one module."""
-
-    def __init__(self, watcher: Watcher, key: tuple[str, int]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.found: list[RandomOperator] = []
-        self._watcher, self._key = watcher, key
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        stack = self._watcher.stack
-        if stack and stack[-1].key == self._key and torch.Tag.nondeterministic_seeded in func.tags:
-            where, called = users_line(sys._getframe(1))
-            self.found.append(RandomOperator(str(func.overloadpacket), called, where))
-        return func(*args, **(kwargs or {}))
+_users = functools.lru_cache(maxsize=4096)(is_users)
