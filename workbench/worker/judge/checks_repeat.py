@@ -11,12 +11,12 @@ from workbench.protocol.runs import BEYOND, IDENTICAL
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
-from workbench.worker.judge.checks_places import located, named, watching
+from workbench.worker.judge.checks_cause import cause_of
+from workbench.worker.judge.checks_places import located
 from workbench.worker.judge.checks_run import Answer, Subject
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import flatten
-from workbench.worker.judge.replay import Generators, Parts
 
 REPEATS = 8
 """Runs of one input that are compared."""
@@ -25,7 +25,6 @@ REPEATS = 8
 def check_repeatable(subject: Subject) -> CheckRow:
     """The same input gives the same answer, bit for bit or within the noise; a stochastic model under one seed."""
     first: Answer | None = None
-    generators = Generators.take()
     differing, runs, mark = 0, 0, IDENTICAL
     words = left_out = ""
     if subject.policy.stochastic:
@@ -47,41 +46,15 @@ def check_repeatable(subject: Subject) -> CheckRow:
     if mark == IDENTICAL:
         return subject.passed(f"{runs} runs of the same input: identical bits.{left_out}")
     evidence = f"{differing} of {runs - 1} repeats differ from the first run: {words}.{left_out}"
-    moved = generators.moved(Generators.take())
-    cause = _first_to_differ(subject, moved)
+    asked = (subject.args, subject.kwargs)
+    cause, remedy = cause_of(subject, (asked, asked), seeded=subject.policy.stochastic, warm=False)
     if mark != BEYOND:
         return subject.passed(f"{evidence} Within the noise. {cause}".rstrip())
-    active = [path for path, _ in Parts(subject.bench.model).active()]
-    remedy = "Press e for eval (--mode eval)." if active else "Look there for state or randomness that outlives a run."
-    return subject.failed(evidence, cause, remedy)
-
-
-def _first_to_differ(subject: Subject, moved: tuple[str, ...]) -> str:
-    """Run twice, every module watched: the first whose inputs agree and whose output does not."""
-    traces = []
-    for _ in range(2):
-        trace: list[tuple[str, nn.Module, bytes, bytes]] = []
-        open_calls: list[bytes] = []
-
-        def before(path: str, module: nn.Module, inputs: Any, calls: list[bytes] = open_calls) -> None:
-            calls.append(digest(flatten(inputs)))
-
-        def after(
-            path: str, module: nn.Module, output: Any, calls: list[bytes] = open_calls, trace: list[Any] = trace
-        ) -> None:
-            trace.append((path, module, calls.pop(), digest(flatten(output))))
-
-        with watching(subject.bench.model, before, after):
-            subject.forward(seed=subject.seed)
-        traces.append(trace)
-    kinds = dict(Parts(subject.bench.model).active())
-    for (path, module, inputs, output), (other, _, inputs_2, output_2) in zip(*traces):  # noqa: B905 (calls may differ)
-        if path != other:
-            return f"The runs take other ways: {named(path, module)} against {other}."
-        if inputs == inputs_2 and output != output_2:
-            why = kinds.get(path) or (f"draws from {' and '.join(moved)}" if moved else "same input, another output")
-            return f"First to differ: {located(path, module)}: {why}."
-    return "A run with every module watched does not show the difference."
+    return subject.failed(
+        evidence,
+        cause or "A run with every module watched does not show the difference.",
+        remedy or "Look for state or randomness that outlives a run.",
+    )
 
 
 def check_hidden_state(subject: Subject) -> CheckRow:
@@ -112,16 +85,18 @@ def check_hidden_state(subject: Subject) -> CheckRow:
     if twice.differs and not undeclared:
         return subject.skipped("The same input asked twice in a row differs already: see the check repeatable.")
     marks = set()
-    for words, one, other in _PAIRS:
+    for words, one, other, order in _PAIRS:
         found = subject.compared(answers[one], answers[other])
         marks.add(found.mark)
         if found.differs:
             evidence = f"The answer depends on what was asked before: {words}: {found.words}.{found.left_out}"
-            return subject.failed(evidence, _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
+            cause, _ = cause_of(subject, [inputs[who] for who in order], seeded=True, warm=True)
+            return subject.failed(evidence, cause or _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
     first = subject.compared(cold, answers[0])
     if first.differs:
         evidence = f"The first call answers otherwise than the later ones: {first.words}.{first.left_out}"
-        return subject.failed(evidence, _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
+        cause, _ = cause_of(subject, [inputs["A"]] * 2, seeded=True, warm=False)
+        return subject.failed(evidence, cause or _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
     bits = "identical bits" if marks == {IDENTICAL} else "within the noise"
     listed = some([f"{name} ({how})" for name, how in undeclared], 4)
     idle = f" Moved without an effect: {listed}." if listed else ""
@@ -129,13 +104,13 @@ def check_hidden_state(subject: Subject) -> CheckRow:
 
 
 _PAIRS = (
-    ("A asked twice in a row", 0, 1),
-    ("A again after B", 0, 3),
-    ("A after B alone", 0, 6),
-    ("B again after A", 2, 4),
-    ("B after A, and B alone", 5, 2),
+    ("A asked twice in a row", 0, 1, "AA"),
+    ("A again after B", 0, 3, "ABA"),
+    ("A after B alone", 0, 6, "ABA"),
+    ("B again after A", 2, 4, "BAB"),
+    ("B after A, and B alone", 5, 2, "BAB"),
 )
-"""What is compared, by places in the answers of `_in_turn`."""
+"""What is compared, by places in the answers of `_in_turn`, and in which order the cause is looked for."""
 
 
 def _in_turn(subject: Subject, inputs: dict[str, Any]) -> tuple[list[Answer], list[tuple[str, str]]]:

@@ -22,7 +22,7 @@ from workbench.worker.judge.evidence import sentences, where_of
 from workbench.worker.judge.live import kept_as_it_is
 from workbench.worker.judge.pairs import FromHere, Inputs, OfRecords, Pair
 from workbench.worker.judge.replay import Parts
-from workbench.worker.judge.search import Search
+from workbench.worker.judge.search import SECONDS, Search
 from workbench.worker.judge.unshown import fast_path, obstacle, refused, unexplained, writer
 
 if TYPE_CHECKING:
@@ -65,16 +65,25 @@ def find(bench: Bench, runs: Runs, request: FindDivergence, job: Job) -> Diverge
 
 
 def find_from_here(
-    model: nn.Module, modes: Modes, calls: Sequence[Inputs], job: Job, seeded: bool = False
+    model: nn.Module,
+    modes: Modes,
+    calls: Sequence[Inputs],
+    job: Job,
+    seeded: bool = False,
+    declared: Callable[[str], bool] | None = None,
+    seconds: float = SECONDS,
 ) -> Divergence | None:
     """Run `calls` (positional and keyword inputs) one after the other, and say why the last answers as the first not.
 
     The engine of checks: of a bare model in its modes, from here, with nothing put back in between but what is so
     afterwards. `run` is the number of calls and `against` 1; None when every module answers the same, or when nothing
-    differs where its inputs agree. Raises what the forward raises.
+    differs where its inputs agree. `seeded`: every call begins with the generators of the first; what has a `declared`
+    name is put back before every call; `seconds` bound what is not needed for the module's name. Raises what the
+    forward raises.
     """
     with kept_as_it_is(model) as snapshot:
-        return _searched(FromHere(model, Parts(model), snapshot, modes, calls, seeded), job)
+        pair = FromHere(model, Parts(model), snapshot, modes, calls, seeded, declared)
+        return _searched(pair, job, seconds=seconds)
 
 
 def explained(
@@ -91,9 +100,9 @@ def explained(
         raise WorkbenchError(explain(problem, model, args, kwargs)) from problem
 
 
-def _searched(pair: Pair, job: Job, largest: float = 0.0) -> Divergence | None:
+def _searched(pair: Pair, job: Job, largest: float = 0.0, seconds: float = SECONDS) -> Divergence | None:
     """`largest`: the difference of the outputs, for a module whose own was too large to be held."""
-    search = Search(pair, job)
+    search = Search(pair, job, seconds)
     evidence = search.run()
     if evidence is None:
         return None

@@ -95,11 +95,21 @@ class FromHere(Pair):
     """Forwards one after the other from here, with nothing put back between them."""
 
     def __init__(
-        self, model: nn.Module, parts: Parts, snapshot: Snapshot, modes: Modes, calls: Sequence[Inputs], seeded: bool
+        self,
+        model: nn.Module,
+        parts: Parts,
+        snapshot: Snapshot,
+        modes: Modes,
+        calls: Sequence[Inputs],
+        seeded: bool,
+        declared: Callable[[str], bool] | None,
     ) -> None:
-        """The last of `calls` is held against the first; `seeded`: with the generators where the first had them."""
+        """The last of `calls` is held against the first.
+
+        `seeded`: each with the generators where the first had them; what has a `declared` name is put back before each.
+        """
         super().__init__(model, parts, snapshot, (1, len(calls)))
-        self._modes, self._calls, self._seeded = modes, calls, seeded
+        self._modes, self._calls, self._seeded, self._declared = modes, calls, seeded, declared
         self._generators = Generators.take()
 
     @property
@@ -111,12 +121,19 @@ class FromHere(Pair):
             self.snapshot.restore()
         else:
             for inputs in self._calls[1:-1]:
+                self._between(which)
                 self._forward(inputs)
-        if which == 0 or self._seeded:
-            self._generators.put()
+        self._between(which)
 
     def forward(self, which: int) -> Any:
         return self._forward(self._calls[-1 if which else 0])
+
+    def _between(self, which: int) -> None:
+        """Before each forward: what is to be the same for all of them."""
+        if which == 0 or self._seeded:
+            self._generators.put()
+        if which and self._declared is not None:
+            self.snapshot.put_back(self._declared)
 
     def _forward(self, inputs: Inputs) -> Any:
         args, kwargs = copies_of(*inputs)

@@ -1,7 +1,7 @@
 """The search for what two forwards differ in: module, operator, line, and the state that makes the difference.
 
 Owns which forwards are run, how often and under whose eyes; `blame.py` has the words. A step that is not needed for
-the module's name is left out once `SECONDS` are spent, and the evidence says so.
+the module's name is left out once the time is spent, and the evidence says so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from workbench.worker.judge.watch import Call, Watcher
 COPIES = 4 << 30
 """Most bytes of module outputs of the first forward that are held for the second."""
 SECONDS = 60.0
-"""After so long only what runs already is finished."""
+"""After so long only what runs already is finished, unless told otherwise."""
 TRIED = 6
 """Things that moved and are put back one by one, to see which of them makes the difference."""
 
@@ -34,13 +34,14 @@ TRIED = 6
 class Search:
     """One pair being looked at."""
 
-    def __init__(self, pair: Pair, job: Job) -> None:
+    def __init__(self, pair: Pair, job: Job, seconds: float = SECONDS) -> None:
+        """After `seconds` only what runs already is finished."""
         self.differing: list[Call] = []
         """Calls of the second forward whose output differs, in the order in which they returned."""
         self.max_abs: float | None = None
         """Largest difference at the module that was found; None where its output was too large to be held."""
         self.same_inputs = True
-        self._pair, self._job = pair, job
+        self._pair, self._job, self._seconds = pair, job, seconds
         self._first: dict[tuple[str, int], Call] = {}
         self._found: Call | None = None
         self._began = time.monotonic()
@@ -184,8 +185,8 @@ class Search:
         return len(set(answers)) == 1
 
     def _late(self) -> bool:
-        if time.monotonic() - self._began > SECONDS:
-            self._left_out = f"the search ended after {SECONDS:.0f} s, before everything was tried"
+        if time.monotonic() - self._began > self._seconds:
+            self._left_out = f"the search ended after {self._seconds:.0f} s, before everything was tried"
         return bool(self._left_out)
 
     def _between(self, call: Call) -> tuple[str, str]:

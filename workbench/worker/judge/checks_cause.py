@@ -1,0 +1,41 @@
+"""Owns how a check that saw two answers differ asks for the cause: which runs are repeated, and the words of a row.
+
+The search is `divergence.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.worker.judge.checks_places import named
+from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.divergence import find_from_here
+from workbench.worker.judge.evidence import short
+
+FORWARDS = 8
+"""So many forwards, watched, a search takes at least."""
+NO_TIME = "There was no time left to look for the cause: give it more with --timeout."
+
+
+def cause_of(subject: Subject, calls: Sequence[tuple[Any, Any]], seeded: bool, warm: bool) -> tuple[str, str]:
+    """(cause, remedy): why the last of `calls` does not answer as the first, from the model as it was before the check.
+
+    `seeded`: every run begins with the same generators; `warm`: the first of them is run once before. Both are empty
+    when watched runs do not show it.
+    """
+    if not subject.room_for(FORWARDS):
+        return NO_TIME, ""
+    subject.snapshot.restore()
+    if warm:
+        subject.answer(*calls[0], seed=subject.seed)
+    declared = subject.policy.may_move if subject.policy.mutates else None
+    seconds = (1 - subject.spent) * subject.budget / 2
+    model = subject.bench.model
+    found = find_from_here(model, subject.bench.modes, calls, subject.job, seeded, declared, seconds)
+    if found is None:
+        return "", ""
+    at = f" at {short(found.where)}" if found.where else ""
+    operator = f" The first operator with another result: {found.operator}." if found.operator else ""
+    place = named(found.module, model.get_submodule(found.module))
+    return f"First to differ: {place}{at}: {found.kind}. {found.words}{operator}", found.remedy
