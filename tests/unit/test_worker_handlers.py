@@ -9,14 +9,14 @@ import torch
 
 from workbench.protocol.exits import KINDS
 from workbench.protocol.failures import error
-from workbench.protocol.messages import WORKER_REQUESTS, Cancel
+from workbench.protocol.messages import WORKER_REQUESTS, Attend, Cancel
 from workbench.worker.handlers import TABLE
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.serve import outcome
 
 
 def test_every_request_that_a_worker_gets_has_a_handler() -> None:
-    assert set(TABLE) | {Cancel} == set(WORKER_REQUESTS)
+    assert set(TABLE) | {Cancel, Attend} == set(WORKER_REQUESTS)
 
 
 @pytest.mark.parametrize(

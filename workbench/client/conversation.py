@@ -152,6 +152,8 @@ class Conversation:
     def _finish(self, number: int, done: Done) -> None:
         job = self.state.jobs.pop(number, None)
         future = self._futures.pop(number, None)
+        if self.state.paused is not None and self.state.paused.job == number:
+            self.state.paused = None
         if job is not None and job.name == Start.__name__ and done.failure is not None:
             start_failed(self.state)
         try:
@@ -191,6 +193,7 @@ class Conversation:
         self._ended = reason
         self.state.engine = "dead"
         self.state.jobs.clear()
+        self.state.paused = None
         futures, self._futures = self._futures, {}
         for future in futures.values():
             if not future.done():

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 from workbench.protocol.artifacts import ExportResult, VerifyResult
 from workbench.protocol.codec import Envelope
+from workbench.protocol.inside import Paused, Resumed
 from workbench.protocol.memory import Leak, MemoryMark, MemorySample
 from workbench.protocol.messages import Loaded, LogLines, ModesNow, Progress, WeightsHashed, WorkerDied, WorkerReady
 from workbench.protocol.model import Modes, Recipe
 from workbench.protocol.runs import RunRow
 
-from .state import ROWS_KEPT, State
+from .state import ROWS_KEPT, Pause, State
 
 
 def take(state: State, envelope: Envelope, recipe: Recipe | None = None) -> None:
@@ -29,6 +31,10 @@ def take(state: State, envelope: Envelope, recipe: Recipe | None = None) -> None
             _modes(state, envelope.body.modes)
         case RunRow():
             _row(state, envelope.body)
+        case Paused() if envelope.job is not None:
+            state.paused = Pause(envelope.body, envelope.job, time.monotonic())
+        case Resumed():
+            state.paused = None
         case Leak():
             state.leak = envelope.body
         case MemorySample(role="bench"):
@@ -57,6 +63,7 @@ def start_failed(state: State) -> None:
 
 
 def _died(state: State, died: WorkerDied) -> None:
+    state.paused = None
     if died.expected and state.engine == "starting":
         return  # the old one makes room for the one that starts
     state.engine, state.ready, state.died = "dead", None, died

@@ -23,11 +23,14 @@ def engine_command() -> list[str]:
     return [sys.executable, "-P", "-m", "workbench.supervisor"]
 
 
-def launch(command: Sequence[str] = (), bench: bool = False, python: str = "") -> subprocess.Popen[bytes]:
+def launch(
+    command: Sequence[str] = (), bench: bool = False, python: str = "", attended: bool = False
+) -> subprocess.Popen[bytes]:
     """Start the supervisor; with `bench`, also ask it at once for a bench worker, as job `START_JOB`.
 
     `command` replaces the local engine's command; `python` is the interpreter of the bench worker, empty for
-    this one. Raises `WorkbenchError("engine")` when the command cannot be started.
+    this one; `attended`: somebody can answer a `breakpoint()`. Raises `WorkbenchError("engine")` when the command
+    cannot be started.
     """
     arguments = list(command) or engine_command()
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
@@ -46,5 +49,5 @@ def launch(command: Sequence[str] = (), bench: bool = False, python: str = "") -
         raise error("engine", f"The engine could not be started: {reason}.", arguments[0]) from problem
     if bench:
         assert process.stdin is not None
-        process.stdin.write(encode(Envelope(Start(python=python), START_JOB, "face")))
+        process.stdin.write(encode(Envelope(Start(python=python, attended=attended), START_JOB, "face")))
     return process

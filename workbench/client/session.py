@@ -60,12 +60,18 @@ class Session(Conversation):
     """The verbs. Each waits for its result, keeps `state` true, and raises `WorkbenchError` when the answer is no."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], warm: bool = False, state: State | None = None, python: str = ""
+        self,
+        process: subprocess.Popen[bytes],
+        warm: bool = False,
+        state: State | None = None,
+        python: str = "",
+        attended: bool = False,
     ) -> None:
-        """As a `Conversation`; `python`: the interpreter that `launch` was given for the bench worker."""
+        """As a `Conversation`; `python` and `attended` as `launch` was given them for the bench worker."""
         super().__init__(process, warm, state)
         self.python = python
         """Interpreter of the bench and of the worker that measures noise; empty: the supervisor's own."""
+        self._attended = attended
         self._yardstick: Yardstick | None = None
         self._scratch = ""
         self._saves = itertools.count(1)
@@ -91,7 +97,7 @@ class Session(Conversation):
         """Start a bench worker, in the place of the old one if any; without `python` where the last one ran."""
         self.python = python or self.python
         self.state.engine = "starting"
-        return await self.request(Start(python=self.python), timeout)  # type: ignore[no-any-return]
+        return await self.request(Start(self.python, self._attended), timeout)  # type: ignore[no-any-return]
 
     async def kill(self) -> None:
         """End the bench worker whatever it does."""

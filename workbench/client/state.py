@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # names only, so that a face can have its state before the protocol is imported
     from workbench.protocol.artifacts import ExportResult, VerifyResult
+    from workbench.protocol.inside import Paused
     from workbench.protocol.memory import Leak, MemoryMark, MemorySample
     from workbench.protocol.messages import Progress, WorkerDied, WorkerReady
     from workbench.protocol.model import ModelInfo, Modes, Recipe
@@ -35,6 +36,17 @@ class OpenJob:
     """It waits for the bench worker, which works on one after another."""
 
 
+@dataclass(frozen=True)
+class Pause:
+    """A job that stands still at a breakpoint."""
+
+    event: Paused
+    job: int
+    """Its number."""
+    since: float
+    """Clock of the event loop, seconds."""
+
+
 @dataclass
 class State:
     """Everything a face may want to draw."""
@@ -55,6 +67,8 @@ class State:
     log: collections.deque[tuple[str, str]] = field(default_factory=lambda: collections.deque(maxlen=LOG_KEPT))
     """(role, line)."""
     jobs: dict[int, OpenJob] = field(default_factory=dict)
+    paused: Pause | None = None
+    """A job stands still at a breakpoint."""
     undo: collections.deque[Modes] = field(default_factory=lambda: collections.deque(maxlen=UNDO_KEPT))
     """Modes to go back to, the newest last."""
     yardstick: str = "tolerance"
@@ -72,10 +86,15 @@ class State:
     def running(self) -> tuple[OpenJob, ...]:
         """What a cancel without a number ends, in this order; what comes last is what is worked on.
 
-        While the bench fires: that fire, and before it the fires that wait, so that none of them begins. Else the
+        A line for the console of a job that stands still comes before that job. While the bench fires: that fire, and
+        before it the fires that wait, so that none of them begins. Else the
         oldest job; the start or the end of a worker only where nothing else is open.
         """
         jobs = [*self.jobs.values()]
+        if self.paused is not None:
+            lines = [job for job in jobs if job.name == "Evaluate" and job.number > self.paused.job]
+            if lines:
+                return tuple(lines[:1])
         bench = next((job for job in jobs if job.on_bench), None)
         if bench is not None and bench.name == "Fire":
             return tuple(job for job in reversed(jobs) if job.name == "Fire")

@@ -23,6 +23,7 @@ from .events import (
     WorkerDied,
     WorkerReady,
 )
+from .inside import Attend, Complete, Completions, Evaluate, Evaluated, Inside, LookInside, Paused, Resumed
 from .memory import Leak, MemoryMark, MemorySample
 from .requests import (
     Cancel,
@@ -59,29 +60,38 @@ __all__ = [
     "REGISTRY",
     "SUPERVISOR_REQUESTS",
     "WORKER_REQUESTS",
+    "Attend",
     "Beat",
     "Cancel",
     "Check",
+    "Complete",
+    "Completions",
     "Done",
+    "Evaluate",
+    "Evaluated",
     "Export",
     "FindDivergence",
     "Fire",
     "GetDiff",
     "GetFingerprint",
     "Hello",
+    "Inside",
     "Inspect",
     "Kill",
     "Load",
     "Loaded",
     "LogLines",
+    "LookInside",
     "MakeArtifact",
     "MakeGolden",
     "MeasureNoise",
     "ModesNow",
+    "Paused",
     "Progress",
     "Prove",
     "Quit",
     "Restore",
+    "Resumed",
     "SaveState",
     "Saved",
     "Scan",
@@ -98,19 +108,22 @@ __all__ = [
     "WorkerReady",
 ]
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised with every change that an older side would misread."""
 
 
-BENCH_REQUESTS = (Load, SetModes, Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, SaveState)
+BENCH_REQUESTS = (
+    Load, SetModes, Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, SaveState, LookInside,
+    Evaluate, Complete,
+)  # fmt: skip
 SUPERVISOR_REQUESTS = (
     Start, Cancel, Kill, SetRate, MeasureNoise, Export, Verify, GetFingerprint, Inspect, Scan, Quit,
 )  # fmt: skip
-WORKER_REQUESTS = (*BENCH_REQUESTS, MeasureNoise, MakeArtifact, MakeGolden, Prove, Inspect, Cancel)
+WORKER_REQUESTS = (*BENCH_REQUESTS, MeasureNoise, MakeArtifact, MakeGolden, Prove, Inspect, Cancel, Attend)
 EVENTS = (
     Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
     Beat, Done, RunRow, Diff, Divergence, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
-    ExportResult, VerifyResult, Fingerprint, Inspection,
+    ExportResult, VerifyResult, Fingerprint, Inspection, Inside, Evaluated, Completions, Paused, Resumed,
 )  # fmt: skip
 
 REGISTRY: dict[str, type] = {

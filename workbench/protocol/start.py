@@ -11,3 +11,5 @@ class Start:
 
     python: str = ""
     """Interpreter for it; empty: the supervisor's own."""
+    attended: bool = False
+    """Somebody sits there who can answer a `breakpoint()`; else it is passed over."""

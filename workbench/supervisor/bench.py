@@ -9,7 +9,6 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from workbench.protocol.artifacts import CheckRow
@@ -17,11 +16,16 @@ from workbench.protocol.codec import CodecError, Envelope, from_plain
 from workbench.protocol.failures import Failure
 from workbench.protocol.memory import Leak, MemoryMark
 from workbench.protocol.messages import (
+    Attend,
     Cancel,
     Done,
     Fire,
     Hello,
+    Loaded,
+    ModesNow,
+    Paused,
     Progress,
+    Resumed,
     Start,
     WeightsHashed,
     WorkerDied,
@@ -32,6 +36,7 @@ from workbench.protocol.results import failed
 from workbench.protocol.runs import RunRow
 
 from . import marks
+from .given import GivenJob, GivenJobs
 from .liveness import Liveness
 from .sampler import Sampler
 from .worker_process import Patience, WorkerProcess
@@ -42,7 +47,7 @@ REMEDY = "Start a fresh worker: K in the app; on the command line, run it again.
 ASK_FIRST = 0.5
 """Seconds that a cancelled job has to stop by itself before it is interrupted."""
 
-_PASSED_ON = (Progress, RunRow, Leak, CheckRow, Hello, WeightsHashed)
+_PASSED_ON = (Progress, RunRow, Leak, CheckRow, Hello, WeightsHashed, Loaded, ModesNow, Paused, Resumed)
 """Events of a bench worker that reach the face; Beat, Done and WorkerReady are handled apart."""
 
 
@@ -60,19 +65,6 @@ class CommandMaker(Protocol):
         """The command line of a worker; `isolated`: without the user's environment and site directory."""
 
 
-@dataclass
-class GivenJob:
-    """A request that was given to the worker and has not ended."""
-
-    number: int | None
-    body: Any
-    began: float
-    """Supervisor's seconds when the worker could start on it."""
-    seen: bool = False
-    """A run row of it has come."""
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Bench:
     """`start`, `forward`, `cancel`, `kill`, `close`: the requests that concern the bench worker."""
 
@@ -81,7 +73,7 @@ class Bench:
     ) -> None:
         self._command, self._send, self._clock, self._hertz = command, send, clock, hertz
         self._worker: WorkerProcess | None = None
-        self._jobs: dict[int | None, GivenJob] = {}
+        self._jobs = GivenJobs()
         self._pending: list[tuple[int | None, Any]] = []
         self._starting = 0
         self._changing = asyncio.Lock()
@@ -109,6 +101,8 @@ class Bench:
                 self._send(Progress("starting a worker", 0.0, 0.0, 0.0), job)
                 worker = self._prepare(request.python)
                 await worker.spawn()
+                if request.attended:
+                    worker.send(Attend(), None)
                 self._take_over(worker)
             waits: set[asyncio.Future[Any]] = {worker.ready, worker.gone}
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -160,7 +154,7 @@ class Bench:
     def forward(self, body: Any, number: int | None) -> None:
         """Give a request to the worker; it fails at once when there is none."""
         if self._worker is not None and self._worker.alive:
-            self._jobs[number] = GivenJob(number, body, self._clock())
+            self._jobs.add(number, body, self._clock())
             self._worker.send(body, number)
             self._note_busy()
         elif self._starting:
@@ -187,26 +181,24 @@ class Bench:
     async def _insist(self, job: GivenJob, worker: WorkerProcess) -> None:
         """Interrupt the job once it is the one being worked on and has had time to stop by itself."""
         while not job.ended.is_set():
-            mine = self._oldest() is job
+            mine = job in self._jobs.in_work()
             try:
                 async with asyncio.timeout(ASK_FIRST):
                     await job.ended.wait()
             except TimeoutError:
-                if mine and self._oldest() is job:
+                if mine and job in self._jobs.in_work():
                     worker.interrupt()
                     return
 
-    def _oldest(self) -> GivenJob | None:
-        return next(iter(self._jobs.values()), None)
-
     def _note_busy(self) -> None:
-        oldest = self._oldest()
+        work = self._jobs.in_work()
+        busy = bool(work) and not self._jobs.waits
         if self._worker is not None:
-            self._worker.busy_with = type(oldest.body).__name__ if oldest else ""
+            self._worker.busy_with = type(work[-1].body).__name__ if work else ""
         if self._sampler is not None:
-            self._sampler.busy(oldest is not None)
+            self._sampler.busy(busy)
         if self._liveness is not None:
-            self._liveness.busy(oldest is not None)
+            self._liveness.busy(busy)
 
     # listening
 
@@ -220,14 +212,14 @@ class Bench:
         elif isinstance(envelope.body, _PASSED_ON) and (job is not None or envelope.job is None):
             if isinstance(envelope.body, RunRow) and job is not None:
                 self._mark_run(job, envelope.body)
+            if isinstance(envelope.body, (Paused, Resumed)):
+                self._jobs.still = job if isinstance(envelope.body, Paused) else None
+                self._note_busy()
             raw = line + b"\n" if envelope.sender == ROLE else None
             self._send(envelope.body, envelope.job, ROLE, raw)
 
     def _end_job(self, job: GivenJob, end: Done, line: bytes) -> None:
-        del self._jobs[job.number]
-        job.ended.set()
-        if (oldest := self._oldest()) is not None:
-            oldest.began = self._clock()
+        self._jobs.end(job, self._clock())
         self._note_busy()
         self._mark_modes(end)
         self._send(end, job.number, ROLE, line + b"\n")
@@ -260,10 +252,8 @@ class Bench:
                 part.stop()
         self._worker = self._sampler = self._liveness = None
         self._send(died, None, ROLE)
-        jobs, self._jobs = self._jobs, {}
         failure = Failure("engine", f"The worker died: {died.cause}.", remedy=REMEDY, details="\n".join(died.tail))
-        for job in jobs.values():
-            job.ended.set()
+        for job in self._jobs.give_up():
             self._send(failed(failure), job.number)
 
     def _refuse_pending(self) -> None:

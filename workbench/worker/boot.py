@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.worker.serve import Server
@@ -74,14 +74,13 @@ def end_with_parent() -> None:
 
 
 def tame_streams() -> None:
-    """Prints become log lines as they happen; `breakpoint()` and stdin find nobody to wait for."""
+    """Prints become log lines as they happen; stdin finds nobody to wait for."""
     import faulthandler
 
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     _line_buffered_in_c()
     faulthandler.enable()
-    sys.breakpointhook = _skip_breakpoint
     sys.argv[1:] = []  # a model file that parses arguments must not find ours
 
 
@@ -96,12 +95,6 @@ def _line_buffered_in_c() -> None:
         return
     line_buffered = 1  # _IOLBF, on Linux and macOS alike
     libc.setvbuf(stream, None, line_buffered, 0)
-
-
-def _skip_breakpoint(*_arguments: Any, **_options: Any) -> None:
-    caller = sys._getframe(1)
-    place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
-    print(f"breakpoint() at {place} passed over: a worker has no terminal", file=sys.stderr)  # noqa: T201
 
 
 def import_torch(server: Server, started: float) -> None:

@@ -15,7 +15,10 @@ from workbench.protocol.failures import error
 from workbench.worker.job import Job
 
 if TYPE_CHECKING:
+    from workbench.protocol.inside import Evaluated
     from workbench.worker.bench.bench import Bench
+    from workbench.worker.inside.console import Console, Notice
+    from workbench.worker.inside.pause import Pauses
     from workbench.worker.judge.run import Runs
 
 
@@ -27,6 +30,11 @@ class State:
     """None until a model was loaded."""
     runs: Runs | None = None
     """The runs of `bench`, from the first need on; new ones for each model, unless a load keeps them."""
+    pauses: Pauses | None = None
+    """Where breakpoints stop; None in a worker without."""
+    console: Console | None = None
+    """The console on the bench, from its first line on."""
+    _notice: Notice | None = None
 
     def on_bench(self) -> Bench:
         """The bench, or `WorkbenchError("usage")` while there is no model."""
@@ -42,6 +50,15 @@ class State:
 
             self.runs = Runs(bench)
         return bench, self.runs
+
+    def noticed(self, job: Job, work: Callable[[], Evaluated]) -> Evaluated:
+        """A line of a console, and in its answer what it changed on the bench's model."""
+        if self.bench is None:
+            return work()
+        from workbench.worker.inside.console import Notice
+
+        self._notice = self._notice or Notice()
+        return self._notice.around(self.bench, self.runs, job, work)
 
 
 def handle(request: Any, job: Job, state: State) -> Any:
@@ -116,6 +133,31 @@ def _check(request: messages.Check, job: Job, state: State) -> Any:
     return check(bench, runs, request, job)
 
 
+def _look_inside(request: messages.LookInside, job: Job, state: State) -> Any:
+    from workbench.worker.inside.look import look_inside
+
+    bench, runs = state.judged()
+    return look_inside(bench, runs, request, job)
+
+
+def _console(request: messages.Evaluate | messages.Complete, job: Job, state: State) -> Console:
+    if request.pause:
+        raise error("usage", "The run that stood still has gone on.", remedy="Type it again for the bench.")
+    from workbench.worker.inside.console import Console
+
+    state.console = state.console or Console(*state.judged(), job)
+    return state.console
+
+
+def _evaluate(request: messages.Evaluate, job: Job, state: State) -> Any:
+    console = _console(request, job, state)
+    return state.noticed(job, lambda: console.evaluate(*state.judged(), request, job))
+
+
+def _complete(request: messages.Complete, job: Job, state: State) -> Any:
+    return _console(request, job, state).complete(*state.judged(), request, job)
+
+
 def _measure_noise(request: messages.MeasureNoise, job: Job, state: State) -> Any:
     from workbench.worker.judge.noise import measure_noise
 
@@ -157,6 +199,9 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.SetYardstick: _set_yardstick,
     messages.FindDivergence: _find_divergence,
     messages.Check: _check,
+    messages.LookInside: _look_inside,
+    messages.Evaluate: _evaluate,
+    messages.Complete: _complete,
     messages.MeasureNoise: _measure_noise,
     messages.MakeArtifact: _make_artifact,
     messages.MakeGolden: _make_golden,

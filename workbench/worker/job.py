@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from workbench.protocol.messages import Progress
@@ -28,6 +29,12 @@ class Job:
         self._after: list[Callable[[], None]] = []
         self._phase = ""
         self._last = 0.0
+        self.still: tuple[str, ...] = ()
+        """Places of breakpoints at which it stood still, each once."""
+        self.still_seconds = 0.0
+        """How long, together."""
+        self.passes_over = ""
+        """Why breakpoints are passed over now; empty: they are not."""
 
     @property
     def cancelled(self) -> bool:
@@ -44,6 +51,21 @@ class Job:
 
     def cancel(self) -> None:
         self._cancelled.set()
+
+    def stood_still(self, where: str, seconds: float) -> None:
+        """It was held up at a breakpoint: what was timed or measured meanwhile is not the model's."""
+        self.still_seconds += seconds
+        if where not in self.still:
+            self.still = (*self.still, where)
+
+    @contextlib.contextmanager
+    def passing_over(self, reason: str) -> Iterator[None]:
+        """No breakpoint stops inside."""
+        before, self.passes_over = self.passes_over, reason
+        try:
+            yield
+        finally:
+            self.passes_over = before
 
     def raise_if_cancelled(self) -> None:
         """Raises `Cancelled` when the job was cancelled."""

@@ -1,7 +1,8 @@
 """The worker's end of the pipe: one job after another on the main thread, one `Done` for each, whatever happens.
 
 Owns the reader thread, the queue of requests, the beat and the mapping from anything that is raised to a
-`Failure`. It must never do a job's work itself, and never import torch: the inspect role lives without it.
+`Failure`. A job may stand still at a breakpoint: requests for that pause are then worked on inside of it, the others
+wait. It must never do a job's work itself, and never import torch: the inspect role lives without it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from workbench import __version__
 from workbench.protocol.codec import PREAMBLE, CodecError, Envelope, decode, encode, job_of
 from workbench.protocol.failures import Failure, WorkbenchError
-from workbench.protocol.messages import PROTOCOL, REGISTRY, Beat, Cancel, Done, Hello
+from workbench.protocol.messages import PROTOCOL, REGISTRY, Attend, Beat, Cancel, Done, Hello, Load
 from workbench.protocol.results import done, failed
 from workbench.worker.handlers import State, handle
+from workbench.worker.inside.pause import Aborted, Pauses
 from workbench.worker.job import Cancelled, Job
 
 BEAT_INTERVAL = 1.0
@@ -43,10 +46,12 @@ class Server:
         self._beat = _Beat(self)
         self._interruptible = False
         self._state = State()
+        self._pauses = self._state.pauses = Pauses(self._within, self._state.noticed, self._stand_still)
 
     def greet(self) -> None:
         """The preamble, and who we are; before torch is imported."""
         signal.signal(signal.SIGINT, self._interrupted)
+        self._pauses.install()
         self._write(PREAMBLE)
         machine = f"{sys.platform} {platform.machine()}"
         self.send(Hello(self.role, PROTOCOL, __version__, platform.python_version(), os.getpid(), machine))
@@ -89,17 +94,22 @@ class Server:
         os._exit(0)  # a busy main thread would keep the process alive after its owner is gone
 
     def _accept(self, envelope: Envelope) -> None:
+        if isinstance(envelope.body, Attend):
+            self._pauses.attended = True
+            return
         if isinstance(envelope.body, Cancel):
             job = self._open.get(envelope.body.target)
             if job is not None:
                 job.cancel()
+                self._pauses.cancel(job)
             if envelope.job is not None and envelope.job != envelope.body.target:
                 self.send(Done(), envelope.job)
             return
         job = Job(envelope.job, self.send)
         if envelope.job is not None:
             self._open[envelope.job] = job
-        self._requests.put((envelope.body, job))
+        if not self._pauses.take(envelope.body, job):
+            self._requests.put((envelope.body, job))
 
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         """SIGINT: raises inside an open job, once; anywhere else it is nothing to us."""
@@ -110,18 +120,36 @@ class Server:
     def _work(self, request: Any, job: Job) -> None:
         self._beat.start(type(request).__name__)
         signal.signal(signal.SIGINT, self._interrupted)  # again: an earlier job's code may have replaced it
+        if isinstance(request, Load):
+            self._pauses.install_in_pdb()
+        self._pauses.begin(request, job)
+        end = self._end_of(lambda: handle(request, job, self._state), job)
+        self._beat.stop()
+        self._answer(end, job)
+
+    def _within(self, request: Any, job: Job, function: Callable[[], Any]) -> None:
+        """A request for the pause that the job in progress stands in: worked on inside of it, answered by itself."""
+        self._answer(self._end_of(function, job), job)
+
+    def _stand_still(self, still: bool) -> None:
+        self._interruptible = not still
+
+    def _end_of(self, function: Callable[[], Any], job: Job) -> Done:
+        """What a job comes to. Interrupts reach it, and nothing around it."""
         try:
             try:
                 job.begin()
                 job.raise_if_cancelled()
                 self._interruptible = True
-                end = done(handle(request, job, self._state))
+                return done(function())
             finally:
                 self._interruptible = False
         except BaseException as problem:  # noqa: BLE001 (the boundary: every request gets its one answer)
             end = failed(outcome(problem, job))
             _forget_frames(problem)
-        self._beat.stop()
+            return end
+
+    def _answer(self, end: Done, job: Job) -> None:
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
         if job.number is not None:
@@ -175,6 +203,8 @@ def outcome(problem: BaseException, job: Job) -> Failure:
     text = "".join(traceback.format_exception(type(problem), problem, problem.__traceback__))
     if isinstance(problem, WorkbenchError):
         return problem.failure
+    if isinstance(problem, Aborted):
+        return Failure("cancelled", str(problem), details=text)
     if isinstance(problem, (Cancelled, KeyboardInterrupt)):
         return Failure("cancelled", f"Cancelled after {job.seconds:.1f} s.", details=text)
     if out_of_memory(problem):

@@ -122,6 +122,14 @@ class Bench:
             remedy = "Free some space there, or set TMPDIR."
             raise error("write", words, request.path, remedy, str(problem)) from problem
 
+    def take_note(self) -> ModesNow | None:
+        """Somebody else changed flags of the live model: the switch board as it is now, None when it was right."""
+        now = switches.read_modes(self.model, self.modes)
+        if now == self.modes:
+            return None
+        self.modes = now
+        return ModesNow(now)
+
     def new_inputs(self) -> None:
         """Draw the next sample of the same specs; it stays until the next draw."""
         self._draws += 1

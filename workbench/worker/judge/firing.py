@@ -168,6 +168,8 @@ class Firing:
             row.growth = leak.slope(self._points.points)
 
     def _remember(self, row: Row, forwards: int) -> None:
+        if self._job.still:  # what a person keeps at a console is no growth of the model's
+            return
         self._forgotten += forwards
         if self._modes.keep_outputs:
             # small kept outputs pin the free blocks between them: without this every run seems to climb
@@ -207,6 +209,13 @@ class Firing:
         if row.times.count > together > 1:
             row.note(f"each time is the mean of about {together} forwards")
         self._measure(row, time.perf_counter_ns())
+        if self._job.still:
+            row.growth = 0.0
+            row.note(
+                f"stood still for {self._job.still_seconds:.0f} s at {', '.join(self._job.still)}: "
+                "its time is not the model's"
+            )
+            self._runs.disturbed("")
 
     def _forward(self) -> Any:
         try:

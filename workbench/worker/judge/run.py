@@ -52,6 +52,7 @@ class Runs:
         self._series_runs = self._kept_before = 0
         self._series_key: tuple[Any, ...] = ()
         self._model = bench.model
+        self._disturbances: list[str] = []
 
     @property
     def own_bytes(self) -> int:
@@ -70,7 +71,8 @@ class Runs:
             self.bench.new_inputs()
         job.raise_if_cancelled()
         self._begin_series()
-        changed = self.bench.look_at_weights()
+        changed = "; ".join(filter(None, (self.bench.look_at_weights(), *self._disturbances)))
+        self._disturbances.clear()
         firing = Firing(self, self._next, request.count, job, changed)
         try:
             firing.run()
@@ -81,6 +83,12 @@ class Runs:
                 self.speak(firing.row, job)
         assert firing.row is not None  # otherwise it raised
         return firing.row.report()
+
+    def disturbed(self, words: str) -> None:
+        """Somebody changed the model, or held a run up: the next row says so, and memory is measured anew."""
+        self._series_key = ()
+        if words and words not in self._disturbances:
+            self._disturbances.append(words)
 
     def settle(self) -> None:
         """Take note of switches and of a new model: kept outputs go when nobody wants them any more."""
