@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from workbench.protocol.artifacts import CheckRow
-from workbench.protocol.messages import Check, Load, LogLines, MeasureNoise, Start, WorkerBusy
+from workbench.protocol.messages import PROTOCOL, Check, Load, LogLines, MeasureNoise, Start, WorkerBusy
 from workbench.protocol.model import Modes, Recipe
 
 from .misbehaving.face import Face, alive
@@ -136,7 +136,7 @@ async def test_what_is_printed_arrives_as_log_lines_and_harms_nothing(word: str,
 @pytest.mark.parametrize(
     ("program", "words"),
     [
-        ("foreign.py", ("protocol 99", "protocol 1")),
+        ("foreign.py", ("protocol 99", f"protocol {PROTOCOL}")),
         ("broken.py", (sys.executable, "exit code 1", "No module named 'torch'", "--python")),
         ("missing.py", (sys.executable, "exit code 2", "can't open file", "--python")),
     ],

@@ -17,7 +17,7 @@ from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.limits import ENDING_SECONDS
-from workbench.protocol.messages import Export, Inspect, WorkerReady
+from workbench.protocol.messages import PROTOCOL, Export, Inspect, WorkerReady
 from workbench.protocol.model import Recipe
 
 NET = Recipe("net.py:Net")
@@ -171,7 +171,8 @@ async def test_an_engine_that_ignores_even_a_kill_is_no_wait(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "words"), [("foreign", ("protocol 99", "workbench 9.9", "protocol 1")), ("rude", ("before Hello",))]
+    ("behaviour", "words"),
+    [("foreign", ("protocol 99", "workbench 9.9", f"protocol {PROTOCOL}")), ("rude", ("before Hello",))],
 )
 async def test_an_engine_of_another_protocol_is_not_talked_to(behaviour: str, words: tuple[str, ...]) -> None:
     async with talking_to(behaviour) as session:
