@@ -8,6 +8,7 @@ same here, in the engine's file that does it, in the pane that shows it and in t
 from __future__ import annotations
 
 from .artifacts import CheckRow, ExportResult, Fingerprint, Inspection, Made, Proof, VerifyResult
+from .cause import ErrorTable, MeasureErrors
 from .events import (
     Beat,
     Done,
@@ -84,6 +85,7 @@ __all__ = [
     "LookInside",
     "MakeArtifact",
     "MakeGolden",
+    "MeasureErrors",
     "MeasureNoise",
     "ModesNow",
     "Paused",
@@ -114,7 +116,7 @@ PROTOCOL = 2
 
 BENCH_REQUESTS = (
     Load, SetModes, Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, SaveState, LookInside,
-    Evaluate, Complete,
+    Evaluate, Complete, MeasureErrors,
 )  # fmt: skip
 SUPERVISOR_REQUESTS = (
     Start, Cancel, Kill, SetRate, MeasureNoise, Export, Verify, GetFingerprint, Inspect, Scan, Quit,
@@ -122,7 +124,7 @@ SUPERVISOR_REQUESTS = (
 WORKER_REQUESTS = (*BENCH_REQUESTS, MeasureNoise, MakeArtifact, MakeGolden, Prove, Inspect, Cancel, Attend)
 EVENTS = (
     Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
-    Beat, Done, RunRow, Diff, Divergence, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
+    Beat, Done, RunRow, Diff, Divergence, ErrorTable, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
     ExportResult, VerifyResult, Fingerprint, Inspection, Inside, Evaluated, Completions, Paused, Resumed,
 )  # fmt: skip
 

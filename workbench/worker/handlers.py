@@ -126,6 +126,13 @@ def _find_divergence(request: messages.FindDivergence, job: Job, state: State) -
     return find(bench, runs, request, job)
 
 
+def _measure_errors(request: messages.MeasureErrors, job: Job, state: State) -> Any:
+    from workbench.worker.judge.errors import measure
+
+    bench, runs = state.judged()
+    return measure(bench, runs, request, job)
+
+
 def _check(request: messages.Check, job: Job, state: State) -> Any:
     from workbench.worker.judge.checks import check
 
@@ -198,6 +205,7 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.GetDiff: _get_diff,
     messages.SetYardstick: _set_yardstick,
     messages.FindDivergence: _find_divergence,
+    messages.MeasureErrors: _measure_errors,
     messages.Check: _check,
     messages.LookInside: _look_inside,
     messages.Evaluate: _evaluate,

@@ -82,6 +82,18 @@ def map_tensors(value: Any, function: Callable[[torch.Tensor], Any]) -> Any:
     return value
 
 
+def map_each(value: Any, function: Callable[[torch.Tensor], Any]) -> Any:
+    """`map_tensors`, with a tensor that stands at several places mapped once: modules ask `query is key`."""
+    known: dict[int, Any] = {}
+
+    def once(tensor: torch.Tensor) -> Any:
+        if id(tensor) not in known:
+            known[id(tensor)] = function(tensor)
+        return known[id(tensor)]
+
+    return map_tensors(value, once)
+
+
 def tensors_in(value: Any) -> list[torch.Tensor]:
     """Every tensor in lists, tuples and dicts, in order."""
     found: list[torch.Tensor] = []

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from workbench.worker.bench.modes import DEFAULT_THREADS, grad_context
-from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.bench.sampling import map_each
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.replay import Parts, Record
 from workbench.worker.judge.snapshot import untouched_model
@@ -50,7 +50,8 @@ def replay(model: nn.Module, parts: Parts, record: Record, threads: int = 0) -> 
 
 def copies_of(args: Any, kwargs: Any) -> tuple[Any, Any]:
     """The same inputs in tensors of their own, so that a forward that writes into them changes nothing."""
-    return map_tensors(args, _fresh), map_tensors(kwargs, _fresh)
+    fresh, named = map_each((args, kwargs), _fresh)
+    return fresh, named
 
 
 def _fresh(tensor: torch.Tensor) -> torch.Tensor:
