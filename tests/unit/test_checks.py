@@ -63,7 +63,7 @@ def test_a_healthy_model_passes(question: str, grad: str) -> None:
         ("FunctionalDropout", "randomness", "First draw in aten.bernoulli_ at check_models.py:"),
         ("PythonRandom", "randomness", "Python's random"),
         ("PythonRandom", "repeatable", "draws from Python's random each run"),
-        ("Counting", "repeatable", "buffer moved. the model, after linear, changes its own buffer count"),
+        ("Counting", "repeatable", "buffer moved. The model, after linear, changes its own buffer count"),
         ("Counting", "buffers", "count"),
         ("Rebinding", "buffers", "count (rebound)"),
         ("Overflowing", "finite", "First: the model itself (Overflowing)"),

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from workbench.client import causes
 from workbench.client.flows import given_yardstick, noise_would_help
 from workbench.client.session import Session
+from workbench.protocol.cause import ErrorTable
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import FindDivergence, GetDiff, Loaded
@@ -17,8 +19,11 @@ from workbench.report.objects import run_object
 
 from .engine import converse
 from .options import ModelOptions, model_options, parse_model
-from .tables import console, show_diff, show_divergence, show_leak, show_model, show_runs
+from .tables import console, show_diff, show_divergence, show_errors, show_leak, show_model, show_runs
 from .talk import ProgressLine, print_json, say
+
+SLOW = 5.0
+"""Seconds of a forward from which the errors of its modules are not measured unasked."""
 
 
 @click.command()
@@ -37,11 +42,12 @@ def run(model: str, repeat: int, keep_outputs: bool, **given: Any) -> int:
         loaded = await open_model(session, options, keep_outputs)
         await _fire(session, options, repeat)
         diff: Diff | None = await session.request(GetDiff(2), options.timeout) if repeat > 1 else None
-        divergence: Divergence | None = None
+        divergence, errors = None, None
         if diff is not None and diff.mark == BEYOND:
             divergence = await session.request(FindDivergence(2), options.timeout)
+            errors = await _errors(session, options)
         line.clear()
-        _print(session, options, await session.hashed(loaded), diff, divergence)
+        _print(session, options, await session.hashed(loaded), diff, divergence, errors)
         return Exit.OK
 
     return converse(work, bench=True, python=options.python, quiet=options.as_json)
@@ -74,12 +80,31 @@ async def _fire(session: Session, options: ModelOptions, repeat: int) -> None:
             say(f"note: eager's own noise could not be measured: {problem.failure.message}")
 
 
+async def _errors(session: Session, options: ModelOptions) -> ErrorTable | None:
+    """The error of every module call of run 2; None for a model so slow that it would take minutes, or too strange."""
+    if min(row.latency.minimum for row in session.state.rows.values()) > SLOW:
+        say("note: the error of every module is not measured of so slow a model")
+        return None
+    try:
+        return await causes.errors(session, 2, timeout=options.timeout)
+    except WorkbenchError as problem:
+        if problem.failure.kind not in ("usage", "memory"):
+            raise
+        say(f"note: the error of every module could not be measured: {problem.failure.message}")
+        return None
+
+
 def _print(
-    session: Session, options: ModelOptions, loaded: Loaded, diff: Diff | None, divergence: Divergence | None
+    session: Session,
+    options: ModelOptions,
+    loaded: Loaded,
+    diff: Diff | None,
+    divergence: Divergence | None,
+    errors: ErrorTable | None,
 ) -> None:
     rows = [session.state.rows[number] for number in sorted(session.state.rows)]
     if options.as_json:
-        print_json(run_object(loaded, rows, diff, divergence, session.state.leak))
+        print_json(run_object(loaded, rows, diff, divergence, session.state.leak, errors))
         return
     out = console()
     show_model(out, loaded)
@@ -89,5 +114,7 @@ def _print(
         show_diff(out, diff)
     if divergence is not None:
         show_divergence(out, divergence)
+    if errors is not None:
+        show_errors(out, errors)
     if session.state.leak is not None:
         show_leak(out, session.state.leak)

@@ -12,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Made, Proof
+from workbench.protocol.cause import ErrorTable
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, RunRow
 from workbench.protocol.text import clean_line
+from workbench.report.causes import telling
 from workbench.report.numbers import count, duration, measure, multiple, size
 from workbench.report.objects import check_counts, check_verdict
 
@@ -31,6 +33,8 @@ PIPED = 160
 """Columns of a table that is not drawn on a terminal."""
 WIDE = 110
 """Columns from which on every column of the runs fits."""
+ERRORS_SHOWN = 12
+"""Rows of the table of errors."""
 TENSORS_SHOWN = 200
 """Rows of `inspect`'s table; the rest is counted, and all of it is in the JSON."""
 
@@ -132,8 +136,34 @@ def show_diff(out: Console, diff: Diff) -> None:
 def show_divergence(out: Console, found: Divergence) -> None:
     """Where two runs part."""
     out.print(f"cause: {found.words}" + (f"  ({found.where})" if found.where else ""))
+    for seen in found.evidence:
+        out.print(f"  · {seen}", style="dim")
     if found.remedy:
         out.print(f"  try: {found.remedy}")
+
+
+def show_errors(out: Console, errors: ErrorTable) -> None:
+    """Where the error starts and grows, and the calls that say most; all of them are in the JSON."""
+    out.print(f"errors: {errors.words}")
+    for note in errors.notes:
+        out.print(f"  {note}", style="dim")
+    told = telling(errors, ERRORS_SHOWN)
+    table = _table("", "module", "call", "type", "given", "own", "answer")
+    for place, call in told:
+        mark = " ".join(word for word, at in (("starts", errors.starts), ("grows", errors.grows)) if at == place)
+        table.add_row(
+            mark,
+            clean_line("  " * call.depth + (call.path or "(root)")),
+            str(call.call + 1),
+            clean_line(call.type),
+            measure(call.received),
+            Text(measure(call.local), "bold red" if call.local > call.limit else ""),
+            clean_line(call.note) or measure(call.answered),
+        )
+    if told:
+        out.print(table)
+    if errors.total > len(told):
+        out.print(f"  {errors.total - len(told)} more of {errors.total} calls: --json has them", style="dim")
 
 
 def show_leak(out: Console, leak: Leak) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.protocol.artifacts import CheckRow, ExportResult, Finding, Inspection, Proof, VerifyResult
+from workbench.protocol.cause import ErrorTable
 from workbench.protocol.codec import plain
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure
@@ -35,6 +36,7 @@ def run_object(
     diff: Diff | None,
     divergence: Divergence | None,
     leak: Leak | None,
+    errors: ErrorTable | None = None,
 ) -> dict[str, Any]:
     """`workbench run`: it says what happened and judges nothing, so its verdict is "pass" when the model ran."""
     return {
@@ -44,6 +46,7 @@ def run_object(
         "runs": [plain(row) for row in rows],
         "diff": plain(diff),
         "divergence": plain(divergence),
+        "errors": plain(errors),
         "memory": plain(leak),
     }
 

@@ -38,4 +38,5 @@ def cause_of(subject: Subject, calls: Sequence[tuple[Any, Any]], seeded: bool, w
     at = f" at {short(found.where)}" if found.where else ""
     operator = f" The first operator with another result: {found.operator}." if found.operator else ""
     place = named(found.module, model.get_submodule(found.module))
-    return f"First to differ: {place}{at}: {found.kind}. {found.words}{operator}", found.remedy
+    words = f"The{found.words[3:]}" if found.words.startswith("the model") else found.words
+    return f"First to differ: {place}{at}: {found.kind}. {words}{operator}", found.remedy
