@@ -54,8 +54,10 @@ def leaf_diff(**changes: Any) -> LeafDiff:
     decades[0], decades[16] = 30, 10
     values: dict[str, Any] = {
         "path": "output['logits']", "mark": "beyond", "dtype": "float32", "shape": (4, 10), "elements": 40,
-        "mismatched": 10, "max_abs": 0.491, "mean_abs": 0.02, "max_rel": 0.77, "rmse": 0.1, "scale": 1.2,
-        "noise_multiple": 4.2e5, "max_ulp": 12_345, "allclose": False, "cosine": 0.98731, "snr_db": 12.1, "top1": 0.6,
+        "mismatched": 10, "max_abs": 0.491, "mean_abs": 0.02, "max_rel": 0.77, "mean_rel": 0.03,
+        "rmse": 0.1, "scale": 1.2,
+        "noise_multiple": 4.2e5, "max_ulp": 12_345, "p99_ulp": 9216, "allclose": False,
+        "cosine": 0.98731, "snr_db": 12.1, "top1": 0.6, "top5": 1.0,
         "worst_index": (2, 7), "worst_a": "1.204", "worst_b": "0.713", "decades": tuple(decades),
         "heat": ((0.0, 0.1), (0.491, 0.2)), "heat_rows": 4, "heat_columns": 10,
     }  # fmt: skip

@@ -15,10 +15,10 @@ from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Made, Pr
 from workbench.protocol.cause import ErrorTable
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
-from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, RunRow
+from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, LeafDiff, RunRow
 from workbench.protocol.text import clean_line
 from workbench.report.causes import telling
-from workbench.report.numbers import count, duration, measure, multiple, size
+from workbench.report.numbers import DECADES, count, duration, measure, multiple, shape, share, size
 from workbench.report.objects import check_counts, check_verdict
 
 _STYLES = {IDENTICAL: "green", NOISE: "cyan", BEYOND: "bold red"}
@@ -116,21 +116,32 @@ def show_diff(out: Console, diff: Diff) -> None:
     if diff.structure:
         out.print(f"  structure: {diff.structure}", style="red")
     for leaf in diff.leaves:
-        shape = ",".join(map(str, leaf.shape))
-        head = Text(f"{clean_line(leaf.path)}  {leaf.dtype}[{shape}]  ")
-        head.append(f"{SIGNS[leaf.mark]} {leaf.reason or leaf.mark}", _STYLES.get(leaf.mark, ""))
-        out.print(head)
-        if leaf.mark == IDENTICAL:
-            continue
-        out.print(
-            f"  max|Δ| {measure(leaf.max_abs)} · max rel {measure(leaf.max_rel)} · {leaf.max_ulp} ULP · "
-            f"allclose {'yes' if leaf.allclose else 'no'} · {leaf.mismatched} of {leaf.elements} differ"
-        )
-        top1 = f" · top-1 agrees {100 * leaf.top1:.0f} %" if leaf.top1 >= 0 else ""
-        noise = multiple(leaf.noise_multiple)
-        out.print(f"  {noise} the noise · cosine {leaf.cosine:.6f} · SNR {measure(leaf.snr_db)} dB{top1}")
-        if leaf.mismatched:
-            out.print(f"  worst {list(leaf.worst_index)}  {leaf.worst_a} → {leaf.worst_b}")
+        show_leaf(out, leaf)
+
+
+def show_leaf(out: Console, leaf: LeafDiff) -> None:
+    """One output of two runs: what it is, its mark, and everything that was measured where it differs."""
+    head = Text(f"{clean_line(leaf.path)}  {shape(leaf.dtype, leaf.shape) if leaf.dtype else ''}  ")
+    head.append(f"{SIGNS[leaf.mark]} {leaf.reason or leaf.mark}", _STYLES.get(leaf.mark, ""))
+    out.print(head)
+    if not leaf.mismatched:
+        return
+    out.print(
+        f"  max|Δ| {measure(leaf.max_abs)} · mean|Δ| {measure(leaf.mean_abs)} · RMSE {measure(leaf.rmse)} · "
+        f"max rel {measure(leaf.max_rel)} · mean rel {measure(leaf.mean_rel)}"
+    )
+    ulp = f"{leaf.max_ulp} ULP (p99 {leaf.p99_ulp}) · " if leaf.max_ulp else ""
+    out.print(
+        f"  {ulp}allclose {'yes' if leaf.allclose else 'no'} · {leaf.mismatched} of {leaf.elements} differ "
+        f"({share(leaf.mismatched, leaf.elements, percent=True)})"
+    )
+    tops = (("top-1", leaf.top1), ("top-5", leaf.top5))
+    agreement = "".join(f" · {name} agrees {100 * value:.1f} %" for name, value in tops if value >= 0)
+    noise = multiple(leaf.noise_multiple)
+    out.print(f"  {noise} the noise · cosine {leaf.cosine:.6f} · SNR {measure(leaf.snr_db)} dB{agreement}")
+    out.print(f"  worst {list(leaf.worst_index)}  {leaf.worst_a} → {leaf.worst_b}")
+    found = [f"{word} {count}" for word, count in zip(DECADES, leaf.decades, strict=False) if count]
+    out.print(f"  |Δ| by decade: {' · '.join(found)}", style="dim")
 
 
 def show_divergence(out: Console, found: Divergence) -> None:

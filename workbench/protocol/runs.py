@@ -80,6 +80,8 @@ class LeafDiff:
     mean_abs: float = 0.0
     max_rel: float = 0.0
     """Largest |Δ| / |a| over elements with a ≠ 0."""
+    mean_rel: float = 0.0
+    """Mean of |Δ| / |a| over elements with a ≠ 0; 0 when there is none."""
     rmse: float = 0.0
     scale: float = 0.0
     """RMS of the reference."""
@@ -91,12 +93,18 @@ class LeafDiff:
     """How many times the yardstick's noise; 3 is the limit under "float64", 1 under the others."""
     max_ulp: int = 0
     """Units in the last place at the leaf's dtype; 0 for integers and booleans."""
+    p99_ulp: int = 0
+    """99 of 100 elements, of those finite on both sides, are at most so many apart; exact to 32, then rounded down to
+    a number of 5 binary digits."""
     allclose: bool = True
     """torch.allclose with its defaults, for those who know it."""
     cosine: float = 1.0
     snr_db: float = float("inf")
     top1: float = -1.0
     """Share of rows whose arg-max agrees; -1 where the last dimension does not look like classes."""
+    top5: float = -1.0
+    """Share of rows whose arg-max in a is among the five largest of b; -1 as for `top1`, and where there are no more
+    than five columns."""
     worst_index: tuple[int, ...] = ()
     worst_a: str = ""
     worst_b: str = ""

@@ -93,16 +93,21 @@ def multiple(value: float) -> str:
     return f"{value:.0f}×" if value < 99_999 else f"{value:.0e}×"
 
 
-def share(part: int, whole: int) -> str:
-    """Part of a whole: "10/10" while that is short, then a percentage that is never rounded to 0 or to 100."""
-    if whole < 10_000:
+def share(part: int, whole: int, percent: bool = False) -> str:
+    """Part of a whole: "10/10" while that is short, then (or with `percent`) a percentage that is never rounded to 0
+    or to 100."""
+    if whole < 10_000 and not percent:
         return f"{part}/{whole}"
-    percent = 100 * part / whole
     if part == 0 or part == whole:
-        return f"{percent:.0f} %"
-    if percent < 0.1:
+        return f"{100 if part else 0} %"
+    share = 100 * part / whole
+    if share < 0.1:
         return "<0.1 %"
-    return ">99.9 %" if percent > 99.9 else f"{percent:.1f} %"
+    return ">99.9 %" if share > 99.9 else f"{share:.1f} %"
+
+
+DECADES = ("0", "<1e-15", *(f"1e{power}…" for power in range(-15, 3)), "≥1e3")
+"""What each entry of `LeafDiff.decades` counts: "1e-7…" is from there to below 1e-6."""
 
 
 def shape(dtype: str, dimensions: tuple[int, ...]) -> str:

@@ -92,15 +92,23 @@ def _figures(leaf: LeafDiff) -> list[tuple[str, str, str]]:
         ("noise", numbers.multiple(leaf.noise_multiple), MARK_STYLES.get(leaf.mark, "")),
         ("differ", numbers.share(leaf.mismatched, leaf.elements), ""),
         ("mean|Δ|", numbers.measure(leaf.mean_abs), ""),
+        ("RMSE", numbers.measure(leaf.rmse), ""),
         ("max rel", numbers.measure(leaf.max_rel), ""),
-        ("ULP", f"{leaf.max_ulp:,}" if leaf.max_ulp < 10_000_000 else f"{leaf.max_ulp:.1e}", ""),
+        ("mean rel", numbers.measure(leaf.mean_rel), ""),
+        ("ULP", _whole(leaf.max_ulp), ""),
+        ("p99 ULP", _whole(leaf.p99_ulp), ""),
         ("allclose", "yes" if leaf.allclose else "no", ""),
         ("cosine", f"{leaf.cosine:.6f}", ""),
         ("SNR", "∞ dB" if math.isinf(leaf.snr_db) else f"{leaf.snr_db:.1f} dB", ""),
     ]
-    if leaf.top1 >= 0:
-        figures.append(("top-1", f"{100 * leaf.top1:.1f} %", "" if leaf.top1 == 1 else "warn"))
+    for name, agreement in (("top-1", leaf.top1), ("top-5", leaf.top5)):
+        if agreement >= 0:
+            figures.append((name, f"{100 * agreement:.1f} %", "" if agreement == 1 else "warn"))
     for name, one, other in (("NaN", leaf.nan_a, leaf.nan_b), ("inf", leaf.inf_a, leaf.inf_b)):
         if one or other:
             figures.append((name, f"{one:,} → {other:,}", "" if one == other else "bad"))
     return figures
+
+
+def _whole(number: int) -> str:
+    return f"{number:,}" if number < 10_000_000 else f"{number:.1e}"

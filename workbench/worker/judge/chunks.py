@@ -31,6 +31,12 @@ CHUNK_EDGES = tuple(float(f"1e{power}") for power in range(-15, 4))
 CHUNK_KEYS = 2048
 """Binary exponents of float64."""
 
+CHUNK_ULP_SHIFT = 23 - 4
+"""Bits of a float32's pattern below its exponent and the 4 upper bits of its fraction."""
+
+CHUNK_ULP_KEYS = (127 + 65) << 4
+"""Patterns of whole numbers up to 2**64 without those bits."""
+
 Wide = tuple[float, int]
 """m · 2**e: a sum that neither overflows nor vanishes where float64 would."""
 
@@ -118,17 +124,39 @@ def chunk_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return distance
 
 
-def chunk_ulps(bits_a: torch.Tensor, bits_b: torch.Tensor, changed: torch.Tensor) -> int:
-    """Largest distance in representable numbers; the arguments are bit patterns and their exclusive or."""
+def chunk_ulps(bits_a: torch.Tensor, bits_b: torch.Tensor, changed: torch.Tensor) -> tuple[int, torch.Tensor]:
+    """Largest distance in representable numbers, and all distances counted by the key of `chunk_quantile`.
+
+    The arguments are bit patterns and their exclusive or, with a last dimension of 2 for complex numbers, whose
+    distance is the larger of both components.
+    """
     gap = (bits_a - bits_b).abs_()  # of one sign: fits, for both patterns have the same top bit
-    if int(changed.min()) >= 0:
-        return int(gap.max())
-    crossing = changed < 0
-    best = int(gap.masked_fill_(crossing, 0).max())
-    mask = torch.iinfo(bits_a.dtype).max
-    one, other = (bits.masked_select(crossing) & mask for bits in (bits_a, bits_b))  # distances from zero
-    far = int((one.to(torch.float64) + other.to(torch.float64)).argmax())
-    return max(best, int(one[far]) + int(other[far]))
+    crossing = None if int(changed.min()) >= 0 else changed < 0
+    best = int((gap if crossing is None else gap.masked_fill_(crossing, 0)).max())
+    size = gap.to(torch.float32)
+    if crossing is not None:
+        mask = torch.iinfo(bits_a.dtype).max
+        one, other = (bits.masked_select(crossing) & mask for bits in (bits_a, bits_b))  # distances from zero
+        far = int((one.to(torch.float64) + other.to(torch.float64)).argmax())
+        best = max(best, int(one[far]) + int(other[far]))
+        size.masked_scatter_(crossing, one.to(torch.float32) + other.to(torch.float32))
+    if size.dim() > 2:
+        size = size.amax(-1)
+    keys = size.reshape(-1).view(torch.int32).bitwise_right_shift_(CHUNK_ULP_SHIFT)
+    return best, torch.bincount(keys, minlength=CHUNK_ULP_KEYS)
+
+
+def chunk_quantile(keys: torch.Tensor, share: float) -> int:
+    """The smallest distance that `share` of those counted in `keys` do not exceed; 0 when none was counted.
+
+    A key is the upper part of a whole number's float32 pattern, whose exponent and 4 bits of fraction are a
+    logarithmic scale by themselves: whole numbers up to 32 have keys of their own.
+    """
+    wanted, counts = math.ceil(share * int(keys.sum())), keys.cpu().cumsum(0)
+    if not wanted:
+        return 0
+    key = int(torch.searchsorted(counts, wanted))
+    return int(torch.tensor(key << CHUNK_ULP_SHIFT, dtype=torch.int32).view(torch.float32))
 
 
 def chunk_bits(values: torch.Tensor) -> torch.Tensor:

@@ -175,6 +175,7 @@ def _compare_obstacle(tensor: torch.Tensor) -> str:
 def _compare_record(totals: Totals, diff: LeafDiff, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
     """The finished measurement of one leaf."""
     count, same = diff.elements, totals.mismatched == 0
+    top1, top5 = totals.ranks.shares
     rmse, scale = chunk_root(totals.squares, count), chunk_root(totals.scale, totals.kept)
     index: tuple[int, ...] = ()
     texts = ("", "")
@@ -194,11 +195,14 @@ def _compare_record(totals: Totals, diff: LeafDiff, a: torch.Tensor, b: torch.Te
         noise_rms=_compare_ratio(rmse, scale),
         noise_largest=_compare_ratio(totals.max_abs, scale),
         noise_multiple=math.inf if totals.clashes else 0.0,
+        mean_rel=totals.relative / totals.related if totals.related else 0.0,
         max_ulp=totals.max_ulp,
+        p99_ulp=totals.p99_ulp,
         allclose=totals.close and not (totals.clashes or totals.nan_a or totals.nan_b),
         cosine=1.0 if same else _compare_cosine(totals),
         snr_db=math.inf if rmse == 0.0 else (20 * math.log10(scale / rmse) if scale / rmse > 0.0 else -math.inf),
-        top1=totals.agree / totals.rows if totals.classes else -1.0,
+        top1=top1,
+        top5=top5,
         worst_index=index,
         worst_a=texts[0],
         worst_b=texts[1],

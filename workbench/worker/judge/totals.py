@@ -12,6 +12,7 @@ import torch
 
 from workbench.worker.judge.chunks import (
     CHUNK_KEYS,
+    CHUNK_ULP_KEYS,
     chunk_bits,
     chunk_cell,
     chunk_decades,
@@ -21,6 +22,7 @@ from workbench.worker.judge.chunks import (
     chunk_keys,
     chunk_ordered,
     chunk_plus,
+    chunk_quantile,
     chunk_real,
     chunk_rescaled,
     chunk_size,
@@ -28,12 +30,20 @@ from workbench.worker.judge.chunks import (
     chunk_ulps,
     chunk_whole,
 )
+from workbench.worker.judge.ranks import Ranks
 
 TOTALS_RTOL, TOTALS_ATOL = 1e-5, 1e-8
 """Defaults of torch.allclose."""
 
 TOTALS_ALIKE = 1e4
 """Sums of squares this near each other, |a|² and |b|², and |b − a|² give 2ab to 12 digits of |a||b| without a pass."""
+
+
+TOTALS_COUNTS = (
+    "mismatched", "clashes", "kept", "related", "relative", "nan_a", "nan_b", "inf_a", "inf_b",
+    "_same", "_tiny", "_steady",
+)  # fmt: skip
+"""What is added where two parts of a leaf are put together."""
 
 
 class Totals:
@@ -45,16 +55,19 @@ class Totals:
         self.floating = a.is_floating_point() or a.is_complex()
         self.wide = a.dtype in (torch.float64, torch.complex128)
         self.ordered = self.floating and chunk_ordered(a.dtype)
-        self.classes = a.is_floating_point() and a.ndim >= 2 and columns >= 2
-        self.mismatched = self.clashes = self.kept = self.max_ulp = self.agree = 0
+        self._classes = a.is_floating_point() and a.ndim >= 2 and columns >= 2
+        self.ranks = Ranks(columns)
+        self.mismatched = self.clashes = self.kept = self.max_ulp = self.related = 0
         self.nan_a = self.nan_b = self.inf_a = self.inf_b = 0
-        self.max_abs = self.max_rel = self.peak = 0.0
+        self.max_abs = self.max_rel = self.relative = self.peak = 0.0
         self.close = True
-        self._best = [(0.0, 0), (0.0, 0)]
         self.worst: tuple[int, int] | None = None
         self.distance = self.squares = self.scale = self.norm_a = self.norm_b = self.inner = (0.0, 0)
         self._keys = torch.zeros(CHUNK_KEYS, dtype=torch.int64, device=device)
         self._same = self._tiny = 0
+        self._ulps = torch.zeros(CHUNK_ULP_KEYS, dtype=torch.int64, device=device)
+        self._steady = 0
+        """Elements finite on both sides that are not in `_ulps`, for they are the same."""
         cells = (-(-rows // self.cell[0]), -(-columns // self.cell[1]))
         self._heat = torch.zeros(cells, dtype=torch.int64, device=device)
         """Bit patterns of distances, which are in their order: integers have the faster kernels."""
@@ -71,11 +84,13 @@ class Totals:
         peak = chunk_top(size)
         same = mismatched == 0
         real_b = real_a if same else chunk_real(b)
-        if self.classes:
+        if self._classes:
             native = a.dtype in (torch.float32, torch.float64)  # the narrower the faster; half has slow kernels
-            self._add_classes(*((a, b) if native else (real_a, real_b)), same, block)
+            self.ranks.add(*((a, b) if native else (real_a, real_b)), same, block[2])
         if same and math.isfinite(peak):
             self._same += size.numel()
+            self._steady += size.numel()
+            self.related += int(torch.count_nonzero(size))
             self._add_values(real_a, real_a, peak, None, None)
             return
         self.mismatched += mismatched
@@ -92,22 +107,11 @@ class Totals:
         squares = self._add_distance(distance, top, size, changed, mismatched, block, plain)
         self._add_values(real_a, real_b, peak, keep, squares)
         if self.ordered:
-            self.max_ulp = max(self.max_ulp, chunk_ulps(bits_a, bits_b, patterns))
-
-    def _add_classes(self, a: torch.Tensor, b: torch.Tensor, same: bool, block: tuple[int, int, int, int]) -> None:
-        """Count rows whose largest element stands at the same place; the first of equals, NaN above all, as argmax."""
-        left, right = block[2:]
-        if right - left == self.columns:
-            self.agree += a.shape[0] if same else _agreeing(a, b)
-            return
-        for side, values in enumerate((a, b)):  # a row too long for one chunk: these come one row after the other
-            place = int(values.argmax())
-            top = float(values[0, place])
-            best = self._best[side]
-            if left == 0 or top > best[0] or (math.isnan(top) and not math.isnan(best[0])):
-                self._best[side] = (top, left + place)
-        if right == self.columns:
-            self.agree += self._best[0][1] == self._best[1][1]
+            most, keys = chunk_ulps(bits_a, bits_b, patterns)
+            self.max_ulp = max(self.max_ulp, most)
+            self._ulps += keys
+            if keep is not None:  # those left out are no zeros
+                self._ulps[0] -= keep.numel() - int(torch.count_nonzero(keep))
 
     def _settle(
         self, real_a: torch.Tensor, real_b: torch.Tensor, distance: torch.Tensor, changed: torch.Tensor
@@ -185,9 +189,14 @@ class Totals:
         most = chunk_top(ratio)
         if self.close and top > TOTALS_ATOL and not most < TOTALS_RTOL / 2:
             self.close = bool((distance <= size * TOTALS_RTOL + TOTALS_ATOL).all())
-        if not math.isfinite(most):  # zeros in the reference, or what is not finite
-            most = chunk_top(torch.where((size > 0.0) & size.isfinite(), ratio, 0.0))
+        total, related = float(ratio.sum()), ratio.numel()
+        if not (math.isfinite(most) and math.isfinite(total)):  # zeros in the reference, or what is not finite
+            known = (size > 0.0) & size.isfinite()
+            ratio = torch.where(known, ratio, 0.0)
+            most, total, related = chunk_top(ratio), float(ratio.sum()), int(torch.count_nonzero(known))
         self.max_rel = max(self.max_rel, most)
+        self.relative += total
+        self.related += related
         self._add_keys(distance, plain if most <= 0.5 else None, mismatched)
         if self.wide:  # of narrower numbers no difference but 0 has the exponent of zeros
             self._tiny += int(torch.count_nonzero(distance < sys.float_info.min)) - int((distance == 0.0).sum())
@@ -222,9 +231,18 @@ class Totals:
         zeros = int(self._keys[0]) - self._tiny
         return (self._same + zeros, counts[0] - zeros, *counts[1:])
 
+    @property
+    def p99_ulp(self) -> int:
+        """The distance that 99 of 100 elements finite on both sides do not exceed."""
+        if not self.ordered:
+            return 0
+        keys = self._ulps.clone()
+        keys[0] += self._steady
+        return chunk_quantile(keys, 0.99)
+
     def take(self, other: Totals) -> None:
         """Add what was seen of the blocks that follow these."""
-        for name in ("mismatched", "clashes", "kept", "agree", "nan_a", "nan_b", "inf_a", "inf_b", "_same", "_tiny"):
+        for name in TOTALS_COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("distance", "squares", "scale", "norm_a", "norm_b", "inner"):
             setattr(self, name, chunk_plus(getattr(self, name), getattr(other, name)))
@@ -233,10 +251,7 @@ class Totals:
         for name in ("max_abs", "max_rel", "max_ulp", "peak"):
             setattr(self, name, max(getattr(self, name), getattr(other, name)))
         self.close = self.close and other.close
+        self.ranks.take(other.ranks)
         self._keys += other._keys
+        self._ulps += other._ulps
         torch.maximum(self._heat, other._heat, out=self._heat)
-
-
-def _agreeing(a: torch.Tensor, b: torch.Tensor) -> int:
-    """Rows whose largest element stands at the same place."""
-    return int((a.max(-1).indices == b.max(-1).indices).sum())  # argmax has the slower kernel
