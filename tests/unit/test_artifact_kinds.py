@@ -17,11 +17,11 @@ from workbench.worker import tensorfile
 from workbench.worker.artifact import export, foreign, speed, trace
 from workbench.worker.artifact.bundle import make_artifact
 from workbench.worker.artifact.export_errors import watched_guards
-from workbench.worker.artifact.golden_plan import BUDGET, CASES, FEWEST, GIVEN, plan
 from workbench.worker.artifact.loading import open_artifact
 from workbench.worker.artifact.subject import subject_of
 from workbench.worker.bench.load import build
 from workbench.worker.job import Cancelled, Job
+from workbench.worker.judge.plan import BUDGET, CASES, FEWEST, GIVEN, plan
 
 
 def line_of(text: str) -> int:

@@ -16,8 +16,7 @@ import torch
 from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
-from workbench.worker.artifact.golden_inputs import argument_trees, case_inputs
-from workbench.worker.artifact.golden_plan import CASES, Case, plan
+from workbench.worker.artifact.golden_inputs import argument_trees
 from workbench.worker.artifact.plain import plain_or_raise
 from workbench.worker.artifact.prove_writes import changed_tensors
 from workbench.worker.artifact.subject import Subject, eager_accepts, run_eager
@@ -25,9 +24,11 @@ from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled, Job
+from workbench.worker.judge.case_inputs import case_inputs
 from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.noise import float64_twin, reference_outputs, unreal_reason
+from workbench.worker.judge.plan import CASES, Case, batch_limits, plan
 from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.verdict import CaseError, judge, pool, verdict_eps
 from workbench.worker.tensorfile import save
@@ -80,24 +81,15 @@ def make_golden_data(
 
 def _limits(subject: Subject, batch_range: tuple[int, int | None] | None) -> tuple[int, int | None, str]:
     """(smallest, largest or None, why it is not free) number of rows that cases may have."""
-    batch = subject.batch
-    if not batch:
-        return 0, 0, "no input has a batch dimension"
-    declared = subject.example.batch_range
-    if batch_range is not None:
+    batch, declared = subject.batch, subject.example.batch_range
+    if batch and batch_range is not None:
         low, high = batch_range
         if declared is not None:
             low, high = max(low, declared[0]), declared[1] if high is None else min(high, declared[1])
         if high is not None and high <= low:
             return low, high, f"the artifact serves {high} rows only"
         return max(low, 1), high, ""
-    if declared is not None:
-        return declared[0], declared[1], "" if declared[1] > declared[0] else "one size was declared"
-    refused = eager_accepts(subject, batch + 1)
-    if refused:
-        return batch, batch, f"eager refuses {batch + 1} rows: {refused}"
-    low = 1 if not eager_accepts(subject, 1) else min(2, batch)
-    return low, None, ""
+    return batch_limits(batch, declared, lambda rows: eager_accepts(subject, rows))
 
 
 def _cases(subject: Subject, low: int, high: int | None) -> list[Case]:
@@ -149,7 +141,7 @@ class _Maker:
         last: WorkbenchError | None = None
         for number, case in enumerate(cases):
             self.job.progress("making golden data", number, len(cases))
-            args, kwargs, entry = case_inputs(self.subject, case)
+            args, kwargs, entry = case_inputs(self.subject.example, case)
             used = _copied(args, kwargs)
             try:
                 eager = self._answer(*used)
@@ -220,7 +212,7 @@ class _Maker:
         self.job.progress("asking eager the same again")
         case, _, first = self._cases[0]
         for attempt in ("with the same inputs again", "with the same inputs twice in a row"):
-            args, kwargs, _ = case_inputs(self.subject, case)
+            args, kwargs, _ = case_inputs(self.subject.example, case)
             try:
                 second = self._answer(args, kwargs)
             except WorkbenchError as problem:

@@ -26,8 +26,6 @@ from workbench.worker.artifact.parameters import match_parameters
 from workbench.worker.artifact.prove_cases import (
     CaseResult,
     Golden,
-    LeafVerdict,
-    judge_leaves,
     repeat_case,
     run_case,
     yardstick_of,
@@ -35,6 +33,7 @@ from workbench.worker.artifact.prove_cases import (
 from workbench.worker.artifact.prove_guards import guards
 from workbench.worker.artifact.prove_rows import nonfinite_row, repeat_row, sizes_row, structure_row, values_row
 from workbench.worker.artifact.prove_writes import writes_findings, writes_row
+from workbench.worker.judge.cases import LeafVerdict, judge_leaves
 from workbench.worker.judge.verdict import worst_mark
 from workbench.worker.tensorfile import load
 

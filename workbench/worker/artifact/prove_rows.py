@@ -9,7 +9,8 @@ from typing import Any
 
 from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, SIGNS, LeafDiff, Yardstick
-from workbench.worker.artifact.prove_cases import CaseResult, Golden, LeafVerdict
+from workbench.worker.artifact.prove_cases import CaseResult, Golden
+from workbench.worker.judge.cases import LeafVerdict
 from workbench.worker.judge.verdict import judge
 
 _ROWS_BAD = (BEYOND, INCOMPARABLE)

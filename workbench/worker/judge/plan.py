@@ -1,7 +1,8 @@
-"""Which cases an artifact is proven on: seeds, batch sizes, scales, signs. Pure; no tensor is made here."""
+"""Which cases two sides are compared on: seeds, batch sizes, scales, signs. Pure; no tensor is made here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 CASES = 16
@@ -11,10 +12,10 @@ FEWEST = 4
 """Even for enormous inputs."""
 
 BUDGET = 64 << 20
-"""Bytes of golden data that a bundle may bring along."""
+"""Bytes of all cases together: what a bundle may bring along."""
 
 SEED_OFFSET = 1000
-"""Cases have other seeds than the example that the artifact was exported with."""
+"""Cases have other seeds than the example."""
 
 NORMAL, NEGATIVE, POSITIVE, ZEROS, GIVEN = "normal", "negative", "positive", "zeros", "given"
 
@@ -55,16 +56,35 @@ class Case:
     """"low" or "high": other dynamic dimensions are at that end of their range."""
 
 
+def batch_limits(
+    batch: int, declared: tuple[int, int] | None, accepts: Callable[[int], str]
+) -> tuple[int, int | None, str]:
+    """(smallest, largest or None, why it is not free) number of rows that cases may have.
+
+    `accepts`: empty when the model answers so many rows, otherwise what it raised.
+    """
+    if not batch:
+        return 0, 0, "no input has a batch dimension"
+    if declared is not None:
+        return declared[0], declared[1], "" if declared[1] > declared[0] else "one size was declared"
+    refused = accepts(batch + 1)
+    if refused:
+        return batch, batch, f"eager refuses {batch + 1} rows: {refused}"
+    low = 1 if not accepts(1) else min(2, batch)
+    return low, None, ""
+
+
 def plan(
-    seed: int, batch: int, low: int, high: int | None, row_bytes: int, case_bytes: int, given: bool = False
-) -> list[Case]:
+    seed: int, batch: int, low: int, high: int | None, row_bytes: int, case_bytes: int, given: bool = False,
+    budget: int = BUDGET, fewest: int = FEWEST,
+) -> list[Case]:  # fmt: skip
     """The cases for a batch that may be `low`..`high` (None: no limit) and typically is `batch`.
 
     row_bytes: golden bytes of one row of a case; case_bytes: of one case whatever its batch. `given`: the example's
-    own values are a case too.
+    own values are a case too. Never more than `budget` bytes, unless `fewest` cases need them.
     """
     typical = min(max(batch, low), high) if high is not None else max(batch, low)
-    fitting = _largest_fitting(typical, low, row_bytes, case_bytes)
+    fitting = _largest_fitting(typical, low, row_bytes, case_bytes, budget)
     typical = min(typical, fitting)
     large = max(17, 2 * typical + 1)
     sizes = {
@@ -82,29 +102,29 @@ def plan(
         rows = rows if high is None else min(rows, high)
         extreme = wanted if isinstance(wanted, str) and wanted in ("low", "high") else ""
         cases.append(Case(seed + SEED_OFFSET + len(cases), rows if batch else 0, scale, kind, extreme))
-    return _bounded(cases, row_bytes, case_bytes)
+    return _bounded(cases, row_bytes, case_bytes, budget, fewest)
 
 
-def _largest_fitting(typical: int, low: int, row_bytes: int, case_bytes: int) -> int:
+def _largest_fitting(typical: int, low: int, row_bytes: int, case_bytes: int, budget: int) -> int:
     """The most rows of a single case: one may take a quarter of the budget, but the smallest batch must go."""
     if not row_bytes:
         return 1 << 30
-    return max((BUDGET // 4 - case_bytes) // row_bytes, low, 1)
+    return max((budget // 4 - case_bytes) // row_bytes, low, 1)
 
 
-def _bounded(cases: list[Case], row_bytes: int, case_bytes: int) -> list[Case]:
-    """Shrink batches, largest first, then drop cases from the end, until the golden data fits its budget."""
+def _bounded(cases: list[Case], row_bytes: int, case_bytes: int, budget: int, fewest: int) -> list[Case]:
+    """Shrink batches, largest first, then drop cases from the end, until all of it fits the budget."""
 
     def cost(one: Case) -> int:
         return case_bytes + row_bytes * max(one.batch, 1)
 
     smallest = min((one.batch for one in cases if one.batch), default=0)
     for limit in (16, 8, 4, 2):
-        if sum(map(cost, cases)) <= BUDGET:
+        if sum(map(cost, cases)) <= budget:
             return cases
         rows = max(limit, smallest)
         cases = [one if one.batch <= rows or one.kind == GIVEN else _with_batch(one, rows) for one in cases]
-    while len(cases) > FEWEST and sum(map(cost, cases)) > BUDGET:
+    while len(cases) > fewest and sum(map(cost, cases)) > budget:
         cases.pop()
     return cases
 

@@ -1,0 +1,57 @@
+"""The inputs of one planned case, drawn from a model's example: the same each time for the same case."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from workbench.worker.bench.inputs import Argument, Example
+from workbench.worker.judge.plan import GIVEN, NEGATIVE, NORMAL, POSITIVE, ZEROS, Case
+
+
+def case_inputs(example: Example, case: Case) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+    """(args, kwargs, what is worth writing down about them), the same each time for the same case."""
+    example, sizes = _at_extreme(example, case)
+    args, kwargs = example.sample(case.seed, case.batch or None, case.scale)
+    if case.kind not in (NORMAL, GIVEN):
+        values = [_signed(value, argument, case.kind) for value, argument in zip(args, example.arguments)]  # noqa: B905
+        named = {argument.name: argument for argument in example.arguments}
+        args = tuple(values)
+        kwargs = {name: _signed(value, named[name], case.kind) for name, value in kwargs.items()}
+    return args, kwargs, {"sizes": sizes} if sizes else {}
+
+
+def _at_extreme(example: Example, case: Case) -> tuple[Example, dict[str, int]]:
+    """The example with its dynamic dimensions other than the batch at one end of their range, and those sizes."""
+    if not case.extreme:
+        return example, {}
+    sizes: dict[str, int] = {}
+    arguments: list[Argument] = []
+    for argument in example.arguments:
+        spec = argument.spec
+        if spec is not None:
+            ends = {
+                dim.axis: dim.minimum if case.extreme == "low" else dim.maximum
+                for dim in spec.dynamic
+                if dim.name != example.batch_name
+            }
+            sizes.update({dim.name: ends[dim.axis] for dim in spec.dynamic if dim.axis in ends})
+            argument = dataclasses.replace(argument, spec=spec.resized(ends))
+        arguments.append(argument)
+    if not sizes:
+        return example, {}
+    resized = Example(tuple(arguments), example.seed)
+    resized.place(example.dtype, example.device)
+    return resized, sizes
+
+
+def _signed(value: Any, argument: Argument, kind: str) -> Any:
+    """A floating tensor with one sign or none; what has a declared range, or was given, stays as it is."""
+    ranged = argument.spec is None or argument.spec.low is not None
+    if ranged or not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return value
+    if kind == ZEROS:
+        return torch.zeros_like(value)
+    return value.abs().neg() if kind == NEGATIVE else value.abs() if kind == POSITIVE else value
