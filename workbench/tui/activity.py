@@ -24,6 +24,7 @@ WORDS = {
     "Fire": "firing",
     "GetDiff": "comparing",
     "FindDivergence": "replaying both runs, every module watched",
+    "MeasureErrors": "measuring the error of every module call",
     "MeasureNoise": "measuring eager's own noise against float64",
     "SaveState": "writing parameters for another worker",
     "Export": "exporting",

@@ -135,6 +135,11 @@ class Desk:
         """Bring a pane forward and focus it."""
         self.app.main.show_pane(pane, maximised)
 
+    def show_module(self, path: str) -> None:
+        """Put the cursor of the tree on a module, and go there."""
+        self.app.main.model.select_path(path)
+        self.show_pane("model")
+
     @contextlib.contextmanager
     def exporting(self, kind: str) -> Iterator[None]:
         """An export of this kind runs meanwhile; a failure of it stays in its pane after the card was closed."""

@@ -1,4 +1,4 @@
-"""Commands on runs: fire, repeat, new inputs, reference, difference, cause."""
+"""Commands on runs: fire, repeat, new inputs, reference, difference, cause, errors."""
 
 from __future__ import annotations
 
@@ -56,6 +56,22 @@ async def diverge(desk: Desk) -> None:
     desk.show_pane("diff")
     remedy = f" {found.remedy}" if found.remedy else ""
     desk.say(f"{found.words}{remedy}", "information" if found.module else "good")
+
+
+async def errors(desk: Desk) -> None:
+    run = desk.selected_run
+    if run == desk.state.reference:
+        desk.say(f"#{run} is the reference itself; choose another run in pane 2", "warning")
+        return
+    from workbench.client import causes
+    from workbench.tui.screens.errors import ErrorsScreen
+
+    async with desk.firing.paused():
+        table = await causes.errors(desk.session, run)
+    desk.say(table.words, "information" if table.starts >= 0 else "good")
+    path = await desk.ask(ErrorsScreen(table))
+    if path is not None:
+        desk.show_module(path)
 
 
 async def _then(desk: Desk, row: RunRow | None) -> None:

@@ -14,6 +14,7 @@ COMMANDS: dict[str, Command] = {
     "reference": runs.reference,
     "diff": runs.diff,
     "diverge": runs.diverge,
+    "errors": runs.errors,
     "training": modes.training,
     "module": modes.module,
     "grad": modes.grad,

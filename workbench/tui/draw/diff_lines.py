@@ -47,15 +47,17 @@ def _yardstick(diff: Diff) -> str:
 def divergence_lines(divergence: Divergence, width: int) -> list[Line]:
     """Where two runs part, why, and what mends it."""
     lines: list[Line] = [()]
-    if divergence.module:
+    if divergence.type:
         call = f", call {divergence.call + 1}" if divergence.call else ""
-        module: Line = (("parts at ", ""), (divergence.module, "warn"))
+        module: Line = (("parts at ", ""), (divergence.module or "(root)", "warn"))
         lines += packed([module, ((f"{divergence.type}{call}", "dim"),), ((divergence.kind, ""),)], width)
     lines += wrapped(divergence.words, width)
     if divergence.where:
         lines.append((("at ", "dim"), (divergence.where, "")))
     if divergence.remedy:
         lines += wrapped(f"→ {divergence.remedy}", width, "good", indent="  ")
+    for seen in divergence.evidence:
+        lines += wrapped(f"· {seen}", width, "dim", indent="  ")
     others = [path for path in divergence.modules if path != divergence.module]
     if others:
         lines += wrapped("then " + ", ".join(others), width, "dim", indent="  ")

@@ -1,0 +1,81 @@
+"""The table of errors: every module call of two runs, what it was given, what it makes itself, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from workbench.protocol.cause import ErrorTable
+from workbench.tui.draw.error_lines import beyond, call_line, foot_lines, head_lines
+from workbench.tui.draw.spans import Line
+from workbench.tui.panes.line_pane import LinePane
+
+
+class ErrorsPane(LinePane):
+    """Shows one `ErrorTable`; the cursor begins where the error starts."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Go to it", show=False, tooltip="Go to the module in the tree"),
+        Binding("s", "start", "Start", show=False, tooltip="Where the error starts"),
+        Binding("g", "growth", "Growth", show=False, tooltip="Where it grows most"),
+        Binding("n", "next(1)", "Next", show=False, tooltip="The next call with an error of its own"),
+        Binding("p", "next(-1)", "Previous", show=False, tooltip="The one before"),
+    ]
+
+    HAS_CURSOR = True
+
+    @dataclass
+    class Opened(Message):
+        """A module was chosen."""
+
+        path: str
+
+    def __init__(self, table: ErrorTable, *, id: str | None = None, unicode: bool = True) -> None:
+        super().__init__(id=id, unicode=unicode)
+        self.table = table
+        self.border_title = f"error of #{table.run} against #{table.against}"
+        self._cursor = max(0, table.starts)
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self.move_cursor, self._cursor, False)
+
+    def head_lines(self, width: int) -> Sequence[Line]:
+        return head_lines(self.table, width)
+
+    def foot_lines(self, width: int, height: int) -> Sequence[Line]:
+        return foot_lines(self.table, self._cursor, width) if self.table.calls and height >= 12 else ()
+
+    def body_length(self, width: int) -> int:
+        return max(1, len(self.table.calls))
+
+    def body_line(self, index: int, width: int) -> Line:
+        if not self.table.calls:
+            return (("no module was called", "dim"),)
+        return call_line(self.table, index, width, self.unicode)
+
+    def cursor_opened(self) -> None:
+        self.action_open()
+
+    def action_open(self) -> None:
+        if self.table.calls:
+            self.post_message(self.Opened(self.table.calls[self._cursor].path))
+
+    def action_start(self) -> None:
+        if self.table.starts >= 0:
+            self.move_cursor(self.table.starts)
+
+    def action_growth(self) -> None:
+        if self.table.grows >= 0:
+            self.move_cursor(self.table.grows)
+
+    def action_next(self, direction: int) -> None:
+        place = self._cursor + direction
+        while 0 <= place < len(self.table.calls):
+            if beyond(self.table.calls[place]):
+                self.move_cursor(place)
+                return
+            place += direction
