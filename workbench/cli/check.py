@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from workbench.client.flows import run_checks
+from workbench.client.policy import policy_for
 from workbench.client.session import Session
 from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
 from workbench.protocol.failures import error
@@ -19,7 +20,7 @@ from workbench.report.objects import check_object
 from .engine import converse
 from .options import ModelOptions, model_options, parse_model
 from .run import open_model
-from .tables import check_line, console, show_check_verdict, show_model
+from .tables import check_line, console, show_check_verdict, show_model, show_policy
 from .talk import ProgressLine, print_json
 
 ALL_IDS = (*CHECK_IDS, LATENCY)
@@ -42,6 +43,7 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
     The model is put in eval under no_grad first, unless --mode and --grad say otherwise.
     """
     options = _for_serving(parse_model(model, **given))
+    policy = policy_for(model)
     limit = CHECK_SECONDS if given["timeout"] is None else options.timeout
     ids = _select(only, skip)
 
@@ -51,21 +53,22 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
         if not options.as_json:
             line.clear()
             show_model(out, loaded)
+            show_policy(out, policy)
 
         def show(row: CheckRow) -> None:
             if not options.as_json:
                 line.clear()
                 check_line(out, row)
 
-        rows, code = await run_checks(session, ids, limit, show)
+        rows, code = await run_checks(session, ids, limit, show, policy)
         if junit_file:
-            write_text(Path(junit_file), junit(model, rows))
+            write_text(Path(junit_file), junit(model, rows, policy))
         if markdown_file:
-            write_text(Path(markdown_file), markdown(model, rows))
+            write_text(Path(markdown_file), markdown(model, rows, policy))
         if not options.as_json:
             show_check_verdict(out, rows)
         else:
-            print_json(check_object(await session.hashed(loaded), rows, code))
+            print_json(check_object(await session.hashed(loaded), rows, code, policy))
         return code
 
     return converse(work, bench=True, python=options.python, quiet=options.as_json)

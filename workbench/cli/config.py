@@ -1,4 +1,4 @@
-"""Options from files: `workbench.toml` beside the model, and the user's own configuration.
+"""Options from files: `workbench.toml` or a pyproject.toml beside the model, and the user's own configuration.
 
 What a file beside a model may not say: anything that executes, trusts, or writes. Whoever sends a model could
 otherwise decide what runs here. So each file has a list of what it may say, and everything else is an error.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_config_path
 
+from workbench.client.policy import KEYS, is_key
+from workbench.client.settings import beside, read
 from workbench.protocol.failures import error
 
 BESIDE = {
@@ -51,29 +52,30 @@ _LISTS = ("input", "mode", "trust")
 def defaults(target: str, command: str) -> dict[str, Any]:
     """Defaults for click, by its parameter names. Raises `WorkbenchError("usage")` for a file that cannot be used.
 
-    Both files hold options by their long names, at the top level for every command or in a table of one
-    command's name; the file beside the model counts more, the command's table more than the top level.
+    Every file holds options by their long names, at the top level for every command or in a table of one command's
+    name; `workbench.toml` counts more than a pyproject.toml, both more than the user's own configuration, and a
+    command's table more than the top level. What a file beside a model says of its policy is `client.policy`'s.
     """
-    own = _read(user_config_path("workbench") / "config.toml", command, OWN)
-    file, separator, _ = target.rpartition(":")
-    folder = Path(file).parent if separator and file.endswith(".py") else Path()
-    beside = folder / "workbench.toml"
-    found = _read(beside, command, BESIDE)
-    for name in _PATHS:
-        if isinstance(found.get(name), str):
-            found[name] = str(beside.parent / found[name])
-    return {OWN[name]: _value(name, value) for name, value in {**own, **found}.items()}
+    own = user_config_path("workbench") / "config.toml"
+    found = _options(own, read(own) or {}, command, OWN)
+    for settings in beside(target):
+        options = _options(settings.path, _without_policy(settings.content), command, BESIDE)
+        for name in _PATHS:
+            if isinstance(options.get(name), str):
+                options[name] = str(settings.path.parent / options[name])
+        found |= options
+    return {OWN[name]: _value(name, value) for name, value in found.items()}
 
 
-def _read(path: Path, command: str, allowed: dict[str, str]) -> dict[str, Any]:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise error("usage", f"{path} is no regular file.", str(path), "Move it away.")
-        content = _parse(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as problem:
-        raise error("usage", f"{path} cannot be read: {problem}.", str(path), "Mend it or move it away.") from problem
+def _without_policy(content: dict[str, Any]) -> dict[str, Any]:
+    """The options alone, of the top level and of the command whose policy it is."""
+    kept = {name: value for name, value in content.items() if not is_key(name)}
+    if isinstance(kept.get("check"), dict):
+        kept["check"] = {name: value for name, value in kept["check"].items() if not is_key(name)}
+    return kept
+
+
+def _options(path: Path, content: dict[str, Any], command: str, allowed: dict[str, str]) -> dict[str, Any]:
     general = {name: value for name, value in content.items() if name not in TABLES}
     tables = {name: content[name] for name in TABLES if name in content}
     for name, table in tables.items():
@@ -84,12 +86,6 @@ def _read(path: Path, command: str, allowed: dict[str, str]) -> dict[str, Any]:
     return {**general, **tables.get(command, {})}
 
 
-def _parse(text: str) -> dict[str, Any]:
-    import tomllib  # not before there is a file: most starts have none
-
-    return tomllib.loads(text)
-
-
 def _allow(path: Path, section: dict[str, Any], allowed: dict[str, str]) -> None:
     for name in section:
         if name in allowed:
@@ -97,10 +93,14 @@ def _allow(path: Path, section: dict[str, Any], allowed: dict[str, str]) -> None
         if name.replace("_", "-") in OWN:
             message = f"{path} sets {name}: what executes or trusts is yours to say, not a file's beside a model."
             remedy = f"Take it out; give --{name.replace('_', '-')} on the command line, or put it in config.toml."
+        elif is_key(name):
+            message = f"{path} sets {name}, which is a model's policy."
+            remedy = "Put it beside that model: in workbench.toml, or under [tool.workbench] in its pyproject.toml."
         else:
-            near = difflib.get_close_matches(name, allowed, 1)
+            known = (*allowed, *KEYS) if allowed is BESIDE else tuple(allowed)
+            near = difflib.get_close_matches(name, known, 1)
             message = f"{path} sets {name}, which is no option that a file may set."
-            remedy = f"Did you mean {near[0]}?" if near else "It may set: " + ", ".join(allowed)
+            remedy = f"Did you mean {near[0]}?" if near else "It may set: " + ", ".join(known)
         raise error("usage", message, str(path), remedy)
 
 

@@ -15,6 +15,7 @@ from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Made, Pr
 from workbench.protocol.cause import ErrorTable
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
+from workbench.protocol.policy import Policy
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, LeafDiff, RunRow
 from workbench.protocol.text import clean_line
 from workbench.report.causes import telling
@@ -200,6 +201,13 @@ def check_line(out: Console, row: CheckRow) -> None:
         line.append(f"{finding.id:18}", "bold")
         line.append(clean_line(f"{finding.words} {finding.remedy}".rstrip()))
         out.print(line)
+
+
+def show_policy(out: Console, policy: Policy) -> None:
+    """What was declared about the model, and where."""
+    if policy.declared:
+        out.print(f"declared in {clean_line(policy.source)}: {clean_line('; '.join(policy.declared))}", style="yellow")
+        out.print()
 
 
 def show_check_verdict(out: Console, rows: Iterable[CheckRow]) -> None:

@@ -14,6 +14,7 @@ from workbench.protocol.messages import Check
 from workbench.protocol.policy import Policy
 from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, RunRow, Yardstick
 
+from .policy import unknown_name
 from .session import Session
 from .trust import TrustStore, allowed, refusal
 
@@ -46,10 +47,12 @@ async def run_checks(
     """Answer each check with at most `timeout` seconds for one (0: no limit); the rows, and the code to leave with.
 
     One that runs out of time, or takes the worker down with it, has status "error"; the rest go on in a fresh worker.
-    Where there can be none, they have status "error" too.
+    Where there can be none, they have status "error" too. Raises `WorkbenchError("usage")` for a policy that declares
+    the domain of an input that the model has not.
     """
     ids = tuple(ids)
     rows, codes = [], []
+    _require_inputs(session, policy)
     lost: Failure | None = None
     if session.state.yardstick == "tolerance" and not _BY_YARDSTICK.isdisjoint(ids):
         await _measure_first(session, timeout)
@@ -77,6 +80,13 @@ async def _check(session: Session, name: str, timeout: float, policy: Policy) ->
         seconds = time.monotonic() - began
         return CheckRow(name, "error", failure.message, failure.where, failure.remedy, seconds), exit_for(failure.kind)
     return row, _CODES.get(row.status, Exit.OK)
+
+
+def _require_inputs(session: Session, policy: Policy) -> None:
+    known = [one.name for one in session.state.info.inputs] if session.state.info is not None else []
+    for name in policy.domain:
+        if name not in known:
+            raise unknown_name(name, known, "the input", policy.source)
 
 
 async def _recover(session: Session, timeout: float) -> Failure | None:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.policy import Policy
 
-from .objects import check_verdict, findings, voting
+from .objects import check_counts, check_verdict, findings, voting
+
+NOTHING = Policy()
 
 _WORDS = {"pass": "pass", "fail": "**FAIL**", "skip": "skipped", "error": "**error**"}
 
 
-def junit(target: str, rows: Sequence[CheckRow]) -> str:
+def junit(target: str, rows: Sequence[CheckRow], policy: Policy = NOTHING) -> str:
     """One test case a check, as JUnit XML; what it found besides stands in its system-out."""
     votes = voting(rows)
     suite = ElementTree.Element(
@@ -24,6 +27,10 @@ def junit(target: str, rows: Sequence[CheckRow]) -> str:
         skipped=str(sum(row.status == "skip" for row in votes)),
         time=f"{sum(row.seconds for row in rows):.3f}",
     )
+    if policy.declared:
+        properties = ElementTree.SubElement(suite, "properties")
+        for words in policy.declared:
+            ElementTree.SubElement(properties, "property", name="declared", value=words)
     for row in votes:
         case = ElementTree.SubElement(suite, "testcase", classname=target, name=row.id, time=f"{row.seconds:.3f}")
         if row.status != "pass":
@@ -36,9 +43,11 @@ def junit(target: str, rows: Sequence[CheckRow]) -> str:
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def markdown(target: str, rows: Sequence[CheckRow]) -> str:
+def markdown(target: str, rows: Sequence[CheckRow], policy: Policy = NOTHING) -> str:
     """A table, one row a check."""
-    lines = [f"# workbench check {_cell(target)}", "", f"Verdict: **{check_verdict(rows)}**", ""]
+    lines = [f"# workbench check {_cell(target)}", "", f"Verdict: **{check_verdict(rows)}**: {check_counts(rows)}", ""]
+    if policy.declared:
+        lines += [f"Declared in {_cell(policy.source)}: {_cell('; '.join(policy.declared))}", ""]
     lines += ["| check | status | evidence | cause | remedy |", "|---|---|---|---|---|"]
     lines += [
         f"| {row.id} | {_WORDS[row.status]} | {_cell(row.evidence)} | {_cell(row.cause)} | {_cell(row.remedy)} |"

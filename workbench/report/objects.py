@@ -12,6 +12,7 @@ from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
+from workbench.protocol.policy import Policy
 from workbench.protocol.runs import Diff, Divergence, RunRow
 
 SCHEMA = 1
@@ -72,7 +73,7 @@ def check_counts(rows: Iterable[CheckRow]) -> str:
     rows = tuple(rows)
     words = {"pass": "held", "fail": "failed", "error": "not answered", "skip": "skipped"}
     counts = {word: sum(row.status == status for row in rows) for status, word in words.items()}
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing voted"
     besides = len(findings(rows))
     return told + (f"; {besides} finding{'s' if besides > 1 else ''}" if besides else "")
 
@@ -83,7 +84,7 @@ def _check_object(row: CheckRow) -> dict[str, Any]:
     return record
 
 
-def check_object(loaded: Loaded, rows: Iterable[CheckRow], code: Exit) -> dict[str, Any]:
+def check_object(loaded: Loaded, rows: Iterable[CheckRow], code: Exit, policy: Policy) -> dict[str, Any]:
     """`workbench check`; `code` is what it leaves with."""
     rows = tuple(rows)
     return {
@@ -92,6 +93,7 @@ def check_object(loaded: Loaded, rows: Iterable[CheckRow], code: Exit) -> dict[s
         **model_object(loaded),
         "checks": [_check_object(row) for row in voting(rows)],
         "findings": [{"check": check, **plain(finding)} for check, finding in findings(rows)],
+        "policy": {"source": policy.source, "declared": list(policy.declared)},
         **_unanswered(rows, "engine" if code is Exit.ENGINE else "model"),
     }
 

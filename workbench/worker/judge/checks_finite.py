@@ -115,6 +115,7 @@ def _edge(subject: Subject, name: str) -> tuple[Any, Any, bool] | None:
             edge = EDGES[name](tensor, low, high)
             if known and not tensor.is_complex():
                 edge = edge.clamp(low, high)
+            edge = edge.to(tensor.dtype)
             if edge.is_floating_point():  # a large one may not leave a narrow dtype
                 edge = edge.nan_to_num(nan=0.0)
             inside, touched = inside and known, True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
 import torch
@@ -12,13 +11,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from workbench.protocol.artifacts import CheckRow
-from workbench.worker.bench.failing import is_users
+from workbench.worker.bench.failing import users_place
 from workbench.worker.bench.modes import grad_context
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_places import users_line
-from workbench.worker.judge.checks_run import Subject, fresh
+from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import Parts
 
@@ -151,55 +150,74 @@ class _Widening(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Named(TorchFunctionMode):
-    """Notes the user's calls that name a device other than meta."""
+    """Follows tensors whose device somebody wrote down, until one of them meets a tensor of another device."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.last = ""
+        self.met = ""
+        """ "ones(device='cpu') at model.py:41": what met the other device; empty: nothing that was written down."""
+        self._origins = WeakIdKeyDictionary()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
-        device = (kwargs or {}).get("device")
-        if device is not None and torch.device(device).type != "meta" and (place := users_line()):
-            self.last = f"{getattr(func, '__name__', func)}(device={str(device)!r}) at {place}"
-        return func(*args, **(kwargs or {}))
+        inputs = tensors_in((args, kwargs or {}))
+        origin = next((self._origins[one] for one in inputs if one in self._origins), "")
+        try:
+            output = func(*args, **(kwargs or {}))
+        except Exception as problem:
+            if _is_mismatch(problem):
+                self.met = self.met or origin
+            raise
+        name = getattr(func, "__name__", "")
+        wanted = (kwargs or {}).get("device") or (args[1] if name == "to" and len(args) > 1 else None)
+        written = wanted if isinstance(wanted, (str, torch.device)) else name if name in ("cpu", "cuda") else None
+        if written is not None and (place := users_line()):
+            origin = f"{name}(device={str(written)!r}) at {place}"
+        for one in tensors_in(output) if origin else ():
+            if one.device.type != _AWAY.type:
+                self._origins[one] = origin
+        return output
+
+
+_AWAY = torch.device("meta")
+"""Where the model is put for one forward without values. Fakes of a CUDA device end the process where there is none."""
 
 
 def _tied_to_a_device(subject: Subject) -> tuple[str, bool]:
     """(where a tensor of this device meets the model's on another, whether its device was written down).
 
-    The model's own parameters and buffers are exchanged for ones on meta for one forward, which computes shapes alone.
-    Empty where nothing meets, and where meta cannot tell: a forward that reads values has none there.
+    The model's parameters, buffers and inputs are exchanged for fake ones on another device for one forward, which
+    computes shapes alone. Empty where nothing meets, and where fakes cannot tell: a forward that reads values.
     """
+    from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode  # 1 s of imports
+
     model = subject.bench.model
+    held = [*model.named_parameters(), *model.named_buffers()]
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         return "", False
-    swap = {name: tensor.detach().to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())
-            if not tensor.is_quantized}  # fmt: skip
-    if not swap or not tensors_in((subject.args, subject.kwargs)):
+    if subject.bench.modes.device != "cpu" or not tensors_in((subject.args, subject.kwargs)):
         return "", False
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
 
     def away(tensor: torch.Tensor) -> torch.Tensor:
-        return fresh(tensor).to("meta")
+        empty = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        return FakeTensor(mode, empty, _AWAY)
 
-    args, kwargs = map_tensors(subject.args, away), map_tensors(subject.kwargs, away)
-    named = _Named()
     try:
-        with named, grad_context(subject.bench.modes.grad):
+        swap = {name: away(tensor) for name, tensor in held}
+        args, kwargs = map_tensors(subject.args, away), map_tensors(subject.kwargs, away)
+        with grad_context(subject.bench.modes.grad), mode, _Named() as named:
             torch.func.functional_call(model, swap, args, kwargs)
     except Cancelled:
         raise
-    except Exception as problem:  # noqa: BLE001 (most of them say only that meta holds no values)
-        text = str(problem)
-        if "same device" not in text or "meta" not in text:
+    except Exception as problem:  # noqa: BLE001 (most of them say only that a fake holds no values)
+        if not _is_mismatch(problem):
             return "", False
-        if named.last:
-            return f"{named.last} meets tensors of the model's device.", True
-        return f"A tensor made or held without a device meets the model's{_line(problem)}.", False
+        if named.met:
+            return f"{named.met} meets tensors of the model's device.", True
+        place = users_place(problem).rpartition("/")[2]
+        return f"A tensor made or held without a device meets the model's{f' at {place}' if place else ''}.", False
     return "", False
 
 
-def _line(problem: BaseException) -> str:
-    for frame, line in reversed(list(traceback.walk_tb(problem.__traceback__))):
-        if is_users(frame.f_code.co_filename):
-            return f" at {frame.f_code.co_filename.rpartition('/')[2]}:{line}"
-    return ""
+def _is_mismatch(problem: Exception) -> bool:
+    return "on the same device" in str(problem)

@@ -25,7 +25,7 @@ from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.modes import generators_kept, running
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.bench.spec import COMPLEX
-from workbench.worker.bench.words import some
+from workbench.worker.bench.words import closest, some
 from workbench.worker.job import Job
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.held import Snapshot
@@ -151,6 +151,17 @@ class Subject:
         """The row of a check that does not fit into its budget."""
         reason = f"One forward takes {self.last:.1f} s: {forwards} of them do not fit into {self.budget:g} s."
         return self.skipped(reason, "Give it more time: --timeout.")
+
+    def unknown_outputs(self, answer: Answer) -> CheckRow | None:
+        """The row that says that a discrete output was declared which the model has not; None where all are there."""
+        known = [path for path, _ in answer.leaves]
+        wrong = [path for path in self.policy.discrete if path not in known]
+        if not wrong:
+            return None
+        remedy = closest(wrong[0], known) or f"There is {some(known, 8)}."
+        return CheckRow(
+            self.id, "error", f"Declared discrete, and no output: {some(wrong)}.", self.policy.source, remedy
+        )
 
     def times(self, most: int, least: int = 1) -> Iterator[int]:
         """0, 1, … `most` - 1, ending early (never before `least`) when four fifths of the budget are spent."""

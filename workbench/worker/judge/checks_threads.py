@@ -91,7 +91,7 @@ def _judged(subject: Subject, callers: list[_Caller], watched: Snapshot) -> Chec
         place = users_place(raised[0])
         cause = f"Raised at {place.rpartition('/')[2]}, and not when it is called alone." if place else ""
         words = f"{start}: {len(raised)} of {THREADS} raised {first_line(raised[0])}."
-        return subject.failed(words, cause or _shared(watched), REMEDY)
+        return subject.failed(words, cause or _shared(subject, watched), REMEDY)
     bits = True
     words = ""
     for one in callers:
@@ -102,14 +102,16 @@ def _judged(subject: Subject, callers: list[_Caller], watched: Snapshot) -> Chec
             if found.differs:
                 wrong = sum(1 for caller in callers if caller.answers)
                 evidence = f"{start}: {wrong} of {THREADS} got another answer than alone: {found.words}."
-                return subject.failed(evidence, _shared(watched), REMEDY)
+                return subject.failed(evidence, _shared(subject, watched), REMEDY)
     return subject.passed(
         f"{start}: the serial answers, {'identical bits' if bits else f'within the noise ({words})'}."
     )
 
 
-def _shared(watched: Snapshot) -> str:
+def _shared(subject: Subject, watched: Snapshot) -> str:
     moved = watched.moved()
+    if subject.policy.mutates:
+        subject.excuse(f"mutates {some(subject.policy.mutates, 4)}, which threads share")
     if not moved:
         return "They share something that the modules do not hold: a global, a cache, a private generator."
     return f"Shared and written by every call: {some([f'{name} ({how})' for name, how in moved], 4)}."

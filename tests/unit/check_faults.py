@@ -1,0 +1,240 @@
+"""One fault each, for the tests of checks; loaded by path, as a user's file would be."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Base(nn.Module):
+    """A linear layer, and whatever `act` does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.act(self.linear(x), x)
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y
+
+
+class FirstCache(Base):
+    """Keeps what the first input was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean: torch.Tensor | None = None
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        if self.mean is None:
+            self.mean = x.mean()
+        return y + self.mean
+
+
+class Blends(Base):
+    """Blends in its last answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: torch.Tensor | None = None
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        if self.last is not None and self.last.shape == y.shape:
+            y = y + 0.1 * self.last
+        self.last = y.detach()
+        return y
+
+
+class Scales(Base):
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.linear(x.mul_(2))
+
+
+class ZeroesAView(Base):
+    def forward(self, x: torch.Tensor) -> Any:
+        x[:, 0] = 0
+        return self.linear(x)
+
+
+class WritesTheSame(Base):
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.linear(x.add_(0))
+
+
+class NanWeight(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear.weight.data[1, 2] = float("nan")
+
+
+class InfiniteVariance(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.norm.running_var[0] = float("inf")
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return self.norm(y)
+
+
+class InfiniteScale(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor([1.0, float("inf"), 1.0, 1.0]))
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y * self.scale
+
+
+class NoSingle(Base):
+    """Raises for one row."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y.squeeze(0).reshape(x.shape[0], 4) if x.shape[0] > 1 else y.squeeze().expand(2, 4, 4)[5]
+
+
+class BySize(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y / x.shape[0]
+
+
+class DoubleBuffer(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(4, dtype=torch.float64))
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y * self.scale
+
+
+class DoubleBufferHidden(DoubleBuffer):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return (y * self.scale).float()
+
+
+class FixedDevice(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y + torch.ones(4, device="cpu")
+
+
+class DefaultDevice(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y + torch.arange(4.0)
+
+
+class Shares(Base):
+    """Hands its input over on an attribute."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        self.scratch = x
+        for _ in range(20):
+            torch.ones(8).sum()
+        return self.linear(self.scratch)
+
+
+class Deadlocks(Base):
+    """Waits for a second caller that waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = [0]
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            while True:
+                time.sleep(0.05)
+        return y
+
+
+class LeaksInClosure(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        kept: list[torch.Tensor] = []
+        self.keep = kept.append  # a bound method: no container of the module's
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        self.keep(torch.zeros(701))
+        return y
+
+
+@functools.cache
+def table(key: float) -> torch.Tensor:
+    return torch.zeros(907)
+
+
+class LeaksInCache(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        table(time.perf_counter())
+        return y
+
+
+class Slow(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        time.sleep(0.4)
+        return y
+
+
+class Vast(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y.mean().expand(1_000_000_000)
+
+
+class VastMoody(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return F.dropout(y, 0.5).mean().expand(1_000_000_000)
+
+
+class ChangingTree(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        self.turn += 1
+        return {"y": y} if self.turn % 2 else {"y": y, "more": y}
+
+
+class Yields(Base):
+    def forward(self, x: torch.Tensor) -> Any:
+        yield self.linear(x)
+
+
+class LogOf(Base):
+    """Right for positive inputs alone."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y + x.log().sum(-1, keepdim=True)
+
+
+class Noisy(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y + torch.randn_like(y)
+
+
+class Coupled(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y - y.mean(0)
+
+
+class Picks(Base):
+    """An arg-max that flips now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        self.turn += 1
+        picked = y.argmax(-1)
+        if self.turn % 2:
+            picked = picked.clone()
+            picked[0] = (picked[0] + 1) % 4
+        return {"class": picked, "logits": y}

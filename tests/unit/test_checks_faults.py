@@ -1,0 +1,166 @@
+"""Every fault fails its check with the cause named, and its healthy counterpart is accused by no check at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit import check_faults, check_healthy
+from tests.unit.test_checks import job
+from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
+from workbench.protocol.messages import Check, Load
+from workbench.protocol.model import ModeChange, Recipe
+from workbench.protocol.policy import Budgets, Policy
+from workbench.worker.bench.bench import Bench
+from workbench.worker.judge.checks import check
+from workbench.worker.judge.run import Runs
+
+
+def bench(file: str, name: str, *specs: str, grad: str = "no_grad") -> Bench:
+    found = Bench()
+    found.load(Load(Recipe(f"{file}:{name}", inputs=specs), ModeChange(training=False, grad=grad)), job())
+    return found
+
+
+def ask(on: Bench, question: str, policy: Policy | None = None, budget: float = 60.0) -> CheckRow:
+    return check(on, Runs(on), Check(question, budget, policy or Policy()), job())
+
+
+def faulty(name: str, question: str, spec: str = "x=float32[5,6]", policy: Policy | None = None) -> CheckRow:
+    return ask(bench(check_faults.__file__, name, spec), question, policy)
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "words"),
+    [
+        ("FirstCache", "hidden_state", "mean (rebound)"),
+        ("Blends", "hidden_state", "last (rebound)"),
+        ("Scales", "inputs_untouched", "x (30 of 30 elements)"),
+        ("Scales", "inputs_untouched", "aten.mul_ at check_faults.py:"),
+        ("ZeroesAView", "inputs_untouched", "at check_faults.py:"),
+        ("WritesTheSame", "inputs_untouched", "written to, with the values that it had"),
+        ("NanWeight", "parameters_finite", "linear.weight (1 NaN, 0 infinite of 24)"),
+        ("InfiniteVariance", "parameters_finite", "norm.running_var"),
+        ("InfiniteScale", "parameters_finite", "scale"),
+        ("BySize", "batch_sizes", "depends on the size of the batch"),
+        ("DoubleBuffer", "dtype_device", "output is float64"),
+        ("DoubleBuffer", "dtype_device", "aten.mul at check_faults.py:"),
+        ("DoubleBufferHidden", "dtype_device", "it computes in float64"),
+        ("FixedDevice", "dtype_device", "ones(device='cpu') at check_faults.py:"),
+        ("Shares", "threads", "scratch (rebound)"),
+        ("LeaksInClosure", "memory_flat", "float32[701] are alive, held by attribute keep"),
+        ("LeaksInCache", "memory_flat", "float32[907] are alive, held by"),
+        ("ChangingTree", "repeatable", "output['more']"),
+    ],
+)
+def test_each_fault_is_found_with_its_cause(name: str, question: str, words: str) -> None:
+    row = faulty(name, question)
+    assert row.status == "fail", row
+    assert words in f"{row.evidence} {row.cause}", row
+    assert row.remedy
+
+
+def test_a_declared_size_that_raises_is_a_failure_and_an_undeclared_one_is_told() -> None:
+    row = faulty("NoSingle", "batch_sizes", "x=float32[batch:1..8,6]")
+    assert (row.status, "raises with batches of 1" in row.evidence) == ("fail", True), row
+    row = faulty("NoSingle", "batch_sizes")
+    assert (row.status, [one.id for one in row.findings]) == ("skip", ["fixed_batch"]), row
+
+
+def test_a_tensor_made_without_a_device_is_told_and_does_not_vote() -> None:
+    row = faulty("DefaultDevice", "dtype_device")
+    assert (row.status, [one.id for one in row.findings]) == ("pass", ["other_device"]), row
+    assert "check_faults.py:" in row.findings[0].words
+
+
+def test_threads_that_never_end_are_a_failure_that_says_where_they_stand() -> None:
+    row = ask(bench(check_faults.__file__, "Deadlocks", "x=float32[5,6]"), "threads", budget=3.0)
+    assert (row.status, "check_faults.py:" in row.cause) == ("fail", True), row
+
+
+def test_a_thread_has_grad_mode_on_and_that_is_a_finding() -> None:
+    row = ask(bench(check_healthy.__file__, "Normed", "x=float32[4,3,8,8]"), "threads")
+    assert (row.status, row.findings[0].id) == ("pass", "thread_grad_mode"), row
+    assert ask(bench(check_healthy.__file__, "Normed", "x=float32[4,3,8,8]", grad="grad"), "threads").findings == ()
+
+
+HEALTHY = [
+    ("Masked", "ids=int64[3,7]{0..49}"),
+    ("Masked", "ids=int64[batch:1..6,7]{0..49}"),
+    ("Normed", "x=float32[4,3,8,8]"),
+    ("Recurrent", "x=float32[4,5,6]"),
+    ("Half", "x=float32[4,6]"),
+    ("Rotary", "x=float32[4,5,8]"),
+    ("Classes", "x=float32[8,6]"),
+    ("Forces", "x=float32[4,6]"),
+    ("Whole", "x=float32[6]"),
+    ("Signal", "x=float32[50]"),
+    ("Observed", "x=float32[4,6]"),
+    ("Encoder", "x=float32[4,5,16]"),
+    ("Unbatched", "x=float32[5,16]"),
+    ("Packed", "x=float32[4,5,6]"),
+    ("Lazy", "x=float32[4,6]"),
+    ("scripted", "input=float32[4,6]"),
+    ("quantised", "input=float32[4,6]"),
+    ("Interpolates", "x=float32[4,6]"),
+]
+
+
+@pytest.mark.parametrize(("name", "spec"), HEALTHY, ids=[f"{name}-{spec}" for name, spec in HEALTHY])
+def test_a_healthy_model_is_accused_by_no_check(name: str, spec: str) -> None:
+    on = bench(check_healthy.__file__, name, spec)
+    for question in (*CHECK_IDS, LATENCY):
+        row = ask(on, question)
+        assert row.status in ("pass", "skip", ""), row
+
+
+def test_finite_inside_and_outside_of_a_declared_domain() -> None:
+    row = faulty("LogOf", "finite")
+    assert row.status == "fail"  # ordinary numbers are negative as well
+    row = faulty("LogOf", "finite", policy=Policy(domain={"x": (1.0, 9.0)}))
+    assert (row.status, "zeros" in row.evidence) == ("pass", True), row
+    row = faulty("LogOf", "finite", policy=Policy(domain={"x": (0.0, 9.0)}))
+    assert (row.status, "Input of zeros, inside the declared domain" in row.evidence) == ("fail", True), row
+    row = faulty("LogOf", "finite", "x=float32[5,6]{1..9}")
+    assert row.status == "pass", row
+    log = ask(bench(check_healthy.__file__, "Classes", "x=float32[5,6]"), "finite")
+    assert (log.status, log.findings) == ("pass", ())
+
+
+def test_what_is_declared_is_excused_and_said() -> None:
+    assert faulty("Noisy", "randomness").status == "fail"
+    for question in ("randomness", "repeatable"):
+        row = faulty("Noisy", question, policy=Policy(stochastic=True))
+        assert (row.status, "(declared: stochastic" in row.evidence) == ("pass", True), row
+    for question in ("batch_rows", "batch_sizes"):
+        assert faulty("Coupled", question).status == "fail"
+        row = faulty("Coupled", question, policy=Policy(batch_coupled=True))
+        assert (row.status in ("pass", "skip"), "(declared: batch_coupled" in row.evidence) == (True, True), row
+    for question in ("hidden_state", "repeatable"):
+        assert faulty("Blends", question).status == "fail"
+        row = faulty("Blends", question, policy=Policy(mutates=("last",)))
+        assert row.status == "pass", row
+    assert "(declared: mutates last" in faulty("Blends", "hidden_state", policy=Policy(mutates=("la*",))).evidence
+    assert faulty("Scales", "inputs_untouched", policy=Policy(mutates=("x",))).status == "pass"
+
+
+def test_a_discrete_output_is_judged_by_the_share_that_agrees() -> None:
+    assert faulty("Picks", "repeatable").status == "fail"
+    row = faulty("Picks", "repeatable", policy=Policy(discrete={"output['class']": 0.8}))
+    assert (row.status, "(declared: output['class'] is discrete" in row.evidence) == ("pass", True), row
+    assert faulty("Picks", "repeatable", policy=Policy(discrete={"output['class']": 0.9})).status == "fail"
+    row = faulty("Picks", "repeatable", policy=Policy(discrete={"output['clas']": 0.9}))
+    assert (row.status, "output['class']" in row.remedy) == ("error", True), row
+
+
+def test_budgets_vote_and_say_what_was_declared() -> None:
+    on = bench(check_healthy.__file__, "Normed", "x=float32[4,3,8,8]")
+    row = ask(on, LATENCY)
+    assert (row.status, [one.id for one in row.findings]) == ("", ["latency"])
+    row = ask(on, LATENCY, Policy(Budgets(latency_median_ms=1e-6)))
+    assert (row.status, "latency_median_ms" in row.cause, row.findings) == ("fail", True, ())
+    assert ask(on, LATENCY, Policy(Budgets(latency_p99_ms=1e6))).status == "pass"
+    row = ask(on, "graph_free", Policy(Budgets(saved_mib=1e-6)))
+    assert (row.status, "saved_mib = 1e-06" in row.evidence) == ("fail", True)
+    assert ask(on, "graph_free", Policy(Budgets(saved_mib=100))).status == "pass"
+    row = ask(on, "memory_flat", Policy(Budgets(peak_mib=1000)))
+    assert (row.status, "peak_mib = 1000" in row.evidence) == ("pass", True)
