@@ -8,6 +8,7 @@ import time
 from workbench.protocol.artifacts import ExportResult, VerifyResult
 from workbench.protocol.codec import Envelope
 from workbench.protocol.inside import Paused, Resumed
+from workbench.protocol.matrix import Matrix
 from workbench.protocol.memory import Leak, MemoryMark, MemorySample
 from workbench.protocol.messages import Loaded, LogLines, ModesNow, Progress, WeightsHashed, WorkerDied, WorkerReady
 from workbench.protocol.model import Modes, Recipe
@@ -50,10 +51,19 @@ def take(state: State, envelope: Envelope, recipe: Recipe | None = None) -> None
             state.jobs[envelope.job].progress = envelope.body
         case ExportResult() if recipe is None or state.recipe in (None, recipe):  # else of a model that was left
             state.exports[envelope.body.kind] = envelope.body
+        case Matrix() if _of_this_model(state, envelope.job, recipe):
+            state.matrix = envelope.body
         case VerifyResult():
             state.verified[envelope.body.path] = envelope.body
         case _:
             return
+
+
+def _of_this_model(state: State, job: int | None, recipe: Recipe | None) -> bool:
+    """Whether what a worker of its own says is about the model that is open; `recipe` is known for results alone."""
+    open_job = state.jobs.get(job) if job is not None else None
+    about = recipe if recipe is not None else open_job.recipe if open_job is not None else None
+    return about is None or state.recipe in (None, about)
 
 
 def start_failed(state: State) -> None:
@@ -79,7 +89,7 @@ def _loaded(state: State, loaded: Loaded, recipe: Recipe | None) -> None:
     if not loaded.keep_runs:
         state.rows.clear()
         state.undo.clear()
-        state.reference, state.leak, state.yardstick = 0, None, "tolerance"
+        state.reference, state.leak, state.yardstick, state.matrix = 0, None, "tolerance", None
     _modes(state, loaded.modes)
     state.info = loaded.info
 

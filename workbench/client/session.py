@@ -72,7 +72,8 @@ class Session(Conversation):
         self.python = python
         """Interpreter of the bench and of the worker that measures noise; empty: the supervisor's own."""
         self._attended = attended
-        self._yardstick: Yardstick | None = None
+        self.judged_with: Yardstick | None = None
+        """What was last measured or given; `state.yardstick` says whether it still holds."""
         self._scratch = ""
         self._saves = itertools.count(1)
 
@@ -110,7 +111,7 @@ class Session(Conversation):
         start has one of its own.
         """
         recipe, modes = self.state.recipe, self.state.modes
-        yardstick = self._yardstick
+        yardstick = self.judged_with
         if yardstick is not None and yardstick.kind != self.state.yardstick:  # of a model or a dtype that was left
             yardstick = None
         await self.start(python, START_SECONDS)
@@ -129,7 +130,7 @@ class Session(Conversation):
 
     async def reload(self) -> Loaded:
         """Read the edited source again, with weights, modes and runs kept."""
-        recipe, modes = self._recipe(), self.state.modes
+        recipe, modes = self.open_recipe(), self.state.modes
         change = complete(modes) if modes else ModeChange()
         return await self.request(Load(recipe, change, keep_runs=True, keep_state=True))  # type: ignore[no-any-return]
 
@@ -193,9 +194,9 @@ class Session(Conversation):
         With a `budget` in seconds, a model too slow for it is judged by tolerance. `aside` is entered while the bench
         is needed. When another model, or another dtype or device, is there by the time it is known, it is not used.
         """
-        recipe, modes, epoch = self._recipe(), self.state.modes or Modes(), self.state.epoch
+        recipe, modes, epoch = self.open_recipe(), self.state.modes or Modes(), self.state.epoch
         self.state.noise_asked = epoch
-        async with self._saved_state(timeout, aside) as state:
+        async with self.saved_state(timeout, aside) as state:
             wanted = MeasureNoise(recipe, modes, state, budget, self.python)
             yardstick: Yardstick = await self.request(wanted, timeout)
         async with aside():
@@ -207,7 +208,7 @@ class Session(Conversation):
     async def use(self, yardstick: Yardstick) -> None:
         """Judge with this yardstick from now on; rows already there are judged again."""
         await self.request(SetYardstick(yardstick))
-        self.state.yardstick, self._yardstick = yardstick.kind, yardstick
+        self.state.yardstick, self.judged_with = yardstick.kind, yardstick
 
     # artifacts
 
@@ -220,7 +221,7 @@ class Session(Conversation):
         """
         if self.state.info is None or request.state:
             return await self.request(request, timeout)  # type: ignore[no-any-return]
-        async with self._saved_state(timeout, aside) as state:
+        async with self.saved_state(timeout, aside) as state:
             return await self.request(dataclasses.replace(request, state=state), timeout)  # type: ignore[no-any-return]
 
     async def verify(self, request: Verify) -> VerifyResult:
@@ -238,13 +239,13 @@ class Session(Conversation):
 
     # inside
 
-    def _recipe(self) -> Recipe:
+    def open_recipe(self) -> Recipe:
         if self.state.recipe is None:
             raise error("usage", "No model is open.", remedy="Open one with o.")
         return self.state.recipe
 
     @contextlib.asynccontextmanager
-    async def _saved_state(self, timeout: float, aside: Aside) -> AsyncIterator[str]:
+    async def saved_state(self, timeout: float, aside: Aside) -> AsyncIterator[str]:
         """The bench's parameters and buffers as they are now, in a private file for one request of another worker.
 
         Raises `WorkbenchError("usage")` when they are no longer those of the model that was there at the call.

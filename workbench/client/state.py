@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # names only, so that a face can have its state before the protocol is imported
     from workbench.protocol.artifacts import ExportResult, VerifyResult
     from workbench.protocol.inside import Paused
+    from workbench.protocol.matrix import Matrix
     from workbench.protocol.memory import Leak, MemoryMark, MemorySample
     from workbench.protocol.messages import Progress, WorkerDied, WorkerReady
     from workbench.protocol.model import ModelInfo, Modes, Recipe
@@ -79,6 +80,8 @@ class State:
     """Grows with every load and every change of dtype or device: what was measured in an older one is of no use."""
     exports: dict[str, ExportResult] = field(default_factory=dict)
     """Last export of each kind."""
+    matrix: Matrix | None = None
+    """The newest mode matrix of the model that is open, growing while it is measured."""
     verified: dict[str, VerifyResult] = field(default_factory=dict)
     """Last verification of each path."""
 

@@ -25,6 +25,7 @@ from .events import (
     WorkerReady,
 )
 from .inside import Attend, Complete, Completions, Evaluate, Evaluated, Inside, LookInside, Paused, Resumed
+from .matrix import Matrix, MeasureMatrix
 from .memory import Leak, MemoryMark, MemorySample
 from .requests import (
     Cancel,
@@ -85,7 +86,9 @@ __all__ = [
     "LookInside",
     "MakeArtifact",
     "MakeGolden",
+    "Matrix",
     "MeasureErrors",
+    "MeasureMatrix",
     "MeasureNoise",
     "ModesNow",
     "Paused",
@@ -119,13 +122,24 @@ BENCH_REQUESTS = (
     Evaluate, Complete, MeasureErrors,
 )  # fmt: skip
 SUPERVISOR_REQUESTS = (
-    Start, Cancel, Kill, SetRate, MeasureNoise, Export, Verify, GetFingerprint, Inspect, Scan, Quit,
+    Start, Cancel, Kill, SetRate, MeasureNoise, MeasureMatrix, Export, Verify, GetFingerprint, Inspect, Scan, Quit,
 )  # fmt: skip
-WORKER_REQUESTS = (*BENCH_REQUESTS, MeasureNoise, MakeArtifact, MakeGolden, Prove, Inspect, Cancel, Attend)
+WORKER_REQUESTS = (
+    *BENCH_REQUESTS,
+    MeasureNoise,
+    MeasureMatrix,
+    MakeArtifact,
+    MakeGolden,
+    Prove,
+    Inspect,
+    Cancel,
+    Attend,
+)
 EVENTS = (
     Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
     Beat, Done, RunRow, Diff, Divergence, ErrorTable, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
     ExportResult, VerifyResult, Fingerprint, Inspection, Inside, Evaluated, Completions, Paused, Resumed,
+    Matrix,
 )  # fmt: skip
 
 REGISTRY: dict[str, type] = {

@@ -45,6 +45,10 @@ class Flow:
         """Say what the flow does now."""
         self._send(Progress(phase, done, total, self.seconds), self._job)
 
+    def tell(self, body: Any) -> None:
+        """Send an event of the flow's job to the face."""
+        self._send(body, self._job)
+
     async def kill(self) -> None:
         """End the worker it has now; the flow then fails."""
         if self._worker is not None:
@@ -57,9 +61,9 @@ class Flow:
 
     async def run(
         self, role: str, request: Any, *, python: str = "", isolated: bool = False, cwd: str | None = None,
-        timeout: float = 0.0,
+        timeout: float = 0.0, on_event: Callable[[Any], None] | None = None,
     ) -> Any:  # fmt: skip
-        """The result record of `request`, asked of a fresh worker.
+        """The result record of `request`, asked of a fresh worker; `on_event` gets what else it says about the job.
 
         `timeout` counts seconds from the moment the worker has imported torch; 0: none. Raises the worker's own
         failure as `WorkbenchError`, `WorkbenchError("engine")` when it dies, `WorkbenchError("timeout")`.
@@ -73,6 +77,8 @@ class Flow:
                     ended.set_result(body)
             elif isinstance(body, Progress):
                 self.progress(body.phase, body.done, body.total)
+            elif on_event is not None and envelope.job == self._job:
+                on_event(body)
 
         worker = WorkerProcess(
             role, self._command(role, python, isolated), heard, lambda lines: self._send(lines, None, role), cwd
@@ -122,6 +128,7 @@ _PURPOSES = {
     "proof": "the clean proof",
     "yardstick": "the float64 yardstick",
     "golden": "the golden data",
+    "matrix": "the mode matrix",
     "inspect": "looking into the file",
 }
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.protocol.messages import Export, GetFingerprint, Inspect, MeasureNoise, Scan, Scanned, Verify
+from workbench.protocol.messages import (
+    Export,
+    GetFingerprint,
+    Inspect,
+    MeasureMatrix,
+    MeasureNoise,
+    Scan,
+    Scanned,
+    Verify,
+)
 
 from .ephemeral import Flow, in_thread
 from .export import export
 from .fingerprint import fingerprint
+from .matrix import measure_matrix
 from .scan import scan
 from .verify import verify
 
@@ -22,6 +32,8 @@ async def run_flow(request: Any, flow: Flow) -> Any:
             return await in_thread(fingerprint, request.path)
         case MeasureNoise():
             return await flow.run("yardstick", request, python=request.python)
+        case MeasureMatrix():
+            return await measure_matrix(request, flow)
         case Inspect():
             return await flow.run("inspect", request)
         case Export():

@@ -31,6 +31,7 @@ from workbench.protocol.messages import (
     Inspect,
     Kill,
     LogLines,
+    MeasureMatrix,
     MeasureNoise,
     Quit,
     Scan,
@@ -165,7 +166,7 @@ class Server:
                 self._ending.set()
             case _ if isinstance(body, BENCH_REQUESTS):
                 self.bench.forward(body, job)
-            case MeasureNoise() | Export() | Verify() | GetFingerprint() | Inspect() | Scan():
+            case MeasureNoise() | MeasureMatrix() | Export() | Verify() | GetFingerprint() | Inspect() | Scan():
                 self._spawn(job, self._flow(body, job))
             case _:
                 word = type(body).__name__

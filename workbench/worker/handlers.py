@@ -171,6 +171,12 @@ def _measure_noise(request: messages.MeasureNoise, job: Job, state: State) -> An
     return measure_noise(request, job)
 
 
+def _measure_matrix(request: messages.MeasureMatrix, job: Job, state: State) -> Any:
+    from workbench.worker.judge.matrix import measure_matrix
+
+    return measure_matrix(request, job)
+
+
 def _make_artifact(request: messages.MakeArtifact, job: Job, state: State) -> Any:
     from workbench.worker.artifact.bundle import make_artifact
 
@@ -211,6 +217,7 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.Evaluate: _evaluate,
     messages.Complete: _complete,
     messages.MeasureNoise: _measure_noise,
+    messages.MeasureMatrix: _measure_matrix,
     messages.MakeArtifact: _make_artifact,
     messages.MakeGolden: _make_golden,
     messages.Prove: _prove,

@@ -1,0 +1,37 @@
+"""Measurements that have a worker of their own, asked for in the name of the model on the bench. No numerics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from workbench.protocol.matrix import Matrix, MeasureMatrix
+from workbench.protocol.model import Modes
+
+from .session import Aside, Session
+
+MATRIX_BUDGET = 300.0
+"""Seconds that a mode matrix may take when no limit was given; torch.compile takes most of them."""
+
+
+async def measure_matrix(
+    session: Session,
+    dtypes: Iterable[str] = (),
+    compile: bool = True,
+    rounds: int = 0,
+    budget: float = MATRIX_BUDGET,
+    timeout: float = 0.0,
+    aside: Aside = contextlib.nullcontext,
+) -> Matrix:
+    """The model on the bench under every mode, in a worker of its own; nothing on the bench is changed.
+
+    `budget` in seconds for measuring, 0: none; `timeout` for writing the bench's state. `aside` is entered while the
+    bench is needed. `state.matrix` has what is known meanwhile. Raises `WorkbenchError`.
+    """
+    recipe, modes = session.open_recipe(), session.state.modes or Modes()
+    known = session.judged_with
+    if known is not None and (known.kind == "tolerance" or known.kind != session.state.yardstick):
+        known = None  # of a dtype that was left, or no measurement at all
+    async with session.saved_state(timeout, aside) as state:
+        wanted = MeasureMatrix(recipe, modes, state, tuple(dtypes), compile, rounds, budget, known, session.python)
+        return await session.request(wanted)  # type: ignore[no-any-return]
