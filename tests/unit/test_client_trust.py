@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,36 @@ def test_a_yes_is_remembered_for_these_bytes_only(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_read_trusts_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "trust.json").write_text(content)
     assert not allowed(CODE, TrustStore(tmp_path / "trust.json"))
+
+
+def test_what_one_entry_cannot_say_takes_no_other_yes_away(tmp_path: Path) -> None:
+    path = tmp_path / "trust.json"
+    TrustStore(path).remember(CODE, "asked")
+    strange = {"sha256": 3, "of": "another version"}
+    path.write_text(json.dumps([strange, *json.loads(path.read_text())]))
+    other = Fingerprint("b", "pickle", "12" * 32, "CODE (Python)")
+    assert allowed(CODE, TrustStore(path))
+    TrustStore(path).remember(other, "asked")
+    assert allowed(CODE, TrustStore(path))
+    assert allowed(other, TrustStore(path))
+    assert strange in json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("content", ["{", '{"sha256": 3}', "\x00"])
+def test_a_store_that_cannot_be_read_is_not_written_over(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "trust.json"
+    path.write_text(content)
+    with pytest.raises(WorkbenchError) as caught:
+        TrustStore(path).remember(CODE, "asked")
+    assert caught.value.failure.kind == "write"
+    assert path.read_text() == content
+
+
+def test_two_who_remember_at_once_lose_nothing(tmp_path: Path) -> None:
+    prints = [Fingerprint("x", "pt2", f"{number:064x}", "CODE (Python)") for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda one: TrustStore(tmp_path / "trust.json").remember(one, "asked"), prints))
+    assert all(allowed(one, TrustStore(tmp_path / "trust.json")) for one in prints)
 
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:

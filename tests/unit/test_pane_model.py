@@ -22,7 +22,6 @@ async def test_keys_open_close_select_and_toggle() -> None:
         pane.show(model_info(), Modes(training=True, flips=("body",)))
         await pilot.press("down", "down")
         assert pane.selected_path == "body"
-        assert host.said[-1] == ModelPane.ModuleSelected("body") or host.said[-1].path == "body"
         await pilot.press("enter")
         await pilot.pause()
         assert not host.has("conv")

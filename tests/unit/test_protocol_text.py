@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import unicodedata
 
 import pytest
 
-from workbench.protocol.text import clean, clean_line, shorten
+from workbench.protocol.text import clean, clean_line, escaped_json, shorten
 
 INVISIBLE = [
     *(0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810)),
@@ -73,3 +74,12 @@ def test_different_names_stay_different() -> None:
 )
 def test_shorten_marks_the_cut(text: str, limit: int, short: str) -> None:
     assert shorten(text, limit) == short
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_for_a_terminal_says_the_same_and_steers_nothing(indent: int | None) -> None:
+    value = {"a\x9b2J": ["\u202e", "\x7f\x1b[2J", "\U000e0001", "\ud800", "≈ 1 ms\n\t"]}
+    text = escaped_json(json.dumps(value, ensure_ascii=False, indent=indent))
+    assert json.loads(text) == value
+    assert clean(text) == text
+    assert "≈" in text

@@ -1,8 +1,16 @@
 import math
+from dataclasses import replace
 
 import pytest
 
+from workbench.protocol.artifacts import Speed
+from workbench.protocol.runs import CudaUse
 from workbench.report import numbers
+from workbench.report.runs import run_words
+
+from .pane_records import run_row
+
+SPEED = Speed(0.01, 0.01, 1.0, 0.9, 1.1, 1.0, 0.98, 1.03, 20, 2, 4)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +64,20 @@ def test_a_share_is_never_rounded_to_none_or_all() -> None:
     assert numbers.share(9_999_999, 10_000_000) == ">99.9 %"
     assert numbers.share(10_000_000, 10_000_000) == "100 %"
     assert numbers.share(0, 10_000_000) == "0 %"
+
+
+def test_a_speed_within_what_eager_shows_against_itself_proves_nothing() -> None:
+    assert numbers.no_difference(replace(SPEED, ratio=1.02))
+    assert not numbers.no_difference(replace(SPEED, ratio=1.04))
+    assert not numbers.no_difference(replace(SPEED, ratio=0.9))
+
+
+def test_a_run_says_its_percentiles_its_doubt_its_device_and_its_note() -> None:
+    assert run_words(run_row(2)) == ""
+    many = run_row(2, ms=10, count=99, cuda=CudaUse(1 << 20, 3 << 20, 2 << 20), note="first call 41x the median")
+    assert run_words(many) == (
+        "p90 11.0 ms · p99 13.0 ms · spread 5% · CUDA 1.0 MB allocated, peak 2.0 MB, 3.0 MB reserved · "
+        "first call 41x the median"
+    )
+    wide = replace(many.latency, iqr=many.latency.median)
+    assert "spread 100%, too wide to conclude from" in run_words(replace(many, latency=wide))

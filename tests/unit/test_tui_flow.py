@@ -84,6 +84,19 @@ async def test_a_continuous_fire_that_has_not_begun_steps_aside_too() -> None:
         assert (await going) is not None
 
 
+async def test_a_repeat_does_not_queue_behind_a_continuous_fire() -> None:
+    session, said = await opened(), []
+    session.gate = asyncio.Event()
+    firing = Firing(session, lambda words, severity: said.append(words))  # type: ignore[arg-type]
+    going = asyncio.create_task(firing.on())
+    await until(lambda: session.state.jobs)
+    assert await firing.many(100) is None
+    assert "esc stops it" in said[-1]
+    assert len(session.state.jobs) == 1
+    await session.cancel()
+    await going
+
+
 async def test_a_continuous_fire_ends_with_whoever_asked_for_it() -> None:
     session = await opened()
     session.gate = asyncio.Event()

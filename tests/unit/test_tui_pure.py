@@ -16,8 +16,10 @@ from workbench.protocol.model import ModeChange, Modes, Recipe
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE, RunRow
 from workbench.tui.activity import dead_line, summary, switched, working
 from workbench.tui.board import PANES, plan
+from workbench.tui.commands.artifacts import _no_path
 from workbench.tui.options import speaks_unicode, suited_theme
 from workbench.tui.screens.arguments import parse_arguments, parse_specs, print_arguments
+from workbench.tui.screens.ask import whole_number
 from workbench.tui.screens.paths import completion, free_name, listing
 
 from .tui_fake import spread
@@ -144,11 +146,28 @@ def test_a_new_directory_gets_a_free_name(tmp_path: Path) -> None:
     assert free_name(wanted) == f"{wanted}-2"
 
 
+@pytest.mark.parametrize("text", ["²", "١٢", "1e3", "-1", "", " ", "9" * 40, "0x10", "1_000"])
+def test_what_is_no_number_from_1_to_a_hundred_is_none(text: str) -> None:
+    assert whole_number(text, 1, 100) is None
+
+
+def test_a_typed_number_may_have_blanks_around_it_and_is_held_to_its_bounds() -> None:
+    assert [whole_number(text, 1, 100) for text in (" 7 ", "1", "100", "0", "101")] == [7, 1, 100, None, None]
+
+
+@pytest.mark.parametrize("text", ["", "~nosuchuser/x", "x" * 300, "a\0b", "nowhere.pt"])
+def test_a_path_that_is_not_there_is_refused_in_words(text: str) -> None:
+    assert _no_path(text) == "Nothing is there."
+
+
 # the command
 
 
 def test_the_command_names_what_differs_from_its_defaults_and_nothing_else() -> None:
     assert command_for(Recipe("m.py:Net")) == "workbench run m.py:Net"
+    assert command_for(Recipe("m.py:Net"), repeat=1) == "workbench run m.py:Net --repeat 1"
+    kept = command_for(Recipe("m.py:Net"), Modes(keep_outputs=True), 3, 1e-4, "/opt/other python")
+    assert kept == "workbench run m.py:Net --repeat 3 --keep-outputs --tolerance 0.0001 --python '/opt/other python'"
     recipe = Recipe("my model.py:Net", {"width": 8}, "net.pt", ("x=float32[4,10]", "m=bool[4]"), "", 7)
     modes = Modes(training=False, grad="no_grad", dtype="float16", device="cuda", threads=2)
     assert command_for(recipe, modes, repeat=100) == (

@@ -19,7 +19,7 @@ from .invoke import given_on_command_line, invoke
 from .options import model_options, parse_model
 
 
-def open_app(arguments: list[str], splashed: bool) -> int:
+def open_app(arguments: list[str]) -> int:
     """Open the app. Raises `WorkbenchError("terminal")` where there is no terminal to open it in."""
     command = demo if arguments[:1] == ["demo"] else app
     rest = arguments[1:] if command is demo else arguments

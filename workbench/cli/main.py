@@ -44,7 +44,7 @@ def command_line(arguments: list[str], splashed: bool) -> int:
     traceback = "--traceback" in arguments
     rest = [word for word in arguments if word != "--traceback"]
     try:
-        code = int(_dispatch(rest, splashed))
+        code = int(_dispatch(rest))
         sys.stdout.flush()
         return code
     except WorkbenchError as problem:
@@ -63,7 +63,7 @@ def command_line(arguments: list[str], splashed: bool) -> int:
         return _refuse(_own_error(problem), splashed, as_json, traceback)
 
 
-def _dispatch(arguments: list[str], splashed: bool) -> int:
+def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["--help"] or arguments[:1] == ["-h"]:
         sys.stdout.write(HELP)
         return Exit.OK
@@ -74,7 +74,7 @@ def _dispatch(arguments: list[str], splashed: bool) -> int:
         return _headless(arguments[0], arguments[1:])
     from .app import open_app
 
-    return open_app(arguments, splashed)
+    return open_app(arguments)
 
 
 def _headless(name: str, arguments: list[str]) -> int:

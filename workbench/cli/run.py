@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from workbench.client import causes
-from workbench.client.flows import given_yardstick, noise_would_help
+from workbench.client.flows import noise_would_help, open_with
 from workbench.client.session import Session
 from workbench.protocol.cause import ErrorTable
 from workbench.protocol.exits import Exit
@@ -56,14 +56,8 @@ def run(model: str, repeat: int, keep_outputs: bool, **given: Any) -> int:
 async def open_model(session: Session, options: ModelOptions, keep_outputs: bool = False) -> Loaded:
     """Put the model of the options on the bench, in the modes they ask for."""
     await session.started()
-    loaded = await session.open(options.recipe, options.change, options.timeout)
-    for change in options.modules:
-        await session.change(change)
-    if keep_outputs:
-        await session.change(ModeChange(keep_outputs=True))
-    if options.tolerance:
-        await session.use(given_yardstick(options.tolerance))
-    return Loaded(loaded.info, session.state.modes or loaded.modes)
+    changes = (*options.modules, ModeChange(keep_outputs=True)) if keep_outputs else options.modules
+    return await open_with(session, options.recipe, options.change, changes, options.tolerance, options.timeout)
 
 
 async def _fire(session: Session, options: ModelOptions, repeat: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -19,8 +19,9 @@ from workbench.protocol.policy import Policy
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, LeafDiff, RunRow
 from workbench.protocol.text import clean_line
 from workbench.report.causes import telling
-from workbench.report.numbers import DECADES, count, duration, measure, multiple, shape, share, size
+from workbench.report.numbers import DECADES, count, duration, measure, multiple, no_difference, shape, share, size
 from workbench.report.objects import check_counts, check_verdict
+from workbench.report.runs import run_words
 
 _STYLES = {IDENTICAL: "green", NOISE: "cyan", BEYOND: "bold red"}
 _STATUS = {
@@ -69,7 +70,7 @@ def show_model(out: Console, loaded: Loaded) -> None:
     out.print()
 
 
-def show_runs(out: Console, rows: Iterable[RunRow]) -> None:
+def show_runs(out: Console, rows: Sequence[RunRow]) -> None:
     """One line a row: what it cost and what it answered. Narrow terminals get the columns that matter most."""
     wide = out.width >= WIDE
     extra = ("p99", "per s", "cause", "growth/run") if wide else ()
@@ -92,6 +93,9 @@ def show_runs(out: Console, rows: Iterable[RunRow]) -> None:
             *(more if wide else ()),
         )
     out.print(table)
+    for row in rows:
+        if words := run_words(row):
+            out.print(f"#{row.run}  {clean_line(words)}", style="dim")
 
 
 def _against(row: RunRow) -> str:
@@ -228,10 +232,11 @@ def show_made(out: Console, made: Made) -> None:
         out.print(f"static:  {dimension}", style="yellow")
     if made.speed:
         speed = made.speed
+        doubt = ", so no difference is proven" if no_difference(speed) else ""
         out.print(
             f"speed:   {speed.ratio:.2f}× eager ({speed.low:.2f} to {speed.high:.2f} over {speed.rounds} rounds; "
             f"eager against itself {speed.control:.2f}×, {speed.control_low:.2f} to {speed.control_high:.2f}; "
-            f"batch {speed.batch}, {speed.threads} threads)"
+            f"batch {speed.batch}, {speed.threads} threads){doubt}"
         )
 
 

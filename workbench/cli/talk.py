@@ -11,7 +11,7 @@ from typing import Any
 from workbench.protocol.exits import Exit, exit_for
 from workbench.protocol.failures import Failure
 from workbench.protocol.messages import Progress
-from workbench.protocol.text import clean, clean_line
+from workbench.protocol.text import clean, clean_line, escaped_json
 from workbench.report.numbers import clock
 from workbench.report.objects import failure_object
 
@@ -28,7 +28,7 @@ def say(text: str) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(escaped_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
     sys.stdout.flush()
 
 

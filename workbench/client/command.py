@@ -8,9 +8,13 @@ import shlex
 from workbench.protocol.model import Modes, Recipe
 
 
-def command_for(recipe: Recipe, modes: Modes | None = None, repeat: int = 1) -> str:
+def command_for(
+    recipe: Recipe, modes: Modes | None = None, repeat: int = 0, tolerance: float = 0.0, python: str = ""
+) -> str:
     """`workbench run …` with every option that differs from the command's own defaults, quoted for a shell.
 
+    `repeat`: forwards in all; 0: as many as the command makes by itself. `tolerance` and `python`: 0 and "" where the
+    app was given none.
     The command line has one seed: it fixes construction and inputs, and the generators where they are fixed.
     """
     words = ["workbench", "run", recipe.target]
@@ -27,8 +31,14 @@ def command_for(recipe: Recipe, modes: Modes | None = None, repeat: int = 1) -> 
     seed = modes.seed if modes.rng == "fixed" else recipe.seed
     if seed:
         words += ["--seed", str(seed)]
-    if repeat > 1:
+    if repeat:
         words += ["--repeat", str(repeat)]
+    if modes.keep_outputs:
+        words.append("--keep-outputs")
+    if tolerance:
+        words += ["--tolerance", repr(tolerance)]
+    if python:
+        words += ["--python", python]
     return shlex.join(words)
 
 

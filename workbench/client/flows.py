@@ -10,7 +10,8 @@ from pathlib import Path
 from workbench.protocol.artifacts import CheckRow, ExportResult, Fingerprint
 from workbench.protocol.exits import Exit, exit_for, worst
 from workbench.protocol.failures import Failure, WorkbenchError, error
-from workbench.protocol.messages import Check
+from workbench.protocol.messages import Check, Loaded
+from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.policy import Policy
 from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, RunRow, Yardstick
 
@@ -35,6 +36,24 @@ _BY_YARDSTICK = {"repeatable", "hidden_state", "batch_rows", "batch_sizes", "thr
 NOTHING_DECLARED = Policy()
 
 _CODES = {"pass": Exit.OK, "skip": Exit.OK, "fail": Exit.VERDICT_NO, "error": Exit.LOAD}
+
+
+async def open_with(
+    session: Session,
+    recipe: Recipe,
+    change: ModeChange,
+    modules: Iterable[ModeChange] = (),
+    tolerance: float = 0.0,
+    timeout: float = 0.0,
+) -> Loaded:
+    """A model onto the bench as a command line asks for it: its modes, then those of single modules in their order,
+    then the yardstick of --tolerance. Raises `WorkbenchError`."""
+    loaded = await session.open(recipe, change, timeout)
+    for one in modules:
+        await session.change(one)
+    if tolerance:
+        await session.use(given_yardstick(tolerance))
+    return Loaded(loaded.info, session.state.modes or loaded.modes, loaded.keep_runs)
 
 
 async def run_checks(

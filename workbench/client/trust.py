@@ -6,11 +6,13 @@ digest on the command line, or remembered from before. Bundles written here ente
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_state_path
 
@@ -41,26 +43,48 @@ class TrustStore:
         self.path = path or user_state_path("workbench") / "trust.json"
 
     def knows(self, sha256: str) -> bool:
-        return sha256 in self._read()
+        """A store that cannot be read trusts nothing."""
+        try:
+            return any(_entry(one) and one["sha256"] == sha256 for one in self._read())
+        except (OSError, ValueError):
+            return False
 
     def remember(self, fingerprint: Fingerprint, how: str) -> None:
-        """Raises `WorkbenchError("write")` when the store cannot be written."""
-        entries = self._read()
+        """Raises `WorkbenchError("write")` when the store cannot be written, or holds what nobody can read: writing
+        over it would forget every yes that was given."""
         entry = Entry(fingerprint.sha256, fingerprint.path, fingerprint.kind, time.time(), how)
-        entries[entry.sha256] = entry
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with open(self.path.with_suffix(".lock"), "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # another workbench may be remembering at this moment
+                others = [one for one in self._read() if not (_entry(one) and one["sha256"] == entry.sha256)]
+                write_text(self.path, json.dumps([*others, plain(entry)], indent=1) + "\n")
         except OSError as problem:
             raise error("write", f"The trust store cannot be written: {problem.strerror}.", str(self.path)) from problem
-        write_text(self.path, json.dumps([plain(one) for one in entries.values()], indent=1) + "\n")
+        except ValueError as problem:
+            words = f"The trust store cannot be read, so nothing was added to it: {problem}."
+            raise error("write", words, str(self.path), "Mend it, or move it away to begin a new one.") from problem
 
-    def _read(self) -> dict[str, Entry]:
-        """What is remembered; a store that cannot be read trusts nothing."""
+    def _read(self) -> list[Any]:
+        """Every entry as it stands in the file, also one that means nothing to this version; [] without a file.
+
+        Raises OSError and ValueError when there is a file and it cannot be read.
+        """
         try:
             found = json.loads(self.path.read_text("utf-8"))
-            return {entry.sha256: entry for entry in (from_plain(Entry, one) for one in found)}
-        except (OSError, ValueError, TypeError, CodecError):
-            return {}
+        except FileNotFoundError:
+            return []
+        if not isinstance(found, list):
+            raise ValueError("it is no list of entries")
+        return found
+
+
+def _entry(one: Any) -> bool:
+    """Whether it is a whole entry of this version."""
+    try:
+        return isinstance(from_plain(Entry, one), Entry)
+    except (ValueError, TypeError, CodecError):
+        return False
 
 
 def runs_code(fingerprint: Fingerprint) -> bool:

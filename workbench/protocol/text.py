@@ -37,6 +37,16 @@ def clean(text: str) -> str:
     return _UNSAFE.sub(_visible, text.replace("\r\n", "\n"))
 
 
+def escaped_json(text: str) -> str:
+    """JSON with every character that could steer a terminal as JSON's own escape: the same value for a program."""
+    return _UNSAFE.sub(_json_escape, text)
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    units = match.group().encode("utf-16-be", "surrogatepass")  # JSON writes what lies above U+FFFF as two of them
+    return "".join(f"\\u{units[place]:02x}{units[place + 1]:02x}" for place in range(0, len(units), 2))
+
+
 def clean_line(text: str) -> str:
     """`clean`, and newlines and tabs escaped too: for names and other one-line texts."""
     return clean(text).replace("\n", "\\n").replace("\t", "\\t")

@@ -8,7 +8,7 @@ from workbench.protocol.artifacts import Finding, Made, Proof, Speed
 from workbench.protocol.runs import SIGNS, LeafDiff
 from workbench.protocol.text import clean
 
-from .numbers import duration, measure, multiple, size
+from .numbers import duration, measure, multiple, no_difference, size
 
 _VERDICTS = {
     "pass": "proven",
@@ -87,8 +87,8 @@ def _leaf(leaf: LeafDiff) -> str:
 def _speed(speed: Speed | None) -> list[str]:
     if speed is None:
         return []
-    inside = speed.control_low <= speed.ratio <= speed.control_high
-    doubt = " That is within what eager against itself shows, so it proves no difference." if inside else ""
+    within = " That is within what eager against itself shows, so it proves no difference."
+    doubt = within if no_difference(speed) else ""
     return [
         "## Speed",
         "",

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # names only: the app's first frame comes before the protocol is imported
+    from workbench.protocol.artifacts import Speed
+    from workbench.protocol.runs import Spread
 
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _COUNT_UNITS = ("", " k", " M", " G", " T")
@@ -108,6 +113,20 @@ def share(part: int, whole: int, percent: bool = False) -> str:
 
 DECADES = ("0", "<1e-15", *(f"1e{power}…" for power in range(-15, 3)), "≥1e3")
 """What each entry of `LeafDiff.decades` counts: "1e-7…" is from there to below 1e-6."""
+
+
+DOUBTFUL_SPREAD = 0.1
+"""Interquartile range over median above which a latency is shown with a warning."""
+
+
+def doubtful(spread: Spread) -> bool:
+    """Whether times vary too much for their median to be believed."""
+    return spread.count > 1 and spread.median > 0 and spread.iqr / spread.median > DOUBTFUL_SPREAD
+
+
+def no_difference(speed: Speed) -> bool:
+    """Whether a speed is within what eager shows against itself (A/A): then it proves no difference."""
+    return speed.control_low <= speed.ratio <= speed.control_high
 
 
 def shape(dtype: str, dimensions: tuple[int, ...]) -> str:

@@ -140,14 +140,7 @@ class WorkbenchApp(App[None]):
     async def _open_given(self, desk: Desk) -> None:
         """The model of the command line, in its modes."""
         assert self._recipe is not None
-        await desk.open(self._recipe, self._change)
-        for change in self.options.modules:
-            await desk.session.change(change)
-        desk.state.undo.clear()  # what the command line set is where one starts from
-        if self.options.tolerance:
-            from workbench.client.flows import given_yardstick
-
-            await desk.session.use(given_yardstick(self.options.tolerance))
+        await desk.open(self._recipe, self._change, self.options.modules, self.options.tolerance)
 
     def next_theme(self) -> str:
         """Go on to the next set of colours; its name."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.client.state import State
@@ -156,11 +156,17 @@ class Desk:
 
     # verbs that several commands share
 
-    async def open(self, recipe: Recipe, change: ModeChange | None = None) -> None:
-        """Put a model on the bench; the old one stays when this fails."""
+    async def open(
+        self, recipe: Recipe, change: ModeChange | None = None, modules: Iterable[ModeChange] = (), tolerance: float = 0
+    ) -> None:
+        """Put a model on the bench, in these modes; the old one stays when this fails."""
+        from workbench.client.flows import open_with
+        from workbench.protocol.model import ModeChange
+
         await self.session.started()
         async with self.firing.paused():
-            loaded = await self.session.open(recipe, change)
+            loaded = await open_with(self.session, recipe, change or ModeChange(), modules, tolerance)
+        self.state.undo.clear()  # the modes that were asked for are where one starts from
         self._diffed = ()
         words = "; ".join(loaded.info.warnings) or f"loaded in {loaded.info.seconds:.1f} s"
         self.say(f"{loaded.info.name}: {words}. space fires it.", "good")

@@ -46,7 +46,10 @@ class Firing:
         return await self._fire(1, new_inputs)
 
     async def many(self, count: int) -> RunRow | None:
-        """One row of `count` runs."""
+        """One row of `count` runs; None while a continuous fire is on, behind which it would wait for ever."""
+        if self.endless:
+            self._say("it fires on already; esc stops it, then r repeats", "warning")
+            return None
         return await self._fire(count, False)
 
     async def _fire(self, count: int, new_inputs: bool) -> RunRow | None:

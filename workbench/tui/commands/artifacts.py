@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from workbench.client.flows import remember_made
@@ -46,7 +47,7 @@ async def verify(desk: Desk) -> None:
     path = await desk.ask(AskText("Verify", "Path of a bundle or of an artifact to prove:", newest, _no_path))
     if not path:
         return
-    path = str(Path(path).expanduser().absolute())
+    path = _absolute(path)
     fingerprint = await desk.session.fingerprint(path)
     store = TrustStore()
     if not allowed(fingerprint, store):
@@ -71,7 +72,7 @@ async def inspect(desk: Desk) -> None:
     path = await desk.ask(AskText("Inspect", "File to look into; none of its code runs:", "", _no_path))
     if not path:
         return
-    found = await desk.session.inspect(str(Path(path).expanduser().absolute()))
+    found = await desk.session.inspect(_absolute(path))
     told = [("strong gap", f"{found.kind} · {found.trust} · {numbers.size(found.bytes)}"), ("", "\n".join(found.words))]
     rows = [f"  {one.name}  {numbers.shape(one.dtype, one.shape)}" for one in found.tensors[:200]]
     if rows:
@@ -125,5 +126,9 @@ def _trust_words(fingerprint: Fingerprint) -> list[str]:
     ]
 
 
+def _absolute(text: str) -> str:
+    return os.path.abspath(os.path.expanduser(text))
+
+
 def _no_path(text: str) -> str:
-    return "" if Path(text).expanduser().exists() else "Nothing is there."
+    return "" if text and os.path.exists(os.path.expanduser(text)) else "Nothing is there."

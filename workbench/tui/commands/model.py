@@ -32,10 +32,9 @@ async def copy(desk: Desk) -> None:
     recipe = desk.state.recipe
     assert recipe is not None
     row = desk.state.rows.get(desk.selected_run)
-    command = command_for(recipe, desk.state.modes, row.count if row is not None else 1)
+    tolerance = desk.app.options.tolerance
+    command = command_for(recipe, desk.state.modes, row.count if row is not None else 0, tolerance, desk.python)
     desk.app.copy_to_clipboard(command)
     told = [("gap", "This reproduces what is on the screen, with numbers instead of panes:"), ("gap strong", command)]
-    if desk.state.modes is not None and desk.state.modes.keep_outputs:
-        told.append(("gap dim", "Keeping outputs is a switch of the app alone."))
     told.append(("gap dim", "It is on the clipboard, if your terminal allows that (OSC 52)."))
     desk.show_card(TextCard("As a command", told, copy=command))

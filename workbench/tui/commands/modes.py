@@ -5,9 +5,11 @@ from __future__ import annotations
 from workbench.client.command import module_training
 from workbench.protocol.model import ModeChange, Modes
 from workbench.tui.desk import Desk
-from workbench.tui.screens.ask import AskText, Choose
+from workbench.tui.screens.ask import AskText, Choose, whole_number
 
 GRADS = ("grad", "no_grad", "inference_mode")
+LARGEST_SEED = 2**32 - 1
+"""numpy takes no larger one."""
 AS_LOADED = "as loaded"
 DTYPES = (
     (AS_LOADED, "what the weights came in"),
@@ -91,8 +93,9 @@ def _modes(desk: Desk) -> Modes:
 
 
 def _no_seed(text: str) -> str:
-    return "" if not text.strip() or text.strip().isdigit() else "A whole number, or nothing."
+    fits = not text.strip() or whole_number(text, 0, LARGEST_SEED) is not None
+    return "" if fits else f"A whole number from 0 to {LARGEST_SEED}, or nothing."
 
 
 def _no_threads(text: str) -> str:
-    return "" if text.strip().isdigit() and int(text) <= 1024 else "A whole number from 0 to 1024."
+    return "A whole number from 0 to 1024." if whole_number(text, 0, 1024) is None else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.protocol.runs import RunRow
 from workbench.tui.desk import Desk
-from workbench.tui.screens.ask import AskText
+from workbench.tui.screens.ask import AskText, whole_number
 
 REPEAT = "100"
 """Offered when a repeat is asked for."""
@@ -81,6 +81,4 @@ async def _then(desk: Desk, row: RunRow | None) -> None:
 
 
 def _no_count(text: str) -> str:
-    if not text.strip().isdigit() or not 1 <= int(text) <= 10**9:
-        return "A whole number from 1 up."
-    return ""
+    return "A whole number from 1 to a thousand million." if whole_number(text, 1, 10**9) is None else ""

@@ -20,9 +20,6 @@ NAME = 9
 STATUS = {"pass": ("✓", "good"), "fail": ("✗", "bad"), "skip": ("-", "dim"), "error": ("!", "warn")}
 """Sign and style of a check."""
 
-SAME_SPEED = 0.05
-"""A ratio this near to 1, or inside the spread of eager against itself, is called the same speed."""
-
 
 @dataclass(frozen=True)
 class ArtifactRow:
@@ -87,12 +84,12 @@ def _reason(proof: Proof) -> str:
 def speed_words(speed: Speed) -> str:
     """ "1.3× faster (A/A 0.98-1.03)"; inside the control's own spread it is "same speed"."""
     control = f"(A/A {speed.control_low:.2f}–{speed.control_high:.2f})"
-    inside = speed.control_low <= speed.ratio <= speed.control_high
-    if inside or abs(speed.ratio - 1) < SAME_SPEED or speed.ratio <= 0:
+    if numbers.no_difference(speed) or speed.ratio <= 0:
         return f"same speed {control}"
     faster = speed.ratio > 1
     factor = speed.ratio if faster else 1 / speed.ratio
-    return f"{factor:.1f}× {'faster' if faster else 'slower'} {control}"
+    digits = 1 if factor >= 1.1 else 2
+    return f"{factor:.{digits}f}× {'faster' if faster else 'slower'} {control}"
 
 
 def detail_lines(row: ArtifactRow, width: int) -> list[Line]:

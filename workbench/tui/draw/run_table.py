@@ -44,9 +44,6 @@ COLUMNS = (
 )
 """In the order they are shown; the ranks say what is looked for last."""
 
-DOUBTFUL_SPREAD = 0.1
-"""Interquartile range over median above which a latency is shown with a warning."""
-
 _GRAD = {"inference_mode": "inference"}
 
 
@@ -173,7 +170,7 @@ def detail_line(row: RunRow) -> Line:
     latency = row.latency
     if row.count > 1:
         doubt = latency.iqr / latency.median if latency.median else 0.0
-        wide = doubt > DOUBTFUL_SPREAD
+        wide = numbers.doubtful(latency)
         spans.append((f"  median {numbers.duration(latency.median)}  p90 {numbers.duration(latency.p90)}", ""))
         spans.append((f"  p99 {numbers.duration(latency.p99)}  {numbers.count(latency.per_second)} runs/s", ""))
         spans.append((f"  spread {doubt:.0%}{' (too wide to conclude)' if wide else ''}", "warn" if wide else ""))

@@ -23,10 +23,6 @@ class DocumentPane(LinePane):
         self._made_for = None
         self.redraw()
 
-    def set_unicode(self, unicode: bool) -> None:
-        self._made_for = None
-        super().set_unicode(unicode)
-
     def body_length(self, width: int) -> int:
         size = (width, self.size.height)
         if self._made_for != size:

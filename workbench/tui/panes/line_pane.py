@@ -80,11 +80,6 @@ class LinePane(LineSurface, can_focus=True):
         """Called for a click on the cursor's line, with the cell of its text; whether that was all it meant."""
         return False
 
-    @property
-    def cursor(self) -> int:
-        """Line of the body that the cursor is on."""
-        return self._cursor
-
     def painted_lines(self, width: int, height: int) -> list[Painted]:
         """Head, what is visible of the body, foot."""
         inner = self.text_width

@@ -46,12 +46,6 @@ class LineSurface(Widget):
         self._palette: dict[tuple[str, bool, bool], Style] = {}
         self.set_class(not unicode, "-ascii")
 
-    def set_unicode(self, unicode: bool) -> None:
-        """Draw with Unicode's signs, or with ASCII only."""
-        self.unicode = unicode
-        self.set_class(not unicode, "-ascii")
-        self.redraw()
-
     def painted_lines(self, width: int, height: int) -> list[Painted]:
         """`height` lines of exactly `width` cells; see `framed`."""
         raise NotImplementedError

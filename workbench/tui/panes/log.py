@@ -32,21 +32,18 @@ class LogPane(LinePane):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None, unicode: bool = True) -> None:
         super().__init__(id=id, classes=classes, unicode=unicode)
-        self._log: deque[tuple[str, str, str]] = deque(maxlen=MOST_LINES)
+        self._log: deque[tuple[str, str]] = deque(maxlen=MOST_LINES)
         self._shift = 0
 
-    def add(self, role: str, lines: Iterable[str], dropped: int = 0, style: str = "") -> None:
-        """What a process wrote; `dropped` lines were left out there."""
+    def add(self, role: str, lines: Iterable[str]) -> None:
+        """What a process wrote."""
         follows = self.at_end()
         before = len(self._log)
         added = 0
         for text in lines:
             for part in text.split("\n"):
-                self._log.append((role, part.expandtabs(4), style))
+                self._log.append((role, part.expandtabs(4)))
                 added += 1
-        if dropped:
-            self._log.append((role, f"… {dropped:,} lines left out", "dim"))
-            added += 1
         if follows:
             self._top = len(self._log)
         else:  # keep what is being read where it is while old lines go
@@ -65,10 +62,10 @@ class LogPane(LinePane):
     def body_line(self, index: int, width: int) -> Line:
         if not self._log:
             return (("nothing printed yet", "dim"),)
-        role, text, style = self._log[index]
-        return ((fit(role, ROLE), "dim"), (" " + text[self._shift :], style))
+        role, text = self._log[index]
+        return ((fit(role, ROLE), "dim"), (" " + text[self._shift :], ""))
 
     def action_shift(self, by: int) -> None:
-        longest = max((len(text) for _, text, _ in self._log), default=0)
+        longest = max((len(text) for _, text in self._log), default=0)
         self._shift = max(0, min(self._shift + by, longest - SHIFT))
         self.redraw()

@@ -43,13 +43,6 @@ class ModelPane(LinePane):
     HAS_CURSOR = True
 
     @dataclass
-    class ModuleSelected(Message):
-        """The cursor came to a module."""
-
-        path: str
-        """"" is the root."""
-
-    @dataclass
     class ToggleModule(Message):
         """Its state was clicked: the module, with all below it, should change its mode."""
 
@@ -153,10 +146,6 @@ class ModelPane(LinePane):
         return self._tree.rows[min(self._cursor, len(self._tree) - 1)]
 
     # Cursor and actions
-
-    def cursor_moved(self) -> None:
-        if self._info is not None:
-            self.post_message(self.ModuleSelected(self.selected_path))
 
     def cursor_opened(self) -> None:
         self.action_toggle_open()

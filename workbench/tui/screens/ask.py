@@ -15,6 +15,14 @@ from textual.widgets.option_list import Option
 from .dialog import Dialog, field, set_words, words
 
 
+def whole_number(text: str, least: int, most: int) -> int | None:
+    """The number that a person typed, if it is one from `least` to `most`; None for anything else."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most))):
+        return None
+    return int(digits) if least <= int(digits) <= most else None
+
+
 class AskText(Dialog[str]):
     """One line; `wrong` says what is wrong with it, or "" when it will do. The answer is the line."""
 

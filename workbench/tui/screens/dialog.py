@@ -88,7 +88,7 @@ def words(text: str, classes: str = "", id: str | None = None) -> Static:
     return Static(text, markup=False, classes=classes, id=id)
 
 
-def field(value: str = "", placeholder: str = "", id: str | None = None, completing: bool = False) -> Input:
+def field(value: str = "", placeholder: str = "", id: str | None = None) -> Input:
     """A one-line input whose cursor does not blink, so that an idle screen sends nothing."""
     line = Input(value, placeholder=placeholder, id=id, compact=True)
     line.cursor_blink = False
