@@ -100,9 +100,8 @@ def test_check_passes_a_healthy_model_and_fails_one_left_in_train_mode(environme
 
 
 def test_a_check_out_of_time_is_an_error_and_the_rest_go_on(environment: dict[str, str]) -> None:
-    code, found = as_json(
-        environment, "check", f"{SAMPLES}/slow.py:Slow", "--only", "modes,repeatable", "--timeout", "8"
-    )
+    slow = ("check", f"{SAMPLES}/slow.py:Slow", "--kwargs", '{"steps": 1000}')  # 50 s a forward
+    code, found = as_json(environment, *slow, "--only", "modes,repeatable", "--timeout", "8")
     assert code == 4
     assert found["verdict"] == "error"
     assert [row["status"] for row in found["checks"]] == ["pass", "error"]

@@ -88,6 +88,13 @@ def test_the_whole_app_loads_without_ssl_once_the_entry_said_so() -> None:
     assert "_ssl" not in loaded
 
 
+def test_a_look_at_a_model_does_not_load_the_compiler() -> None:
+    look = "from workbench.worker.judge.snapshot import untouched_model\nimport torch\n"
+    loaded = load([], f"{look}with untouched_model(torch.nn.Linear(2, 2)): pass\n")
+    assert "torch" in loaded
+    assert "torch._inductor" not in loaded
+
+
 def test_textual_comes_with_the_app_only() -> None:
     assert "textual" not in load(modules("cli"))
     assert "textual" in load(["workbench.tui.app"])

@@ -31,7 +31,7 @@ def untouched(bench: Bench) -> Iterator[Snapshot]:
 def untouched_model(model: nn.Module, args: Any = (), kwargs: Any = None) -> Iterator[Snapshot]:
     """The same for a model and the tensors of one call."""
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    strict, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    strict, warn = _deterministic()
     fast = torch.backends.mha.get_fastpath_enabled()
     generators = Generators.take()
     snapshot = Snapshot(model, args, kwargs or {})
@@ -43,5 +43,10 @@ def untouched_model(model: nn.Module, args: Any = (), kwargs: Any = None) -> Ite
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         torch.set_default_dtype(dtype)
-        torch.use_deterministic_algorithms(strict, warn_only=warn)
+        if _deterministic() != (strict, warn):  # the setter imports the whole compiler, seconds of it
+            torch.use_deterministic_algorithms(strict, warn_only=warn)
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _deterministic() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
