@@ -1,0 +1,5 @@
+"""`python -m tests.corpus`."""
+
+from .run import main
+
+main()

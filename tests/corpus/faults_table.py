@@ -1,0 +1,116 @@
+"""Every seeded fault, with the check that must fail and what must be said of its cause."""
+
+from __future__ import annotations
+
+from tests.corpus.cases import LINE, Fault
+
+A = "faults_answers.py"
+MID = "body.mid"
+
+
+def _mid(name: str, caught_by: str, *words: str, file: str = "faults.py", **more: object) -> Fault:
+    """The fault in `body.mid`."""
+    return Fault("net", caught_by, (MID, *words), kwargs={"name": name}, file=file, **more)  # type: ignore[arg-type]
+
+
+def _answers(name: str, caught_by: str, *words: str, **more: object) -> Fault:
+    return _mid(name, caught_by, *words, file=A, **more)
+
+
+def _twin(name: str, *words: str) -> Fault:
+    return Fault(name, "compare", words, ("x=float32[batch:2..16,24]",), "faults_numeric.py", twin="Twin")
+
+
+FAULTS = (
+    # left in train mode
+    Fault("DropoutTraining", "modes", ("drop (Dropout)", "dropout"), training=None),
+    Fault("DropoutTraining", "repeatable", ("drop (Dropout)", "dropout"), training=None),
+    Fault("BatchNormTraining", "buffers", ("norm", "train mode"), training=None),
+    Fault("BatchNormTraining", "batch_rows", ("norm (BatchNorm1d)", "statistics"), training=None),
+    Fault("RecurrentDropoutTraining", "repeatable", ("rnn (GRU)", "dropout"), training=None),
+    Fault("EvalReturnsNothing", "modes", ("body.1 (Dropout)", "dropout")),
+    Fault("dropout_left", "modes", (MID, "dropout")),
+    Fault("dropout_left", "repeatable", (MID, "dropout")),
+    # ignores eval
+    _mid("FunctionalDropout", "repeatable", "dropout", LINE),
+    _mid("FunctionalDropout", "randomness", LINE),
+    _mid("AttentionDropout", "repeatable", LINE),
+    _mid("StatisticsInEval", "batch_rows", LINE),
+    _mid("StatisticsInEval", "buffers", "mean", "var"),
+    # generators
+    _mid("NoiseAdded", "randomness", LINE),
+    _mid("NoiseAdded", "repeatable", LINE),
+    _mid("Sampled", "randomness", "multinomial", LINE),
+    _mid("PythonRandom", "randomness", "Python's random"),
+    _mid("PythonRandom", "repeatable", "random"),
+    _mid("NumpyRandom", "randomness", "numpy.random"),
+    _mid("OwnGenerator", "repeatable", "generator", "source"),
+    _mid("OwnRandom", "repeatable", "source"),
+    _mid("Clock", "repeatable"),
+    # state
+    _mid("Counter", "hidden_state", "calls"),
+    _mid("Counter", "repeatable", "calls"),
+    _mid("Remembers", "repeatable", "seen"),
+    _mid("Rebinds", "hidden_state", "last"),
+    _mid("WritesData", "repeatable", "mix.bias"),
+    _mid("CacheNotReset", "hidden_state", "keys"),
+    _mid("MemoByShape", "hidden_state", "memo"),
+    _mid("ClassState", "repeatable"),
+    _mid("BufferInPlace", "buffers", "steps"),
+    _mid("BufferRebound", "buffers", "average (rebound)"),
+    _mid("BufferData", "buffers", "average"),
+    Fault("InputInPlace", "inputs_untouched", ("x", LINE)),
+    Fault("InputWrittenAtPlace", "inputs_untouched", ("x", LINE)),
+    # values
+    _answers("LogOfRelu", "finite", LINE),
+    _answers("Overflow", "finite", LINE),
+    _answers("AllMasked", "finite", LINE),
+    Fault("DividesByNorm", "finite", ("zeros", LINE), ("x=float32[batch:2..16,6]{-1..1}",), A),
+    _answers("NanWeight", "parameters_finite", "spare"),
+    _answers("InfiniteBuffer", "parameters_finite", "scale"),
+    # rows
+    _answers("MeanOverBatch", "batch_rows", LINE),
+    _answers("SoftmaxOverBatch", "batch_rows", LINE),
+    _answers("BatchScale", "batch_rows", LINE),
+    _answers("NeighbourRow", "batch_rows", LINE),
+    _answers("NoStatistics", "batch_rows", "norm"),
+    Fault("WrongAxis", "batch_rows", ("attend",), ("x=float32[batch:2..8,5,8]",), A),
+    _answers("FixedBatch", "batch_sizes", LINE),
+    _answers("SqueezesOne", "batch_sizes", LINE, inputs=("x=float32[batch:1..8,6]",)),
+    # serving
+    _answers("GraphKept", "graph_free", "enable_grad|grad mode"),
+    _answers("KeepsList", "memory_flat", "history"),
+    _answers("KeepsDict", "memory_flat", "cache"),
+    Fault("net", "memory_flat", ("KEPT|float32[",), file=A, kwargs={"name": "KeepsGlobal"}),
+    Fault("KeepsInClosure", "memory_flat", ("hook|float32[",), file=A),
+    _answers("ScratchShared", "threads", "scratch"),
+    _answers("ThreadState", "threads"),
+    Fault("AliasesBuffer", "hidden_state", ("out",), file=A),
+    # reload
+    _answers("NotPersistent", "reload", "shift"),
+    _answers("PlainAttribute", "reload", "table"),
+    _answers("HiddenLayers", "reload", "more"),
+    _answers("OldSeed", "reload", "angle"),
+    _answers("StateLeftOut", "reload", "extra"),
+    # dtypes
+    _answers("DoubleLiteral", "dtype_device", LINE),
+    Fault("HardHalf", "dtype_device", ("float64", LINE), file=A),
+    # numbers, beside a twin
+    _twin("BiasOff", "head"),
+    _twin("OneBiasOff", "body.2"),
+    _twin("OneWeightOff", "embed"),
+    _twin("StaleLayer", "body.0"),
+    _twin("SwappedRows", "body.2"),
+    _twin("Transposed", "body.0"),
+    _twin("RoundedWeights", "body.0"),
+    _twin("RoundedToHalf", "body.0"),
+    _twin("WrongEps", "norm"),
+    _twin("SlightlyWrongEps", "norm"),
+    _twin("RoundedInside"),
+    _twin("OtherGelu"),
+    _twin("OneElement"),
+    _twin("NanAtOne", "NaN"),
+    _twin("LostOutput", "shape"),
+    _twin("OtherDtype", "dtype"),
+)
+"""Some stand there twice: two checks must see them."""

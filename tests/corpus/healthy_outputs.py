@@ -1,0 +1,180 @@
+"""Healthy models that answer, or compute, in unusual ways: classes, nests, gradients inside, half, int8, caches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 16), nn.Linear(16, 4)
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.last(F.relu(self.first(x)))
+
+
+class Classes(Small):
+    """Integers and booleans beside floats."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        y = self.logits(x)
+        return y.argmax(-1), y > 0, y.softmax(-1)
+
+
+@dataclass
+class Answer:
+    logits: Tensor
+    hidden: tuple[Tensor, ...]
+    loss: Tensor | None = None
+
+
+class Pair(NamedTuple):
+    first: Tensor
+    second: Tensor
+
+
+class Nested(Small):
+    """A dataclass in a dict beside a named tuple, a None, a number and a word."""
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        hidden = self.first(x)
+        y = self.logits(x)
+        return {"answer": Answer(y, (hidden, hidden.relu())), "pair": Pair(y[:, 0], y[:, 1]), "size": 4, "name": "net"}
+
+
+class Keywords(nn.Module):
+    """Takes nothing by place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(6, 8), nn.Linear(4, 8)
+
+    def forward(self, *, left: Tensor, right: Tensor) -> Tensor:
+        return self.left(left) * torch.sigmoid(self.right(right))
+
+
+class Gradient(Small):
+    """A force: the gradient of an energy with respect to the input, taken inside forward."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False):
+                return self.force(x.clone())
+        return self.force(x)
+
+    def force(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = x.detach().clone().requires_grad_(True)
+            energy = torch.tanh(self.first(x)).square().sum()
+            return torch.autograd.grad(energy, x)[0]
+
+
+class Half(Small):
+    """Built in bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to(torch.bfloat16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x.to(torch.bfloat16))
+
+
+class Autocast(nn.Module):
+    """float32 outside, bfloat16 inside: ten thousand times float32's noise, and no fault."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            y = self.last(F.relu(self.first(x)))
+        return y.to(x.dtype)
+
+
+def quantised() -> nn.Module:
+    """Dynamic int8, one scale for a whole batch by its design."""
+    model = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 4))
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear})  # type: ignore[no-any-return]
+
+
+class Softmax(Small):
+    """Probabilities, most of them tiny."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.logits(x) * 30).softmax(-1)
+
+
+class Masked(Small):
+    """Minus infinity at some places, as a mask of logits has it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.logits(x)
+        allowed = torch.tensor([True, False, True, True], device=x.device)
+        return y.masked_fill(~allowed, -torch.inf)
+
+
+class Counts(Small):
+    """Counts its calls in train mode only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.calls += 1
+        return self.logits(x)
+
+
+class Passing(Small):
+    """Hands its input on beside its answer."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.logits(x), x
+
+
+class Lower(nn.Module):
+    """A triangular solve and a norm that is divided by: rounding grows, bits may differ between batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(6, 36)
+
+    def forward(self, x: Tensor) -> Tensor:
+        matrix = self.mix(x).unflatten(-1, (6, 6))
+        product = matrix @ matrix.transpose(1, 2) + 0.1 * torch.eye(6, dtype=x.dtype, device=x.device)
+        y = (product @ x[..., None]).squeeze(-1)
+        return y / (1e-3 + y.norm(dim=-1, keepdim=True))
+
+
+class Memo(Small):
+    """A cache by shape of what depends on the shape alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memo: dict[tuple[Any, ...], Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        key = (*x.shape, x.dtype)
+        if key not in self.memo:
+            self.memo[key] = torch.linspace(0, 1, x.shape[-1], dtype=x.dtype, device=x.device)
+        return self.logits(x * self.memo[key])
+
+
+class Slow(nn.Module):
+    """Large enough that several threads share one operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 2048), nn.Linear(2048, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.tanh(self.first(x)))

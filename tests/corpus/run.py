@@ -1,0 +1,90 @@
+"""How well the verdicts hold: every healthy model and every seeded fault, as a table.
+
+    python -m tests.corpus [--full] [--only NAME]... [--healthy] [--faults] [--json FILE]
+
+Without --full one seed and the first dtype of each model; with it every dtype, several seeds, the models of timm and
+transformers, and proofs of artifacts. Exit code 1: a false alarm, or a fault that was missed or blamed wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.corpus.cases import Healthy
+from tests.corpus.engine import Verdict, healthy_verdicts
+from tests.corpus.healthy import HEALTHY
+
+SEEDS, SEEDS_FULL = 1, 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.corpus", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="every dtype, more seeds, timm and transformers, proofs")
+    parser.add_argument("--only", action="append", metavar="NAME", help="this model or fault; may be given several times")
+    parser.add_argument("--healthy", action="store_true", help="healthy models alone")
+    parser.add_argument("--faults", action="store_true", help="faults alone")
+    parser.add_argument("--json", type=Path, help="write every verdict to this file")
+    given = parser.parse_args()
+    found: list[Verdict] = []
+    if not given.faults:
+        found = healthy(wanted(HEALTHY, given.only), given.full)
+        print(summary(found))
+    if given.json:
+        given.json.write_text(json.dumps([dataclasses.asdict(one) for one in found], indent=1))
+    sys.exit(any(one.alarm for one in found))
+
+
+def wanted(cases: Sequence[Healthy], only: list[str] | None) -> list[Healthy]:
+    return [case for case in cases if not only or case.title in only or case.name in only]
+
+
+def healthy(cases: Sequence[Healthy], full: bool) -> list[Verdict]:
+    """Every verdict on these models; a line a model as it goes."""
+    found: list[Verdict] = []
+    for case in cases:
+        for dtype in case.dtypes if full else case.dtypes[:1]:
+            for seed in range(SEEDS_FULL if full else SEEDS):
+                began = time.monotonic()
+                mine = list(healthy_verdicts(case, dtype, seed, proofs=full and seed == 0))
+                found += mine
+                print(line(mine, time.monotonic() - began), flush=True)
+                for one in mine:
+                    if one.alarm:
+                        print(f"    ✗ {one.question}: {one.answer} {one.closeness:.2f}: {one.words}", flush=True)
+    return found
+
+
+def line(mine: Sequence[Verdict], seconds: float) -> str:
+    spoken = [one for one in mine if one.spoken]
+    nearest = max(spoken, key=lambda one: one.closeness)
+    alarms = sum(one.alarm for one in mine)
+    return (
+        f"{nearest.model:22} {nearest.dtype:9} seed {nearest.seed}  {len(spoken):3} verdicts  "
+        f"{alarms or 'no'} alarm{'s' * (alarms != 1)}  nearest {nearest.closeness:5.2f} of the limit "
+        f"({nearest.question}, {nearest.yardstick})  {seconds:.1f} s"
+    )
+
+
+def summary(found: Sequence[Verdict]) -> str:
+    """False alarms of how many, and how far each kind of verdict stood from one."""
+    spoken = [one for one in found if one.spoken]
+    kinds: dict[str, list[Verdict]] = defaultdict(list)
+    for one in spoken:
+        kinds[one.question].append(one)
+    lines = ["", f"{'verdict':28} {'given':>5} {'alarms':>6}  nearest to alarm (1 is the limit)"]
+    for question, mine in kinds.items():
+        nearest = max(mine, key=lambda one: one.closeness)
+        place = f"{nearest.model} {nearest.dtype}" if nearest.closeness else ""
+        alarms = sum(one.alarm for one in mine)
+        lines.append(f"{question:28} {len(mine):5} {alarms:6}  {nearest.closeness:5.2f}  {place}")
+    alarms = sum(one.alarm for one in spoken)
+    silent = len(found) - len(spoken)
+    lines.append(f"\n{alarms} false alarms in {len(spoken)} verdicts on healthy models; {silent} more said nothing (skip).")
+    return "\n".join(lines)

@@ -1,0 +1,133 @@
+"""Architectures of timm and transformers with random weights and tiny configurations; nothing is downloaded.
+
+They come with the extra `[zoo]`; without it `missing()` says so, and what wants them is skipped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tests.corpus.cases import NARROW, WIDE, Healthy
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+_OPERATORS: list[torch.library.Library] = []
+"""Kept alive: an operator goes with its library."""
+
+
+def missing() -> str:
+    """Why there is no zoo here; empty when there is one."""
+    absent = [name for name in ("timm", "transformers") if importlib.util.find_spec(name) is None]
+    return f"{' and '.join(absent)} not installed: pip install -c .ci/constraints.txt '.[zoo]'" if absent else ""
+
+
+def prepare() -> None:
+    """Let torchvision's wheel, built for CUDA, be imported under a torch of the CPU: these two operators have no other
+    definition there, and no model of ours calls them."""
+    if _OPERATORS or torch.cuda.is_available() or importlib.util.find_spec("torchvision") is None:
+        return
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _OPERATORS.append(library)
+
+
+class Plainly(nn.Module):
+    """A transformers model that answers with a dict of tensors, as an export of it must."""
+
+    def __init__(self, model: nn.Module, **fixed: Any) -> None:
+        super().__init__()
+        self.model, self.fixed = model, fixed
+
+    def forward(self, **inputs: Tensor) -> Any:
+        return self.model(**inputs, **self.fixed)
+
+
+def timm_model(name: str, **kwargs: Any) -> nn.Module:
+    prepare()
+    import timm
+
+    return timm.create_model(name, pretrained=False, num_classes=10, **kwargs)
+
+
+TINY = {
+    "vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37,
+    "max_position_embeddings": 64,
+}  # fmt: skip
+CAUSAL = {**TINY, "num_key_value_heads": 2, "head_dim": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+GPT = {"vocab_size": 99, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "bos_token_id": 1, "eos_token_id": 2}
+T5 = {
+    "vocab_size": 99, "d_model": 32, "d_kv": 8, "d_ff": 37, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4,
+}  # fmt: skip
+IMAGES = {**TINY, "image_size": 16, "patch_size": 4, "num_channels": 3}
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "BertModel": TINY,
+    "RobertaModel": {**TINY, "max_position_embeddings": 70},
+    "DistilBertModel": {"vocab_size": 99, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 37},
+    "ElectraModel": {**TINY, "embedding_size": 16},
+    "GPT2LMHeadModel": GPT,
+    "GPTNeoXForCausalLM": {**TINY, "rotary_pct": 0.5},
+    "LlamaForCausalLM": CAUSAL,
+    "MistralForCausalLM": {**CAUSAL, "sliding_window": 4},
+    "Qwen2ForCausalLM": CAUSAL,
+    "Gemma2ForCausalLM": {**CAUSAL, "query_pre_attn_scalar": 8, "sliding_window": 4},
+    "MixtralForCausalLM": {**CAUSAL, "intermediate_size": 64, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "T5Model": T5,
+    "ViTModel": IMAGES,
+}
+
+
+def transformer(name: str) -> nn.Module:
+    """A model of transformers from its configuration alone, with the attention that it takes by default."""
+    prepare()
+    import transformers
+
+    kind = getattr(transformers, name)
+    config = kind.config_class(**CONFIGS[name])
+    fixed = {"use_cache": False} if hasattr(config, "use_cache") else {}
+    return Plainly(kind(config), **fixed)
+
+
+def _timm(name: str, size: int = 32, dtypes: tuple[str, ...] = WIDE, **kwargs: Any) -> Healthy:
+    inputs = (f"x=float32[batch:2..4,3,{size},{size}]",)
+    return Healthy("timm_model", inputs, "zoo.py", {"name": name, **kwargs}, dtypes)
+
+
+def _hub(name: str, *inputs: str, dtypes: tuple[str, ...] = NARROW[:2]) -> Healthy:
+    return Healthy("transformer", inputs or (IDS,), "zoo.py", {"name": name}, dtypes)
+
+
+IDS = "input_ids=int64[batch:2..8,7]{3..98}"
+MASK = "attention_mask=int64[batch:2..8,7]{1..1}"
+
+ZOO = (
+    _timm("resnet10t"),
+    _timm("mobilenetv3_small_050"),
+    _timm("efficientnet_b0"),
+    _timm("regnetx_002"),
+    _timm("densenet121"),
+    _timm("convnext_atto", dtypes=NARROW[:2]),
+    _timm("ghostnet_050"),
+    _timm("vit_tiny_patch16_224", dtypes=NARROW[:2], img_size=32),
+    _timm("mixer_s32_224", img_size=32, dtypes=WIDE),
+    _timm("levit_128s", size=224, dtypes=("float32",)),
+    _hub("BertModel", IDS, MASK),
+    _hub("RobertaModel"),
+    _hub("DistilBertModel"),
+    _hub("ElectraModel"),
+    _hub("GPT2LMHeadModel"),
+    _hub("GPTNeoXForCausalLM"),
+    _hub("LlamaForCausalLM"),
+    _hub("MistralForCausalLM"),
+    _hub("Qwen2ForCausalLM"),
+    _hub("Gemma2ForCausalLM"),
+    _hub("MixtralForCausalLM"),
+    _hub("T5Model", IDS, "decoder_input_ids=int64[batch:2..8,5]{3..98}"),
+    _hub("ViTModel", "pixel_values=float32[batch:2..8,3,16,16]"),
+)
