@@ -1,4 +1,4 @@
-"""Asks the product's own engine, in this process: runs, checks, proofs. Every verdict comes with how far it stood from alarm.
+"""Asks the product's own engine, in this process: runs, checks, proofs; and notes how far each stood from alarm.
 
 It has no rule of its own: what was compared, and with which limit, is noted where `worker/judge/verdict.py` judges.
 """

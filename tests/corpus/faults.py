@@ -1,4 +1,4 @@
-"""Seeded faults of repeatability: what is left in train mode, what draws, what remembers. faults_table.py lists every fault.
+"""Seeded faults of repeatability: what is left in train mode, what draws, what remembers. faults_table.py lists all.
 
 One class a fault; the guilty line is marked. Most are a small net whose `body.mid` has the fault, so that a cause
 must name a module below the root.

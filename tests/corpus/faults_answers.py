@@ -57,10 +57,10 @@ class NanWeight(Mid):
         return self.mix(x)
 
 
-class InfiniteBuffer(Mid):
+class NanBuffer(Mid):
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("scale", torch.tensor([1.0, math.inf]))  # fault
+        self.register_buffer("scale", torch.tensor([1.0, math.nan]))  # fault
 
     def forward(self, x: Tensor) -> Tensor:
         return self.mix(x) * self.scale[0]
@@ -128,10 +128,19 @@ class SqueezesOne(Mid):
         return self.mix(x).squeeze()[:, :8]  # fault
 
 
-class GraphKept(Mid):
+class Tail(Mid):
     def forward(self, x: Tensor) -> Tensor:
         with torch.enable_grad():
             return self.mix(x)  # fault
+
+
+class GraphKept(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.tail = nn.Linear(6, 8), Tail()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.tail(self.first(x))
 
 
 class KeepsList(Mid):
@@ -277,22 +286,15 @@ class StateLeftOut(Mid):
         return self.mix(x) + self.extra
 
 
-class DoubleLiteral(Mid):
-    """A float64 constant that makes the rest of the model float64, or stops it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mix(x) * torch.linspace(0.5, 1.5, 8, dtype=torch.float64)  # fault
-
-
-class HardHalf(nn.Module):
-    """Casts its answer to a dtype that no weight has."""
+class DoubleLiteral(nn.Module):
+    """A float64 constant that makes what follows float64."""
 
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(6, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x).double()  # fault
+        return self.linear(x) * torch.linspace(0.5, 1.5, 4, dtype=torch.float64)  # fault
 
 
 def net(name: str) -> nn.Module:

@@ -287,7 +287,7 @@ HEALTHY = (
     Healthy("Gradient", (ROWS.format(6),), O, dtypes=WIDE),
     Healthy("Half", (ROWS.format(6),), O, dtypes=("bfloat16",)),
     Healthy("Autocast", (ROWS.format(64),), O, dtypes=("float32",)),
-    Healthy("quantised", (ROWS.format(6),), O, dtypes=("float32",)),
+    Healthy("quantised", ("input=float32[batch:2..16,6]",), O, dtypes=("float32",)),
     Healthy("Softmax", (ROWS.format(6),), O),
     Healthy("Masked", (ROWS.format(6),), O),
     Healthy("Counts", ("x=float32[batch:2..8,6]",), O),

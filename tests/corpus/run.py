@@ -9,7 +9,6 @@ transformers, and proofs of artifacts. Exit code 1: a false alarm, or a fault th
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 import time
@@ -17,8 +16,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.corpus.cases import Healthy
-from tests.corpus.engine import Verdict, healthy_verdicts
+from tests.corpus import zoo
+from tests.corpus.cases import Fault, Healthy
+from tests.corpus.engine import Catch, Verdict, catch, healthy_verdicts
+from tests.corpus.faults_table import FAULTS
 from tests.corpus.healthy import HEALTHY
 
 SEEDS, SEEDS_FULL = 1, 2
@@ -27,22 +28,40 @@ SEEDS, SEEDS_FULL = 1, 2
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.corpus", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="every dtype, more seeds, timm and transformers, proofs")
-    parser.add_argument("--only", action="append", metavar="NAME", help="this model or fault; may be given several times")
+    parser.add_argument("--only", action="append", metavar="NAME", help="this model or fault; may be repeated")
     parser.add_argument("--healthy", action="store_true", help="healthy models alone")
     parser.add_argument("--faults", action="store_true", help="faults alone")
     parser.add_argument("--json", type=Path, help="write every verdict to this file")
     given = parser.parse_args()
     found: list[Verdict] = []
+    caught: list[Catch] = []
+    if not given.healthy:
+        caught = faults(FAULTS, given.only)
+        right, seen = sum(one.right for one in caught), sum(one.caught for one in caught)
+        print(f"\n{seen} of {len(caught)} seeded faults caught, {right} of them with the right cause.\n")
     if not given.faults:
-        found = healthy(wanted(HEALTHY, given.only), given.full)
-        print(summary(found))
+        cases: tuple[Healthy, ...] = HEALTHY
+        if given.full or given.only:
+            cases += () if zoo.missing() else zoo.ZOO
+        found = healthy([case for case in cases if not given.only or case.title in given.only], given.full)
+        print(summary(found) + (f"\nWithout timm and transformers: {zoo.missing()}." if zoo.missing() else ""))
     if given.json:
-        given.json.write_text(json.dumps([dataclasses.asdict(one) for one in found], indent=1))
-    sys.exit(any(one.alarm for one in found))
+        record = {"faults": [vars(one) for one in caught], "healthy": [vars(one) for one in found]}
+        given.json.write_text(json.dumps(record, indent=1))
+    sys.exit(any(one.alarm for one in found) or not all(one.right for one in caught))
 
 
-def wanted(cases: Sequence[Healthy], only: list[str] | None) -> list[Healthy]:
-    return [case for case in cases if not only or case.title in only or case.name in only]
+def faults(cases: Sequence[Fault], only: list[str] | None) -> list[Catch]:
+    """What was said of each; a line a fault as it goes."""
+    found = []
+    for case in cases:
+        if only and not {case.title, case.title.partition("/")[0]} & set(only):
+            continue
+        one = catch(case)
+        found.append(one)
+        words = "caught, cause right" if one.right else f"caught, not said: {one.missing}" if one.caught else "MISSED"
+        print(f"{one.fault:34} {words}" + ("" if one.right else f"\n    {one.said}"), flush=True)
+    return found
 
 
 def healthy(cases: Sequence[Healthy], full: bool) -> list[Verdict]:
@@ -63,6 +82,8 @@ def healthy(cases: Sequence[Healthy], full: bool) -> list[Verdict]:
 
 def line(mine: Sequence[Verdict], seconds: float) -> str:
     spoken = [one for one in mine if one.spoken]
+    if not spoken:
+        return f"{mine[0].model}: no verdict"
     nearest = max(spoken, key=lambda one: one.closeness)
     alarms = sum(one.alarm for one in mine)
     return (
@@ -86,5 +107,5 @@ def summary(found: Sequence[Verdict]) -> str:
         lines.append(f"{question:28} {len(mine):5} {alarms:6}  {nearest.closeness:5.2f}  {place}")
     alarms = sum(one.alarm for one in spoken)
     silent = len(found) - len(spoken)
-    lines.append(f"\n{alarms} false alarms in {len(spoken)} verdicts on healthy models; {silent} more said nothing (skip).")
+    lines.append(f"\n{alarms} false alarms in {len(spoken)} verdicts on healthy models; {silent} more were skipped.")
     return "\n".join(lines)

@@ -44,6 +44,8 @@ class LeafNoise:
     scale: float = 0.0
     """RMS of the float64 outputs over all cases, for leaves of few elements, whose own RMS may be small by chance;
     0 for larger ones, which are their own scale."""
+    worst: float = 0.0
+    """Largest RMS error of any one case: some inputs are harder than others."""
 
 
 @dataclass(frozen=True)

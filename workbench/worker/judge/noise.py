@@ -7,6 +7,7 @@ flags, generators) is put back. It judges nothing.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -19,18 +20,19 @@ from torch import nn
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import MeasureNoise
 from workbench.protocol.model import ModeChange
-from workbench.protocol.runs import LeafNoise, Yardstick
+from workbench.protocol.runs import BEYOND, LeafNoise, Yardstick
 from workbench.worker.bench.failing import failed_in, first_line
 from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.modes import apply, generators_kept, read_modes, set_flags
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.checks_places import FirstOperator
-from workbench.worker.judge.compare import relative_error
+from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.replay import Generators
 from workbench.worker.judge.snapshot import untouched_model
-from workbench.worker.judge.verdict import CaseError, pool, verdict_eps
+from workbench.worker.judge.store import same_bits
+from workbench.worker.judge.verdict import CaseError, judge, pool, verdict_eps
 
 CASES = 16
 """Inputs that are pooled: one alone alarms on scalars, whose error may be zero by luck."""
@@ -39,8 +41,16 @@ FEW = 8
 """Elements below which the RMS of one output may be small by chance: 8 normal numbers have less than a tenth of their
 usual RMS once in 10**8, one number once in 12."""
 
+FINER = 64.0
+"""A float64 run that computes in less somewhere is real all the same for a leaf whose eps is this many times as large:
+float32 inside it says as much about a bfloat16 model as float64 would."""
+
 _WIDE = (torch.float64, torch.complex128)
 _NARROW = (torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex32)
+_EIGHT_BITS = tuple(
+    kind for name, kind in vars(torch).items() if name.startswith("float8") and isinstance(kind, torch.dtype)
+)
+_EPS = {kind: float(torch.finfo(kind).eps) for kind in (*_WIDE, *_NARROW, *_EIGHT_BITS)}
 
 
 class NoYardstick(Exception):
@@ -74,6 +84,7 @@ def measure(model: nn.Module, example: Example, job: Job, cases: int = CASES, bu
     with untouched_model(model):
         try:
             note = _settle_randomness(model, example)
+            _require_repeats(model, example)
             twin = float64_twin(model)
             return _pooled(model, twin, example, job, cases, note, budget)
         except NoYardstick as reason:
@@ -104,13 +115,14 @@ def float64_twin(model: nn.Module) -> nn.Module:
     return twin
 
 
-def reference_outputs(twin: nn.Module, args: Any, kwargs: Any, seed: int = 0) -> tuple[Flat, str]:
+def reference_outputs(twin: nn.Module, args: Any, kwargs: Any, seed: int = 0, eps: float = 0.0) -> tuple[Flat, str]:
     """One case's float64 answer, under no_grad and with generators seeded, and where it computed in less ("" nowhere).
 
-    `args` and `kwargs` are eager's; they are copied and widened here. Raises what the forward raises.
+    `args` and `kwargs` are eager's; they are copied and widened here. `eps`: of eager's most exact floating leaf; what
+    is `FINER` than that is no loss (0: everything below float64 is). Raises what the forward raises.
     """
     args, kwargs = map_tensors(args, _widened), map_tensors(kwargs, _widened)
-    with generators_kept(seed), torch.no_grad(), FirstOperator(_narrows) as watch:
+    with generators_kept(seed), torch.no_grad(), FirstOperator(functools.partial(_narrows, eps / FINER)) as watch:
         output = twin(*args, **kwargs)
     return flatten(output), watch.words
 
@@ -161,6 +173,30 @@ def _answers_vary(model: nn.Module, example: Example) -> bool:
     return one.structure != other.structure or not all(torch.equal(tensor, leaves[path]) for path, tensor in one.leaves)
 
 
+def _require_repeats(model: nn.Module, example: Example) -> None:
+    """Raises `NoYardstick` for a forward that gives the same inputs another answer: what its hidden state or a clock
+    makes of them would be taken for rounding, and would hide itself.
+
+    Kernels that share an operator among threads may add up in another order: on the CPU one thread decides, elsewhere
+    the tolerance.
+    """
+    args, kwargs = example.sample(example.seed)
+    found = []
+    with untouched_model(model):
+        for _ in range(2):
+            pair = [_eager(model, args, kwargs, 0) for _ in range(2)]
+            if same_bits(*pair) or not pair[0].leaves:
+                return
+            found = [leaf for leaf in compare(*pair)[1] if leaf.mark == BEYOND]
+            if not found:
+                return  # the rest cannot be compared
+            torch.set_num_threads(1)  # put back with the model
+    if all(tensor.device.type == "cpu" for _, tensor in pair[0].leaves):
+        raise NoYardstick("the forward does not repeat its own answer, so what it differs by is no rounding")
+    if any(judge(leaf, Yardstick("tolerance")).mark == BEYOND for leaf in found):
+        raise NoYardstick("the forward does not repeat its own answer, by more than kernels differ")
+
+
 def _pooled(
     model: nn.Module, twin: nn.Module, example: Example, job: Job, cases: int, note: str, budget: float
 ) -> Yardstick:
@@ -206,7 +242,8 @@ def _twins(
             "the model answers in float64 itself" if wide else "no output leaf is floating: all are exact"
         )
     try:
-        flat, downcast = reference_outputs(twin, args, kwargs, seed)
+        eps = min(_EPS[tensor.dtype] for _, tensor in eager.leaves if tensor.dtype in _NARROW)
+        flat, downcast = reference_outputs(twin, args, kwargs, seed, eps)
     except Exception as problem:
         raise NoYardstick(unreal_reason(problem)) from problem
     if downcast:
@@ -242,17 +279,21 @@ def _does_not_run(problem: Exception) -> WorkbenchError:
     return failed_in(problem, "forward", "The model does not run on its example inputs", "--input")
 
 
-def _narrows(func: Any, args: Any, kwargs: Any, output: Any) -> bool:
-    """Whether an operator makes less than float64 out of float64."""
-    return _holds(output, _NARROW) and _holds((args, kwargs), _WIDE) and not _makes_new(func)
+def _narrows(fine: float, func: Any, args: Any, kwargs: Any, output: Any) -> bool:
+    """Whether an operator answers in less than it was given, and in less than what has an eps of `fine`."""
+    given, made = _epsilons((args, kwargs)), _epsilons(output)
+    return bool(given) and bool(made) and max(made) > max(min(given), fine) and not _makes_new(func)
 
 
-def _holds(value: Any, dtypes: tuple[torch.dtype, ...]) -> bool:
+def _epsilons(value: Any) -> set[float]:
+    """Machine epsilon of every floating tensor in an operator's arguments or answer."""
     if isinstance(value, torch.Tensor):
-        return value.dtype in dtypes
-    if isinstance(value, (tuple, list)):
-        return any(_holds(item, dtypes) for item in value)
-    return isinstance(value, dict) and any(_holds(item, dtypes) for item in value.values())
+        return {_EPS[value.dtype]} if value.dtype in _EPS else set()
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (tuple, list)):
+        return set()
+    return {eps for item in value for eps in _epsilons(item)}
 
 
 def _makes_new(func: Callable[..., Any]) -> bool:

@@ -4,7 +4,8 @@ Carried into a bundle's verify.py: standard library and torch only. Pure: record
 touches a tensor. The rule for floating leaves: an error is within the noise when its RMS is at most
 3 times eager's own plus 8 eps, AND its largest element at most 10 times eager's own largest plus 32 eps, all
 relative to the RMS of the output. Both are needed: the first alone hides one bad element, the second alone
-alarms on scalars.
+alarms on scalars. That rule is for errors pooled over many inputs; where one input alone is judged, few elements and
+an input that is harder than the usual one are allowed for (`CASE_FACTOR`, `few_elements`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ LARGEST_FACTOR, LARGEST_EPS = 10.0, 32.0
 """The design's verdict rule 2, calibrated on healthy models: eager against the same mathematics through other
 kernels. The factors stand for the spread of rounding between kernels, the multiples of eps for outputs that eager
 happens to get nearly exact."""
+
+CASE_FACTOR = 2.0
+"""Times the RMS of the worst measured input up to which the RMS of one input is noise: two runs that are each as far
+off as the worst was stand √2 of it apart, and in models that amplify rounding inputs differ tenfold."""
+
+FEW_Z = 3.72
+"""Standard normal quantile of 1 in 10,000: so often may one case of few elements stand out by chance alone."""
 
 LIMIT = RMS_FACTOR
 """The `noise_multiple` up to which a difference is noise under a float64 yardstick; under the others it is 1."""
@@ -80,7 +88,8 @@ def judge(diff: LeafDiff, yardstick: Yardstick) -> LeafDiff:
         noise = yardstick.leaves[diff.path]
         # one scalar near zero has a large relative error without any fault: beside its usual size it is small
         share = diff.scale / noise.scale if 0.0 < diff.scale < noise.scale else 1.0
-        limit, multiple = LIMIT, noise_multiple(diff.noise_rms * share, diff.noise_largest * share, noise)
+        rms, largest = diff.noise_rms * share, diff.noise_largest * share
+        limit, multiple = LIMIT, noise_multiple(rms, largest, noise, diff.elements)
     else:
         limit, multiple = 1.0, _verdict_by_tolerance(diff)
         if yardstick.kind == "float64":
@@ -105,22 +114,39 @@ def yardstick_used(leaves: Iterable[LeafDiff], yardstick: Yardstick) -> Yardstic
     return replace(yardstick, reason="; ".join(part for part in (yardstick.reason, words) if part))
 
 
-def noise_multiple(rms: float, largest: float, noise: LeafNoise) -> float:
-    """The larger of both criteria on the scale where 3 is the limit; errors relative to the RMS of the output."""
-    by_rms = _verdict_quotient(rms, RMS_FACTOR * noise.rms + RMS_EPS * noise.eps)
+def few_elements(elements: int) -> float:
+    """How much further than the pooled RMS that of one case of so few elements may stand: 2.8 for one, 1 from 43 on.
+
+    The RMS of n normal errors has the distribution of √(χ²/n), whose quantile is Wilson and Hilferty's (PNAS 17, 1931,
+    684): (1 − 2/9n + z √(2/9n))³. The difference of two such errors is √2 larger, which `RMS_FACTOR` holds already.
+    """
+    part = 2.0 / (9.0 * elements)
+    return max(1.0, math.sqrt((1.0 - part + FEW_Z * math.sqrt(part)) ** 3 / 2.0))
+
+
+def noise_multiple(rms: float, largest: float, noise: LeafNoise, elements: int = 0) -> float:
+    """The larger of both criteria on the scale where 3 is the limit; errors relative to the RMS of the output.
+
+    `elements`: of the one case that is judged; 0: the errors are pooled over many cases, as the noise is.
+    """
+    allowed = RMS_FACTOR * noise.rms
+    if elements:
+        allowed = max(allowed * few_elements(elements), CASE_FACTOR * noise.worst)
+    by_rms = _verdict_quotient(rms, allowed + RMS_EPS * noise.eps)
     by_largest = _verdict_quotient(largest, LARGEST_FACTOR * noise.largest + LARGEST_EPS * noise.eps)
     return LIMIT * max(by_rms, by_largest)
 
 
 def pool(errors: Iterable[CaseError], eps: float) -> LeafNoise:
-    """One leaf's errors over many cases: RMS of the RMSs, largest of the largest. Cases that are not finite
-    (their float64 output has no scale) are left out; `cases` counts the rest."""
+    """One leaf's errors over many cases: RMS of the RMSs, the worst of them, largest of the largest. Cases that are not
+    finite (their float64 output has no scale) are left out; `cases` counts the rest."""
     kept = [(rms, largest) for rms, largest in errors if math.isfinite(rms) and math.isfinite(largest)]
     if not kept:
         return LeafNoise(0.0, 0.0, eps, 0)
     top = max(rms for rms, _ in kept) or 1.0  # squares of tiny errors must not vanish
     mean = math.fsum((rms / top) ** 2 for rms, _ in kept) / len(kept)
-    return LeafNoise(top * math.sqrt(mean), max(largest for _, largest in kept), eps, len(kept))
+    worst = max(rms for rms, _ in kept)
+    return LeafNoise(top * math.sqrt(mean), max(largest for _, largest in kept), eps, len(kept), worst=worst)
 
 
 def pooled(eager: Sequence[CaseError], artifact: Sequence[CaseError], eps: float) -> tuple[str, float]:
