@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+import types
 from typing import Any
 
 import torch
@@ -16,8 +18,8 @@ from tests.corpus.cases import NARROW, WIDE, Healthy
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-_OPERATORS: list[torch.library.Library] = []
-"""Kept alive: an operator goes with its library."""
+_HOLDER = "_corpus_operators"
+"""A module in sys.modules: this file may be imported more than once, and an operator goes with its library."""
 
 
 def missing() -> str:
@@ -29,12 +31,13 @@ def missing() -> str:
 def prepare() -> None:
     """Let torchvision's wheel, built for CUDA, be imported under a torch of the CPU: these two operators have no other
     definition there, and no model of ours calls them."""
-    if _OPERATORS or torch.cuda.is_available() or importlib.util.find_spec("torchvision") is None:
+    if _HOLDER in sys.modules or torch.cuda.is_available() or importlib.util.find_spec("torchvision") is None:
         return
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _OPERATORS.append(library)
+    sys.modules[_HOLDER] = holder = types.ModuleType(_HOLDER)
+    holder.library = library  # type: ignore[attr-defined]
 
 
 class Plainly(nn.Module):

@@ -7,6 +7,7 @@ import math
 import re
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ TOLERANCE = Yardstick("tolerance")
 
 def diff(rms: float, largest: float, dtype: str = "float32", **more: object) -> LeafDiff:
     record = {"mismatched": 1, "scale": 1.0, "max_abs": largest, "rmse": rms, "peak": 1.0} | more
-    return LeafDiff("output", BEYOND, "", dtype, (4,), 4, noise_rms=rms, noise_largest=largest, **record)  # type: ignore[arg-type]
+    return LeafDiff("output", BEYOND, "", dtype, (99,), 99, noise_rms=rms, noise_largest=largest, **record)  # type: ignore[arg-type]
 
 
 def float64(rms: float, largest: float) -> Yardstick:
@@ -43,6 +44,34 @@ def float64(rms: float, largest: float) -> Yardstick:
 def test_both_criteria_on_one_scale(rms: float, largest: float, mark: str, multiple: float) -> None:
     judged = judge(diff(rms, largest), float64(1e-3, 1e-2))
     assert (judged.mark, judged.noise_multiple) == (mark, pytest.approx(multiple, rel=1e-2))
+
+
+def test_one_case_of_few_elements_may_stand_out_by_chance() -> None:
+    factors = [verdict.few_elements(count) for count in (1, 2, 8, 40, 50, 10**9)]
+    assert factors == sorted(factors, reverse=True)
+    assert factors[0] == pytest.approx(2.84, abs=0.01)
+    assert (factors[-3] > 1.0, factors[-2:]) == (True, [1.0, 1.0])
+    known = float64(1e-3, 1.0)
+    assert judge(replace(diff(8e-3, 8e-3), elements=1), known).mark == NOISE
+    assert judge(replace(diff(9e-3, 9e-3), elements=1), known).mark == BEYOND
+    assert judge(replace(diff(4e-3, 8e-3), elements=100), known).mark == BEYOND
+
+
+def test_the_chance_is_what_the_formula_says() -> None:
+    drawn = torch.randn(200_000, 2, 8, generator=torch.Generator().manual_seed(3))
+    rms = (drawn[:, 0] - drawn[:, 1]).square().mean(-1).sqrt()
+    far = float((rms > verdict.RMS_FACTOR * verdict.few_elements(8) / 1.5).float().mean())
+    assert 2e-5 < far < 3e-4  # before the factor that inputs of unlike difficulty have on top
+
+
+def test_the_worst_measured_input_bounds_one_input_and_not_the_pool() -> None:
+    errors = [(1e-6, 1e-5)] * 15 + [(1e-3, 1e-2)]
+    noise = pool(errors, EPS)
+    assert (noise.worst, noise.rms) == (1e-3, pytest.approx(2.5e-4, rel=1e-2))
+    yardstick = Yardstick("float64", {"output": noise})
+    assert judge(diff(1.9e-3, 1e-2), yardstick).mark == NOISE
+    assert judge(diff(2.1e-3, 1e-2), yardstick).mark == BEYOND
+    assert pooled(errors, [(1e-3, 1e-2)] * 16, EPS)[0] == BEYOND
 
 
 def test_a_small_leaf_near_zero_is_seen_beside_its_usual_size() -> None:

@@ -16,6 +16,7 @@ from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_places import named
 from workbench.worker.judge.checks_run import Answer, Subject
 from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.mixing import first_meeting
 from workbench.worker.judge.replay import Parts
 
 ROWS = 8
@@ -74,14 +75,30 @@ def check_batch_rows(subject: Subject) -> CheckRow:
     reason, remedy = excuse(subject)
     if reason:
         return subject.skipped(f"{reason} ({start}: {found.words}).", remedy)
-    return _mixed(subject, f"{start}: {found.words}.")
+    strange = _with_row((args, kwargs), strangers, sizes, asked[0])
+    inputs = ((args, kwargs), strange, (other_args, other_kwargs))
+    return _mixed(subject, f"{start}: {found.words}.", _meeting(subject, inputs, (batch, other_size), asked[0]))
 
 
-def _mixed(subject: Subject, evidence: str) -> CheckRow:
-    """The row of a model whose answers depend on the other rows, with the likeliest reason."""
+def _meeting(subject: Subject, inputs: tuple[Any, Any, Any], sizes: tuple[int, int], row: int) -> str:
+    """Where the rows meet, in words; empty when a forward with every operator watched does not show it."""
+
+    def forward(given: Any) -> None:
+        subject.forward(given[0], given[1], seed=subject.bench.recipe.seed)
+
+    try:
+        return first_meeting(subject.bench.model, subject.snapshot.restore, forward, inputs, sizes, row)
+    except Cancelled:
+        raise
+    except Exception:  # noqa: BLE001 (what cannot be followed operator by operator keeps its verdict, without a line)
+        return ""
+
+
+def _mixed(subject: Subject, evidence: str, meeting: str) -> CheckRow:
+    """The row of a model whose answers depend on the other rows; `meeting`: where they meet, in words."""
     model = subject.bench.model
     statistics = [path for path, kind in Parts(model).active() if kind == "batch statistics"]
-    cause = "Something in the forward mixes the rows of a batch."
+    cause = f"The rows meet in {meeting}." if meeting else "Something in the forward mixes the rows of a batch."
     remedy = "Look for a mean, softmax or norm over dimension 0, or one quantisation scale for the whole batch."
     if statistics:
         modules = dict(model.named_modules())

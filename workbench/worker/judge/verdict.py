@@ -115,7 +115,7 @@ def yardstick_used(leaves: Iterable[LeafDiff], yardstick: Yardstick) -> Yardstic
 
 
 def few_elements(elements: int) -> float:
-    """How much further than the pooled RMS that of one case of so few elements may stand: 2.8 for one, 1 from 43 on.
+    """How much further than the pooled RMS that of one case of so few elements may stand: 2.8 for one, 1 from 44 on.
 
     The RMS of n normal errors has the distribution of √(χ²/n), whose quantile is Wilson and Hilferty's (PNAS 17, 1931,
     684): (1 − 2/9n + z √(2/9n))³. The difference of two such errors is √2 larger, which `RMS_FACTOR` holds already.
