@@ -67,7 +67,7 @@ def test_a_healthy_model_passes(question: str, grad: str) -> None:
         ("Counting", "buffers", "count"),
         ("Rebinding", "buffers", "count (rebound)"),
         ("Overflowing", "finite", "First: the model itself (Overflowing)"),
-        ("Coupled", "batch_rows", "mixes the rows"),
+        ("Coupled", "batch_rows", "The rows meet in aten.mean at check_models.py:"),
         ("Graphic", "graph_free", "First in the model itself (Graphic)"),
         ("Hoarding", "memory_flat", "seen (list, 0 → 42 items)"),
         ("GlobalHoard", "memory_flat", "KEPT (check_models.py) (list, 0 → "),

@@ -192,8 +192,8 @@ def test_carried_sources_stand_alone_in_one_file() -> None:
     """A bundle's verify.py holds these files one after the other, without their imports from workbench."""
     names: dict[str, str] = {}
     source = "from __future__ import annotations\n"  # as the real header does
-    for module in ("protocol/runs", "worker/judge/leaves", "worker/judge/chunks", "worker/judge/totals",
-                   "worker/judge/compare", "worker/judge/verdict"):  # fmt: skip
+    for module in ("protocol/runs", "worker/judge/leaves", "worker/judge/chunks", "worker/judge/ranks",
+                   "worker/judge/totals", "worker/judge/compare", "worker/judge/verdict"):  # fmt: skip
         text = (ROOT / f"{module}.py").read_text()
         text = re.sub(r"^from (workbench|__future__)\b.*?(\([^)]*\))?$", "", text, flags=re.MULTILINE)
         for node in ast.parse(text).body:
