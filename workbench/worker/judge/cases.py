@@ -14,9 +14,9 @@ from typing import TypeVar
 import torch
 
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, LeafDiff, Yardstick
-from workbench.worker.judge.compare import compare, relative_error
+from workbench.worker.judge.compare import COMPARE_CLASH, compare, relative_error
 from workbench.worker.judge.leaves import Flat
-from workbench.worker.judge.verdict import judge, pooled, worst_mark
+from workbench.worker.judge.verdict import judge, pool, pooled, worst_mark
 
 Errors = tuple[tuple[float, float], tuple[float, float]]
 """Eager's and the other side's own error against float64, each as (RMS, largest) relative to the case's RMS."""
@@ -53,26 +53,13 @@ def measured(case: CaseKind, eager: Flat, answer: Flat, exact: dict[str, torch.T
         return replace(case, structure=words, leaves=diffs)
     answers = dict(answer.leaves)
     errors: dict[str, Errors] = {}
-    nonfinite = []
+    nonfinite = [f"{one.path}: {one.reason}" for one in diffs if one.reason.startswith(COMPARE_CLASH)]
     refused = {one.path for one in diffs if one.mark == INCOMPARABLE}  # sparse, quantised: no values to be read
     for path, leaf in eager.leaves:
-        if path in refused:
-            continue
-        if leaf.is_floating_point() or leaf.is_complex():
-            nonfinite.extend(_cases_nonfinite(path, leaf, answers[path]))
-            if path in exact:
-                own = relative_error(leaf, exact[path], leaf)
-                errors[path] = own, relative_error(answers[path], exact[path], leaf)
+        if path in exact and path not in refused and (leaf.is_floating_point() or leaf.is_complex()):
+            own = relative_error(leaf, exact[path], leaf)
+            errors[path] = own, relative_error(answers[path], exact[path], leaf)
     return replace(case, nonfinite="; ".join(nonfinite[:3]), leaves=diffs, errors=errors)
-
-
-def _cases_nonfinite(path: str, eager: torch.Tensor, answer: torch.Tensor) -> list[str]:
-    found = []
-    for word, test in (("NaN", torch.isnan), ("infinity", torch.isinf)):
-        here, there = test(eager), test(answer)
-        if not torch.equal(here, there):
-            found.append(f"{path}: {word} at {int(there.sum())} places, eager has {int(here.sum())}")
-    return found
 
 
 @dataclass(frozen=True)
@@ -98,9 +85,7 @@ def judge_leaves(results: Sequence[Measured], yardstick: Yardstick) -> list[Leaf
 
 def _cases_judge_leaf(path: str, results: Sequence[Measured], yardstick: Yardstick) -> LeafVerdict:
     diffs = [(one.index, diff) for one in results for diff in one.leaves if diff.path == path]
-    judged = [(index, judge(diff, yardstick)) for index, diff in diffs]
-    case, worst = max(judged, key=lambda pair: _cases_distance(pair[1]))
-    errors = [one.errors[path] for one in results if one.errors and path in one.errors]
+    case, worst = _cases_worst(diffs, yardstick)
     dtype = getattr(torch, worst.dtype, None)
     inexact = isinstance(dtype, torch.dtype) and (dtype.is_floating_point or dtype.is_complex)
     if all(diff.mark == IDENTICAL for _, diff in diffs):
@@ -108,18 +93,49 @@ def _cases_judge_leaf(path: str, results: Sequence[Measured], yardstick: Yardsti
     word = yardstick.kind if inexact else "exact"
     if word == "float64":
         # a leaf whose noise is not known, or whose float64 output is zero everywhere, has nothing to be relative to
-        mark, multiple = INCOMPARABLE, 0.0
-        if path in yardstick.leaves:
-            eps = torch.finfo(dtype).eps  # type: ignore[arg-type]
-            mark, multiple = pooled([own for own, _ in errors], [other for _, other in errors], eps)
-        if mark != INCOMPARABLE:
-            return LeafVerdict(path, mark, multiple, replace(worst, mark=mark, noise_multiple=multiple), case, word)
-        word = "tolerance"
-        judged = [(index, judge(diff, Yardstick(word))) for index, diff in diffs]
-        case, worst = max(judged, key=lambda pair: _cases_distance(pair[1]))
-    mark = worst_mark(diff.mark for _, diff in judged)
-    multiple = max(diff.noise_multiple for _, diff in judged)
-    return LeafVerdict(path, mark, multiple, worst, case, word)
+        eps = torch.finfo(dtype).eps  # type: ignore[arg-type]
+        found = _cases_pooled(path, results, yardstick, eps) if path in yardstick.leaves else None
+        if found is not None:
+            return found
+        word, yardstick = "tolerance", Yardstick("tolerance")
+        case, worst = _cases_worst(diffs, yardstick)
+    judged = [judge(diff, yardstick) for _, diff in diffs]
+    mark = worst_mark(diff.mark for diff in judged)
+    return LeafVerdict(path, mark, max(diff.noise_multiple for diff in judged), worst, case, word)
+
+
+def _cases_pooled(path: str, results: Sequence[Measured], yardstick: Yardstick, eps: float) -> LeafVerdict | None:
+    """The verdict on a floating leaf by its errors over all cases; None when no case has an error to be pooled.
+
+    The pool only ever adds a reason to refuse: what compare has settled whatever the yardstick stays as it is, and a
+    case that has no part in the pool is judged by itself, beside the usual size and noise of the others.
+    """
+    diffs = [(one, diff) for one in results for diff in one.leaves if diff.path == path]
+    owns, others, scales, apart = [], [], [], []
+    for one, diff in diffs:
+        own, other = (one.errors or {}).get(path, ((math.inf, math.inf), (math.inf, math.inf)))
+        measured = math.isfinite(own[0]) and math.isfinite(own[1])
+        if measured:
+            owns.append(own)
+            others.append(other)
+            scales.append(diff.scale)
+        if diff.reason or not measured:
+            apart.append((one.index, diff))
+    mark, multiple = pooled(owns, others, eps)
+    if mark == INCOMPARABLE:
+        return None
+    usual = math.hypot(*scales) / math.sqrt(len(scales))
+    alone = Yardstick("float64", {path: replace(pool(owns, eps), scale=usual)})
+    judged = [(index, judge(diff, alone)) for index, diff in apart]
+    mark = worst_mark([mark, *(diff.mark for _, diff in judged)])
+    multiple = max([multiple, *(diff.noise_multiple for _, diff in judged)])
+    refused = [(index, diff) for index, diff in judged if diff.mark in (BEYOND, INCOMPARABLE)]
+    case, worst = _cases_worst(refused or [(one.index, diff) for one, diff in diffs], yardstick)
+    return LeafVerdict(path, mark, multiple, replace(worst, mark=mark, noise_multiple=multiple), case, "float64")
+
+
+def _cases_worst(diffs: list[tuple[int, LeafDiff]], yardstick: Yardstick) -> tuple[int, LeafDiff]:
+    return max(((index, judge(diff, yardstick)) for index, diff in diffs), key=lambda pair: _cases_distance(pair[1]))
 
 
 def _cases_distance(diff: LeafDiff) -> tuple[int, float]:

@@ -49,6 +49,9 @@ COMPARE_LARGE = 1 << 22
 
 COMPARE_BANDS = 4
 
+COMPARE_CLASH = "NaN or infinity at "
+"""How the reason of a leaf begins whose NaN or infinities stand at other places, or have another sign."""
+
 
 def compare(a: Flat, b: Flat) -> tuple[str, tuple[LeafDiff, ...]]:
     """Measure `b` against the reference `a`: what differs in the trees (empty: nothing), and every leaf by path."""
@@ -79,8 +82,8 @@ def compare_leaf(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
 def relative_error(value: torch.Tensor, exact: torch.Tensor, eager: torch.Tensor) -> tuple[float, float]:
     """Error of one case's leaf against its float64 twin `exact`, relative to the RMS of `exact`: (RMS, largest).
 
-    All three have one shape. Places where `eager` or `exact` is not finite are left out (`compare` asks for NaN and
-    infinity at the same places); a `value` that is not finite elsewhere has an infinite error. An `exact` that
+    All three have one shape, and every place counts. Where `eager` is NaN or infinite, `value` has no error when it is
+    the same, and an infinite one otherwise; where `exact` alone is, eager's own value stands for it. An `exact` that
     is zero everywhere has no scale: the error is 0 when `value` is zero too, else infinite.
     """
     errors, scale, largest, kept = (0.0, 0), (0.0, 0), 0.0, 0
@@ -90,8 +93,10 @@ def relative_error(value: torch.Tensor, exact: torch.Tensor, eager: torch.Tensor
         sides = [chunk_reader(t.detach(), columns, device) for t in (value, exact, eager)]
         for block in chunk_blocks(rows, columns, chunk_cell(rows, columns), 2 if exact.is_complex() else 1):
             v, e, r = (chunk_real(side(*block)) for side in sides)
-            keep = torch.isfinite(e) & torch.isfinite(r)
-            delta = chunk_size(torch.where(keep, v - e, 0.0))
+            keep = torch.isfinite(r)
+            e = torch.where(torch.isfinite(e), e, r)
+            same = (v == r) | (torch.isnan(v) & torch.isnan(r))
+            delta = chunk_size(torch.where(keep, v - e, torch.where(same, 0.0, math.inf)))
             largest = max(largest, chunk_top(torch.nan_to_num(delta, nan=math.inf, posinf=math.inf)))
             if largest == math.inf:
                 return math.inf, math.inf
@@ -225,7 +230,7 @@ def _compare_reason(totals: Totals, rmse: float, scale: float) -> str:
         return "the reference is zero everywhere: no error is small beside it" if lost else ""
     places = f"{totals.clashes} place{'s' if totals.clashes > 1 else ''}"
     found = f"{totals.nan_a} NaN and {totals.inf_a} infinite in the reference, {totals.nan_b} and {totals.inf_b} here"
-    return f"NaN or infinity at {places} where the other side has another value ({found})"
+    return f"{COMPARE_CLASH}{places} where the other side has another value ({found})"
 
 
 def _compare_ratio(part: float, scale: float) -> float:
