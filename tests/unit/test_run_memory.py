@@ -10,6 +10,7 @@ from tests.unit.run_bench import Sent, bench_with, fire
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Fire
+from workbench.worker.judge import firing
 
 
 def test_kept_outputs_climb_under_grad_stay_flat_under_no_grad_and_are_given_back() -> None:
@@ -34,6 +35,17 @@ def test_kept_outputs_climb_under_grad_stay_flat_under_no_grad_and_are_given_bac
     flat = sent.of(Leak)[-1]
     assert not flat.climbing
     assert flat.words.endswith("under no_grad the 20 kept outputs are 512 bytes each.")
+
+
+def test_every_forward_is_in_the_series_however_seldom_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firing, "REPORT", 1 << 62)
+    monkeypatch.setattr(firing, "BLOCK", 100_000)
+    _, runs = bench_with(keep_outputs=True, grad="no_grad")
+    counted: list[int] = []
+    monkeypatch.setattr(runs, "remember", lambda forwards, held: counted.append(forwards))
+    fired = sum(fire(runs, 500).count for _ in range(3))
+    assert sum(counted) == fired == len(runs.kept) == 1500
+    assert len(counted) < 100  # it was measured seldom
 
 
 def test_kept_outputs_stop_before_memory_runs_out() -> None:

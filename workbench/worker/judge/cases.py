@@ -114,12 +114,12 @@ def _cases_pooled(path: str, results: Sequence[Measured], yardstick: Yardstick, 
     owns, others, scales, apart = [], [], [], []
     for one, diff in diffs:
         own, other = (one.errors or {}).get(path, ((math.inf, math.inf), (math.inf, math.inf)))
-        measured = math.isfinite(own[0]) and math.isfinite(own[1])
-        if measured:
+        known = math.isfinite(own[0]) and math.isfinite(own[1])
+        if known:
             owns.append(own)
             others.append(other)
             scales.append(diff.scale)
-        if diff.reason or not measured:
+        if diff.reason or not known:
             apart.append((one.index, diff))
     mark, multiple = pooled(owns, others, eps)
     if mark == INCOMPARABLE:

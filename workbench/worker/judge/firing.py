@@ -51,7 +51,7 @@ class Firing:
         self._per_run = 0
         """Bytes that a kept output costs."""
         self._number, self._note = number, note
-        self._forgotten = self._trimmed = 0
+        self._counted = self._trimmed = 0
         self.row: Row | None = None
         """None until the first forward has come back."""
 
@@ -100,7 +100,7 @@ class Firing:
         # the first look warms up our own code as well: it is no part of the repeat's wall time
         self._spent = 0
         self._began = time.perf_counter_ns() - row.times.first
-        self._remember(row, 1)
+        self._remember(row)
         row.growth = float(self._held() - before)
         row.seconds = row.times.first / 1e9
         self._reported = self._spoke = self._began
@@ -116,17 +116,16 @@ class Firing:
             last = bool(self._count) and block >= left
             look = last or self._may_look()
             start = time.perf_counter_ns()
-            done = row.times.count
             if block > look:
                 self._forwards(block - look, expected)
                 expected = (time.perf_counter_ns() - start) // (block - look)
             if look:
                 self._look(row)
-            self._remember(row, row.times.count - done)
+            self._remember(row)
             self._between(row)
         if row.times.count > 1 and expected < CLOSING:
             self._look(row)
-            self._remember(row, 1)
+            self._remember(row)
 
     def _block(self, previous: int, expected: int, left: int) -> int:
         size = min(BLOCK // max(1, expected), left, 2 * previous)
@@ -167,18 +166,19 @@ class Firing:
             row.seconds = (now - self._began) / 1e9
             row.growth = leak.slope(self._points.points)
 
-    def _remember(self, row: Row, forwards: int) -> None:
-        if self._job.still:  # what a person keeps at a console is no growth of the model's
+    def _remember(self, row: Row, last: bool = False) -> None:
+        """A point of both series; while outputs are kept at most one every `REPORT`, and always the `last`."""
+        forwards = row.times.count - self._counted
+        if not forwards or self._job.still:  # what a person keeps at a console is no growth of the model's
             return
-        self._forgotten += forwards
         if self._modes.keep_outputs:
             # small kept outputs pin the free blocks between them: without this every run seems to climb
             now = time.perf_counter_ns()
-            if len(self._points.points) > 8 and now - self._trimmed < REPORT:
+            if len(self._points.points) > 8 and now - self._trimmed < REPORT and not last:
                 return
             self._trimmed = now
             memory.trim()
-        forwards, self._forgotten = self._forgotten, 0
+        self._counted = row.times.count
         held = self._held()
         self._points.add(row.times.count, held)
         self._runs.remember(forwards, held)
@@ -205,6 +205,7 @@ class Firing:
         if not row.running:
             return
         row.running = False
+        self._remember(row, last=True)
         together = self._pace.together(round(row.times.typical))
         if row.times.count > together > 1:
             row.note(f"each time is the mean of about {together} forwards")
