@@ -117,6 +117,28 @@ def test_an_interrupt_ends_a_repeat_with_what_it_has_and_a_first_run_with_nothin
     assert runs.rows.keys() == {1}
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("problem", [MemoryError, KeyboardInterrupt])
+def test_a_first_run_that_could_not_be_kept_is_no_reference(
+    monkeypatch: pytest.MonkeyPatch, problem: type[BaseException], when: str
+) -> None:
+    _, runs = bench_with(training=False)
+    pin = runs.store.pin
+
+    def failing(*args: Any) -> None:
+        monkeypatch.undo()
+        if when == "after":
+            pin(*args)
+        raise problem
+
+    monkeypatch.setattr(runs.store, "put" if when == "before" else "pin", failing)
+    with pytest.raises(problem):
+        fire(runs)
+    assert (runs.reference, runs.rows) == (0, {})
+    assert fire(runs).reference
+    assert fire(runs).mark == "identical"
+
+
 def test_new_inputs_are_a_cause() -> None:
     bench, runs = bench_with(training=False)
     fire(runs)

@@ -44,9 +44,9 @@ class Looker:
         self._weigh(row, flat)
         runs = self._runs
         if not runs.reference:
-            runs.make_reference(row.number)
+            self._keep(row, flat, 0)  # first: what could not be kept is no reference
             row.reference = True
-            self._keep(row, flat, 0)
+            runs.make_reference(row.number)
             return
         row.against = runs.reference
         judged = self._judge(row, flat)

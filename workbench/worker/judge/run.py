@@ -81,6 +81,8 @@ class Runs:
                 self._admit(firing.row)
                 job.emit(firing.row.report())
                 self.speak(firing.row, job)
+            elif self.reference not in self.rows:  # interrupted, or out of memory, before there was a row
+                self.make_reference(0)
         assert firing.row is not None  # otherwise it raised
         return firing.row.report()
 
