@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +11,12 @@ from torch import nn
 
 from tests.unit import bench_models
 from workbench.protocol.failures import Failure, WorkbenchError
-from workbench.protocol.model import ModeChange, Modes
+from workbench.protocol.messages import Load, Restore, SetModes
+from workbench.protocol.model import ModeChange, Modes, Recipe
 from workbench.worker.bench import modes as switches
 from workbench.worker.bench import placement
+from workbench.worker.bench.bench import Bench
+from workbench.worker.job import Job
 
 
 def apply(model: nn.Module, change: ModeChange, before: Modes | None = None) -> Modes:
@@ -174,3 +178,47 @@ def test_a_train_of_the_models_own_that_raises_is_a_failure_and_changes_nothing(
     assert "Picky.train(False) raised" in failure.message if below else "train(False) raised" in failure.message
     assert "never again" in failure.message
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def bench_of(folder: Path, dtype: str, cast: str | None = None) -> tuple[Bench, Job]:
+    """A real bench with one layer of `dtype`, put into `cast` by its load."""
+    source = f"import torch\n\n\ndef net():\n    return torch.nn.Linear(3, 3, dtype=torch.{dtype})\n"
+    (folder / "net.py").write_text(source)
+    job, bench = Job(1, lambda body, number: None), Bench()
+    bench.load(Load(Recipe(f"{folder}/net.py:net", inputs=("input=float32[2,3]",)), ModeChange(dtype=cast)), job)
+    return bench, job
+
+
+@pytest.mark.parametrize(
+    ("built", "trip", "words"),
+    [
+        ("float16", ("bfloat16", ""), ("rounded to bfloat16", "bfloat16 and back")),
+        ("bfloat16", ("float16", "bfloat16"), ("rounded to float16", "float16 and back")),
+        ("float16", ("float32", "bfloat16"), ("", "rounded to bfloat16")),
+        ("bfloat16", ("float64", "float32", "bfloat16"), ("", "", "")),
+        ("float32", ("bfloat16", "float16"), ("rounded to bfloat16", "rounded to float16")),
+    ],
+)
+def test_every_cast_that_loses_numbers_is_said(
+    tmp_path: Path, built: str, trip: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    bench, job = bench_of(tmp_path, built)
+    for dtype, said in zip(trip, words, strict=True):
+        note = bench.set_modes(SetModes(ModeChange(dtype=dtype)), job).note
+        assert (said in note) if said else note == ""
+
+
+def test_values_that_a_load_or_a_restore_rounded_are_not_forgotten(tmp_path: Path) -> None:
+    bench, job = bench_of(tmp_path, "float32", "float16")
+
+    def back() -> str:
+        return bench.set_modes(SetModes(ModeChange(dtype="float32")), job).note
+
+    assert "float16 and back" in back()
+    bench.set_modes(SetModes(ModeChange(dtype="float16")), job)
+    bench.restore(Restore(), job)
+    assert "float16 and back" in back()
+    bench.load(Load(bench.recipe, ModeChange(dtype="float64"), keep_state=True), job)
+    assert "values were rounded" in back()
+    bench.restore(Restore(), job)
+    assert bench.set_modes(SetModes(ModeChange(dtype="float64")), job).note == ""

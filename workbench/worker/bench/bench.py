@@ -25,7 +25,13 @@ from workbench.worker.bench.placement import dtype_named, usable_device
 from workbench.worker.bench.words import some
 from workbench.worker.job import Job
 
-_PRECISION = {"float64": 3, "float32": 2, "bfloat16": 1, "float16": 1}
+_EXACT = {
+    "float64": ("float64", "float32", "bfloat16", "float16"),
+    "float32": ("float32", "bfloat16", "float16"),
+    "bfloat16": ("bfloat16",),
+    "float16": ("float16",),
+}
+"""Of these dtypes each holds every number of those: float16 has more digits than bfloat16, which reaches further."""
 
 
 class Bench:
@@ -64,7 +70,8 @@ class Bench:
             built.info = dataclasses.replace(built.info, weights=former.info.weights, weights_sha256=known)
         warnings = (*built.info.warnings, *note)
         self._put(built, dataclasses.replace(built.info, warnings=warnings), modes, args, kwargs)
-        self.recipe, self._draws, self._rounded = request.recipe, 0, False
+        self._rounded = (state is not None and self._rounded) or self._loses()
+        self.recipe, self._draws = request.recipe, 0
         if self.info.weights and not self.info.weights_sha256:
             job.afterwards(lambda: self._tell_digest(built, job))
         return Loaded(self.info, self.modes, request.keep_runs)
@@ -97,7 +104,7 @@ class Bench:
         restored, _ = _enter(built, dataclasses.replace(fresh, dtype=""), change)
         args, kwargs = built.example.sample(self._seed)
         self._put(built, built.info, restored, args, kwargs)
-        self._rounded = False
+        self._rounded = self._loses()
         return Loaded(self.info, self.modes, keep_runs=True)
 
     def save_state(self, request: SaveState, job: Job) -> Saved:
@@ -198,12 +205,16 @@ class Bench:
             built.info = dataclasses.replace(built.info, warnings=(*built.info.warnings, changed))
         return built
 
+    def _loses(self) -> bool:
+        """Whether the dtype of now lacks numbers that the dtypes of the checkpoint have."""
+        return any(name in _EXACT and name not in _EXACT.get(self.modes.dtype, _EXACT) for name in self.info.dtypes)
+
     def _cost(self, before: str) -> str:
         """What a cast did to the values, in words."""
         now = self.modes.dtype
         if now == before:
             return ""
-        if _PRECISION.get(now, 9) < min((_PRECISION.get(name, 9) for name in self.info.dtypes), default=9):
+        if self._loses():
             self._rounded = True
             return f"parameters and buffers were rounded to {now}; restore brings the checkpoint back"
         if self._rounded:
