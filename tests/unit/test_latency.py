@@ -1,12 +1,13 @@
-"""The bounded sample of times, its statistics, and the agreement with torch's own benchmark."""
+"""The bounded sample of times and its statistics; how forwards are run, counted and timed, on a device too."""
 
 from __future__ import annotations
 
 import statistics
+from types import SimpleNamespace
 
 import pytest
 
-from workbench.worker.judge import latency
+from workbench.worker.judge import latency, pace
 from workbench.worker.judge.latency import NO_TIMES, Times, quantile
 from workbench.worker.judge.pace import Pace
 
@@ -84,3 +85,48 @@ def test_what_was_done_before_an_interrupt_is_counted(expected: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         subject.many(1000, expected)
     assert times.count == 49
+
+
+class Device:
+    """An accelerator that works on what it was given only while somebody waits for it; its clock is the only one."""
+
+    def __init__(self, launch: int, work: int, calls: int = 1 << 30) -> None:
+        self.now = self._pending = 0
+        self._launch, self._work, self._calls = launch, work, calls
+
+    def call(self) -> None:
+        if not self._calls:
+            raise KeyboardInterrupt
+        self._calls -= 1
+        self.now += self._launch
+        self._pending += self._work
+
+    def wait(self) -> None:
+        self.now, self._pending = self.now + self._pending, 0
+
+
+def on_device(monkeypatch: pytest.MonkeyPatch, device: Device) -> tuple[Pace, Times]:
+    monkeypatch.setattr(pace, "time", SimpleNamespace(perf_counter_ns=lambda: device.now))
+    monkeypatch.setattr(pace, "_synchronizer", lambda name: device.wait)
+    times = Times()
+    return Pace(device.call, "cuda:0", times, None, None), times
+
+
+@pytest.mark.parametrize("expected", [100_000, 1_000_000, 4_000_000])
+def test_what_the_device_still_has_to_do_is_part_of_the_time(monkeypatch: pytest.MonkeyPatch, expected: int) -> None:
+    subject, times = on_device(monkeypatch, Device(launch=1_000, work=expected - 1_000))
+    subject.one()
+    subject.many(41, expected)
+    assert times.count == 42
+    assert times.total == 42 * expected
+    assert times.typical == expected
+    assert times.spread(1.0).median == pytest.approx(expected / 1e9)
+    assert subject.together(round(times.typical)) == max(1, 2_000_000 // expected)
+
+
+def test_the_device_is_waited_for_after_an_interrupt_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, times = on_device(monkeypatch, Device(launch=1_000, work=99_000, calls=30))
+    subject.one()
+    with pytest.raises(KeyboardInterrupt):
+        subject.many(41, 100_000)
+    assert (times.count, times.total) == (30, 30 * 100_000)

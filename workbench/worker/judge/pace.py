@@ -117,10 +117,13 @@ class Pace:
             if taken:
                 self._times.extend(taken)
 
-    def _untimed(self, count: int) -> None:
-        """`count` forwards in one go; what was done counts, also when one of them raises or is interrupted."""
+    def _untimed(self, count: int) -> int:
+        """`count` forwards in one go, until the device has done them too; returns the nanoseconds that they took.
+
+        What was done counts, also when one of them raises or is interrupted.
+        """
         call, keep, clock = self._call, self._keep, time.perf_counter_ns
-        done = 0
+        done = taken = 0
         start = clock()
         try:
             if keep is None:
@@ -132,20 +135,21 @@ class Pace:
             done = count
         finally:
             if done:
-                self._times.add_untimed(clock() - start, done)
+                try:
+                    if self._synchronize is not None:
+                        self._synchronize()
+                finally:
+                    taken = clock() - start
+                    self._times.add_untimed(taken, done)
+        return taken
 
     def _pieces(self, count: int, together: int) -> None:
-        clock, synchronize = time.perf_counter_ns, self._synchronize
         pieces, rest = divmod(count, together)
         means: list[int] = []
         for size in (*repeat(together, pieces), *repeat(rest, bool(rest))):
-            if synchronize is not None:
-                synchronize()
-            start = clock()
-            self._untimed(size)
-            if synchronize is not None:
-                synchronize()
-            means.append(round((clock() - start) / size))
+            if self._synchronize is not None:
+                self._synchronize()
+            means.append(round(self._untimed(size) / size))
         self._times.add_means(means)
 
 
