@@ -151,7 +151,10 @@ def test_the_same_model_in_another_dtype() -> None:
     table = errors_of(bench, runs)
     assert held_by(bench.model) == before
     rows = by_path(table)
-    assert table.notes == ("run 1 was built again from the recipe, and answers with the same bits as it did",)
+    assert table.notes == (
+        "run 1 was built again from the recipe, and answers with the same bits as it did",
+        "own: with what it was given in float32 rounded to bfloat16",
+    )
     assert 1e-4 < rows[""].received < 1e-2
     for path in ("fc1", "fc2"):
         assert 1e-4 < rows[path].local < rows[path].limit == 4 * torch.finfo(torch.bfloat16).eps

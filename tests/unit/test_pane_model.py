@@ -1,7 +1,7 @@
 from tests.unit.pane_host import hosted, spy_on_refresh
 from tests.unit.pane_records import columns, model_info
 from workbench.protocol.model import Modes
-from workbench.tui.panes.model import ModelPane
+from workbench.tui.panes.model import ModelPane, odd_words
 
 
 async def test_modules_that_deviate_stand_out_without_colour() -> None:
@@ -14,6 +14,32 @@ async def test_modules_that_deviate_stand_out_without_colour() -> None:
         assert any("stem Conv2d" in line and "9.4 k eval" in line for line in lines)
         assert any("drop Dropout p=0.5" in line and "TRAIN" in line for line in lines)
         assert host.has("1 of 9 modules in train")
+        assert host.has("TRAIN drop · ] goes there, t e mend")
+
+
+async def test_modules_that_deviate_are_named_and_gone_to_though_they_are_out_of_sight() -> None:
+    pane = ModelPane()
+    async with hosted(pane, (80, 10)) as (host, pilot):
+        pane.show(model_info(), Modes(training=False, flips=("body.0.drop", "drop")))
+        pane.focus()
+        await pilot.pause()
+        assert host.has("TRAIN body.0.drop +1 · ] goes there, t puts it in eval, e all")
+        await pilot.press("right_square_bracket")
+        assert pane.selected_path == "body.0.drop"
+        await pilot.press("right_square_bracket")
+        assert pane.selected_path == "drop"
+        await pilot.press("right_square_bracket", "left_square_bracket")
+        assert pane.selected_path == "drop"
+
+
+def test_the_words_fit_and_keep_the_end_of_the_path() -> None:
+    path = "encoder.layers.11.attention.output.dropout"
+    for width in (24, 34, 60, 100):
+        words = odd_words(path, 13, False, width)
+        assert words.startswith("TRAIN ")
+        assert len(words) <= width
+    assert ".dropout +12" in odd_words(path, 13, False, 44)
+    assert odd_words("norm", 1, True, 60) == "EVAL norm · ] goes there"
 
 
 async def test_keys_open_close_select_and_toggle() -> None:
@@ -76,7 +102,7 @@ async def test_the_same_modes_again_paint_nothing() -> None:
         await pilot.pause()
         assert len(calls) == 1
         assert {region.height for region in calls[0]} == {1}
-        assert all(region.width < 60 for region in calls[0])
+        assert len(calls[0]) <= 5, "the root's row, the module's, and the foot that names it"
 
 
 async def test_ascii_terminal_gets_ascii() -> None:

@@ -7,7 +7,7 @@ import math
 from rich.cells import cell_len
 
 from workbench.protocol.cause import CallError, ErrorTable
-from workbench.report.numbers import measure, multiple
+from workbench.report.numbers import measure
 from workbench.tui.draw.bars import bar
 from workbench.tui.draw.spans import Line, fit, wrapped
 
@@ -35,7 +35,7 @@ def head_lines(table: ErrorTable, width: int) -> list[Line]:
         lines.append(((f"the first {len(table.calls)} of {table.total} calls", "dim"),))
     module, kind, drawn = widths(width)
     numbers = " ".join(fit(name, NUMBER, right=True) for name in ("given", "own", "answer"))
-    names = f"  {fit('module', module)} {fit('type', kind)} {numbers} {fit('answer, 1e-8…1', drawn)}"
+    names = f"  {fit('module', module)} {fit('type', kind)} {numbers} {fit('1e-8 to 1', drawn)}"
     return [*lines, (), ((names.rstrip(), "dim"),)]
 
 
@@ -68,7 +68,7 @@ def foot_lines(table: ErrorTable, place: int, width: int) -> list[Line]:
     if call.note:
         said.append(call.note)
     elif call.limit and math.isfinite(call.local):
-        said.append(f"own error {multiple(call.local / call.limit)} the noise of {measure(call.limit)}")
+        said.append(f"own error {call.local / call.limit:.2g}× the noise of {measure(call.limit)}")
     return [
         (("─" * width, "dim"),),
         ((fit(title, width), ""),),

@@ -23,6 +23,9 @@ from workbench.tui.panes.line_pane import LinePane
 INITIAL_ROWS = 30
 """Levels are opened at first while the tree stays within so many rows."""
 
+DEVIATING = 200
+"""Modules in another mode than the root that are gone through."""
+
 STATE_WIDTH = 5
 COUNT_WIDTH = 6
 
@@ -35,6 +38,8 @@ class ModelPane(LinePane):
             "enter", "toggle_open", "Open or close", show=False, id="model.open", tooltip="Open or close the module"
         ),
         Binding("right", "expand", "Open", show=False, tooltip="Open the module, or go to its first child"),
+        Binding("right_square_bracket", "odd(1)", "Next odd one", show=False, tooltip="Go to the next in another mode"),
+        Binding("left_square_bracket", "odd(-1)", "Odd one before", show=False, tooltip="Go to the one before"),
         Binding("left", "collapse", "Close", show=False, tooltip="Close the module, or go to its parent"),
     ]
 
@@ -56,6 +61,8 @@ class ModelPane(LinePane):
         self._modes = Modes()
         self._tree = TreeIndex((), ())
         self._flags, self._mixed = bytearray(), bytearray()
+        self._deviating: list[int] = []
+        """Nodes that are not in the root's mode though what they lie in is, the first of `DEVIATING`."""
 
     @property
     def selected_path(self) -> str:
@@ -80,6 +87,8 @@ class ModelPane(LinePane):
         """The switch board changed."""
         self._modes = modes
         self._flags, self._mixed = training_flags(self._tree, modes.training, modes.flips)
+        found = sorted(self._tree.find(path) for path in modes.flips[:DEVIATING])
+        self._deviating = [node for node in found if node >= 0 and bool(self._flags[node]) != modes.training]
         self.redraw()
 
     def clear(self) -> None:
@@ -119,7 +128,12 @@ class ModelPane(LinePane):
         kind, details = columns.types[columns.type_index[node]], columns.details[node]
         rule = fit(f"─ {self._odd_ones()} ─" if self._modes.flips else "", width).rstrip()
         made = f" {kind}({details})" if details else f" {kind}"
-        return (((rule + "─" * (width - len(rule)), "dim"),), ((self.selected_path or "(root)", ""), (made, "dim")))
+        selected: Line = ((self.selected_path or "(root)", ""), (made, "dim"))
+        lines = [((rule + "─" * (width - len(rule)), "dim"),), selected]
+        if self._deviating and height > 6:
+            words = odd_words(self._tree.path(self._deviating[0]), len(self._deviating), self._modes.training, width)
+            lines.insert(1, ((words, "dim" if self._modes.training else "warn"),))
+        return lines
 
     def _odd_ones(self) -> str:
         """How many modules are not in the root's mode."""
@@ -178,11 +192,33 @@ class ModelPane(LinePane):
         if above >= 0:
             self.move_cursor(self._tree.reveal(above))
 
+    def action_odd(self, direction: int) -> None:
+        """The next module below that is in another mode than the root, after the last one the first."""
+        if not self._deviating:
+            return
+        here, odd = self._node, self._deviating if direction > 0 else self._deviating[::-1]
+        node = next((one for one in odd if (one - here) * direction > 0), odd[0])
+        self.move_cursor(self._tree.reveal(node))
+
     def _open(self, opened: bool) -> bool:
         changed = self._tree.set_open(self._cursor, opened)
         if changed:
             self.redraw()
         return changed
+
+
+def odd_words(path: str, count: int, training: bool, width: int) -> str:
+    """ "TRAIN body.drop +1 · ] goes there, t mends it, e all": which module deviates, and the keys."""
+    state, others = "EVAL" if training else "TRAIN", f" +{count - 1}" * (count > 1)
+    for keys in (" · ] goes there, t puts it in eval, e all", " · ] goes there, t e mend", " · ] t e"):
+        room = width - len(f"{state} {others}{keys}")
+        if room >= min(cell_len(path), 30) or keys == " · ] t e":
+            break
+    if training:
+        keys = " · ] goes there" if width >= 40 else " · ]"
+        room = width - len(f"{state} {others}{keys}")
+    shown = path if cell_len(path) <= room else "…" + path[len(path) - max(1, room - 1) :]
+    return f"{state} {shown}{others}{keys}"
 
 
 def _label(sign: str, name: str, kind: str, details: str, indent: str, room: int) -> Line:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from workbench.protocol.cause import ErrorTable
 from workbench.tui.panes.errors import ErrorsPane
 
-HINT = "↑↓ walk · enter goes to the module · s start · g growth · n p own errors · esc closes"
+HINT = "↑↓ walk · enter to the module · s start · g growth · n p own errors · esc"
 
 
 class ErrorsScreen(ModalScreen[str | None]):

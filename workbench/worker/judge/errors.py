@@ -76,7 +76,10 @@ def measure(bench: Bench, runs: Runs, request: MeasureErrors, job: Job) -> Error
         raise explained(problem, bench) from problem
     starts, grows, words = told(calls)
     left = f"run {request.run} begins with the attributes that run {against} leaves" if drifts else ""
-    return ErrorTable(request.run, against, calls, starts, grows, total, words, tuple(filter(None, (one, two, left))))
+    dtypes = rows[0].dtype, rows[1].dtype
+    cast = f"own: with what it was given in {dtypes[0]} rounded to {dtypes[1]}" if dtypes[0] != dtypes[1] else ""
+    notes = tuple(filter(None, (one, two, left, cast)))
+    return ErrorTable(request.run, against, calls, starts, grows, total, words, notes)
 
 
 def table(a: Side, b: Side, job: Job) -> tuple[tuple[CallError, ...], int]:

@@ -63,9 +63,7 @@ def refused(kind: str, words: str, remedy: str, numbers: tuple[int, int], write:
     """The record of two runs that cannot be replayed, with who wrote where that was seen."""
     against, run = numbers
     if write is None:
-        return Divergence(
-            run, against, "", 0, "", kind, 0.0, "", f"{words.rstrip('.')}.", remedy, replayed=False, evidence=(words,)
-        )
+        return Divergence(run, against, "", 0, "", kind, 0.0, "", f"{words.rstrip('.')}.", remedy, replayed=False)
     at = f" at {write.where.rpartition('/')[2]}" if write.where else ""
     name = f"{write.path or 'the model'} ({write.type})"
     called = f"{write.function} ({write.operator})" if write.function else write.operator
