@@ -54,6 +54,7 @@ async def test_the_cursor_begins_where_the_error_starts_and_keys_walk() -> None:
         assert host.has("/models/net.py:31")
         await pilot.press("g")
         assert pane.cursor == 4
+        await pilot.pause()
         assert host.has("it grows most here")
         await pilot.press("p", "p", "p")
         assert pane.cursor == 0
@@ -62,6 +63,7 @@ async def test_the_cursor_begins_where_the_error_starts_and_keys_walk() -> None:
         await pilot.pause()
         assert host.has("too large to be held")
         await pilot.press("enter")
+        await pilot.pause()
         assert [event.path for event in host.said if isinstance(event, ErrorsPane.Opened)] == ["norm"]
 
 
@@ -70,6 +72,7 @@ async def test_a_table_without_calls_says_so() -> None:
     async with hosted(pane, (60, 12)) as (host, pilot):
         pane.focus()
         await pilot.press("enter", "s", "g", "n", "p", "down")
+        await pilot.pause()
         assert host.has("No module was called in both runs.")
 
 
