@@ -49,17 +49,17 @@ async def test_the_cursor_begins_where_the_error_starts_and_keys_walk() -> None:
     async with hosted(pane) as (host, pilot):
         pane.focus()
         await pilot.pause()
-        assert pane.cursor == 3
+        assert pane._cursor == 3
         assert host.has("the error starts here")
         assert host.has("/models/net.py:31")
         await pilot.press("g")
-        assert pane.cursor == 4
+        assert pane._cursor == 4
         await pilot.pause()
         assert host.has("it grows most here")
         await pilot.press("p", "p", "p")
-        assert pane.cursor == 0
+        assert pane._cursor == 0
         await pilot.press("n", "n", "n", "s", "down", "down")
-        assert pane.cursor == 5
+        assert pane._cursor == 5
         await pilot.pause()
         assert host.has("too large to be held")
         await pilot.press("enter")
