@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from workbench.client.session import Aside
@@ -47,6 +47,8 @@ class FakeSession:
         self.asked: list[Any] = []
         self.refuse: WorkbenchError | None = None
         """Raised by the next verb that could fail."""
+        self.answers: dict[str, Callable[[Any, asyncio.Event], Awaitable[Any]]] = {}
+        """How requests are answered, by their name; the event is set when they are cancelled. Others get None."""
         self.worker = asyncio.Event()
         self.gate: asyncio.Event | None = None
         """While set, a fire waits for it, or until it is cancelled."""
@@ -104,8 +106,31 @@ class FakeSession:
                 self._stops[target].set()
         return bool(targets)
 
+    judged_with = None
+    python = ""
+
+    def open_recipe(self) -> Recipe:
+        assert self.state.recipe is not None
+        return self.state.recipe
+
+    @contextlib.asynccontextmanager
+    async def saved_state(self, timeout: float, aside: Aside) -> AsyncIterator[str]:
+        async with aside():
+            yield "state.pt"
+
     async def request(self, body: Any, timeout: float = 0.0) -> Any:
-        self.asked.append(body)
+        self._answer(body)
+        answers = self.answers.get(type(body).__name__)
+        if answers is None:
+            return None
+        number = self._numbers = self._numbers + 1
+        self.state.jobs[number] = OpenJob(number, type(body).__name__, asyncio.get_running_loop().time())
+        self._stops[number] = asyncio.Event()
+        try:
+            result = await answers(body, self._stops[number])
+        finally:
+            del self.state.jobs[number], self._stops[number]
+        return self._done(result)
 
     async def open(self, recipe: Recipe, change: ModeChange | None = None, timeout: float = 0.0) -> Loaded:
         self._answer(("open", recipe))

@@ -102,6 +102,8 @@ ACTIONS: tuple[Action, ...] = (
            with_recipe),
     Action("noise", (), "measure noise", "Measure eager's own error against float64, and judge with it.", "Model", 0,
            with_model),
+    Action("matrix", ("M",), "mode matrix", "Every mode side by side, and which of them to serve with.", "Model", 0,
+           with_model),
     Action("export", ("x",), "export", "Write a proven bundle: weights, trace or export.", "Artifacts", 8,
            without_export),
     Action("verify", ("v",), "verify", "Prove a bundle again in a clean worker.", "Artifacts", 10),

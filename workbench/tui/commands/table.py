@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.tui.desk import Command
 
-from . import artifacts, model, modes, runs, view
+from . import artifacts, matrix, model, modes, runs, view
 
 COMMANDS: dict[str, Command] = {
     "fire": runs.fire,
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "reload": model.reload,
     "copy": model.copy,
     "noise": model.noise,
+    "matrix": matrix.matrix,
     "export": artifacts.export,
     "verify": artifacts.verify,
     "inspect": artifacts.inspect,
