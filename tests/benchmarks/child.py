@@ -8,8 +8,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.supervisor.host import yield_to_others
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
@@ -17,18 +15,16 @@ ROOT = HERE.parents[1]
 class Child:
     """A Python script that says "ready" and then answers each line with a number. A context manager."""
 
-    def __init__(self, script: str, *arguments: str, yielding: bool = False) -> None:
+    def __init__(self, script: str, *arguments: str, apart: bool = False) -> None:
         """Start a script of this folder and wait until it is ready.
 
-        `yielding`: the system treats it as it treats a worker, which gets less of a busy machine than others.
+        `apart`: in a session of its own, as a worker is, so that the system shares its time out alike.
         """
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / script), *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=ROOT,
-            start_new_session=yielding,
+            start_new_session=apart,
         )  # fmt: skip
-        if yielding:
-            yield_to_others(self._process.pid)
         assert self._answer() == "ready"
 
     def ask(self, line: str) -> float:

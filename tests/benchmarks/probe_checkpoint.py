@@ -43,7 +43,7 @@ def measure(settings: Settings) -> list[Row]:
                 bare.ask("touch")
                 loads.append(engine.timed(Load(recipe, ModeChange(training=False, grad="no_grad"))))
                 peaks.append(peak(engine.worker.pid) - before)
-            with Child("big_model.py", str(path), str(layers), yielding=True) as fresh:
+            with Child("big_model.py", str(path), str(layers), apart=True) as fresh:
                 bare.ask("touch")
                 reads.append(fresh.ask("read"))
     size = path.stat().st_size

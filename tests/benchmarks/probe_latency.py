@@ -28,7 +28,7 @@ def compare(engine: Engine, settings: Settings, case: Case) -> Row:
     change = ModeChange(training=False, grad="no_grad", threads=1)
     engine.ask(Load(Recipe(target, inputs=(spec,), directory=str(ROOT)), change))
     errors, control, reported = [], [], []
-    with Child("bare.py", str(ROOT / target), json.dumps([shape]), "no_grad", "1", yielding=True) as bare:
+    with Child("bare.py", str(ROOT / target), json.dumps([shape]), "no_grad", "1", apart=True) as bare:
         forward = bare.ask("timer")
         count = max(20, int(1.0 / forward))
         engine.ask(Fire(count))

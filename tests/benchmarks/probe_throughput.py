@@ -1,6 +1,6 @@
 """What the engine costs a forward: its repeat against a bare loop of the same forwards, in turns.
 
-The engine's time ends with its `Done`; the bare process yields to others as the worker does.
+The engine's time ends with its `Done`; the bare process has a session of its own as the worker has.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def compare(engine: Engine, settings: Settings, case: Case, threads: int, goal: 
     name, target, spec, shape = case
     change = ModeChange(training=False, grad="no_grad", threads=threads)
     engine.ask(Load(Recipe(target, inputs=(spec,), directory=str(ROOT)), change))
-    with Child("bare.py", str(ROOT / target), json.dumps([shape]), "no_grad", str(threads), yielding=True) as bare:
+    with Child("bare.py", str(ROOT / target), json.dumps([shape]), "no_grad", str(threads), apart=True) as bare:
         bare.ask("loop 20")
         forward = bare.ask("loop 200") / 200
         count = max(20, int(TURN / forward))

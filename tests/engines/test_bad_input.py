@@ -49,7 +49,7 @@ async def test_a_target_that_cannot_be_opened(session: Session, target: str, kin
     failure = await refused(session, Recipe(target, inputs=X))
     assert int(exit_for(failure.kind)) in ((2,) if kind == "usage" else (3,)), failure
     assert words in failure.message + failure.where
-    assert "\x1b" not in failure.message + failure.details
+    assert "\x1b" not in failure.message + failure.details + failure.difference
     assert failure.remedy
 
 
@@ -80,7 +80,7 @@ async def test_weights_that_do_not_fit_show_the_complete_difference(session: Ses
     torch.save(state, tmp_path / "w.pt")
     failure = await refused(session, Recipe(f"{AWKWARD}:Plain", weights=str(tmp_path / "w.pt"), inputs=X))
     assert failure.kind == "weights"
-    whole = failure.message + failure.details
+    whole = failure.message + failure.details + failure.difference
     for name in ("fc.weight", "fc.bias", "module.fc.bias"):
         assert name in whole
     assert "[5,10] in the file" in whole

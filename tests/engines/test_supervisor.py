@@ -28,6 +28,7 @@ from workbench.protocol.messages import (
 )
 from workbench.protocol.model import ModeChange
 from workbench.protocol.runs import RunRow
+from workbench.supervisor.host import NICENESS
 
 from .misbehaving.face import Face, alive
 
@@ -47,7 +48,7 @@ async def test_hello_then_a_worker_that_answers():
         assert isinstance(ready, WorkerReady)
         assert ready.role == "bench"
         assert ready.seconds > 0
-        assert os.getpriority(os.PRIO_PROCESS, ready.pid) == 10
+        assert os.getpriority(os.PRIO_PROCESS, ready.pid) == os.getpriority(os.PRIO_PROCESS, 0)
         assert os.getsid(ready.pid) == ready.pid
         now = await face.ask(SetModes(ModeChange(training=False)))
         assert isinstance(now, ModesNow)
@@ -56,6 +57,12 @@ async def test_hello_then_a_worker_that_answers():
         assert (row.count, row.running) == (3, False)
         labels = [mark.label for mark in face.of(MemoryMark)]
         assert labels == ["eval", "#1 ×3"]
+
+
+async def test_a_worker_yields_to_the_keys_of_whoever_sits_there_and_to_nobody_else():
+    async with Face() as face:
+        ready = await face.start(attended=True)
+        assert os.getpriority(os.PRIO_PROCESS, ready.pid) == NICENESS
 
 
 async def test_request_without_a_worker_fails_at_once_with_a_remedy():

@@ -10,6 +10,9 @@ import pytest
 
 from workbench.cli.config import OWN
 from workbench.cli.main import command_line
+from workbench.cli.talk import DIFFERENCE_LINES, fail
+from workbench.protocol.exits import Exit
+from workbench.protocol.failures import Failure
 
 
 @pytest.fixture(autouse=True)
@@ -151,3 +154,27 @@ def test_options_from_files_are_used_and_the_nearer_one_wins(tmp_path: Path, own
         "repeat": 5,
     }
     assert defaults("m.py:Net", "check")["seed"] == 2
+
+
+def test_a_difference_is_shown_whole_and_a_traceback_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = "\n".join(f"missing: layer{number}.weight" for number in range(DIFFERENCE_LINES + 5))
+    failure = Failure("weights", "They do not fit.", "net.pt", "Look.", "Traceback (most recent call last)", lines)
+    assert fail(failure, as_json=False, traceback=False) == Exit.LOAD
+    said = capsys.readouterr().err
+    assert "layer0.weight" in said
+    assert "5 more lines" in said
+    assert "Traceback (" not in said
+    fail(failure, as_json=False, traceback=True)
+    said = capsys.readouterr().err
+    assert f"layer{DIFFERENCE_LINES + 4}.weight" in said
+    assert "Traceback (" in said
+    fail(failure, as_json=True, traceback=False)
+    assert json.loads(capsys.readouterr().out)["error"]["difference"] == lines
+
+
+@pytest.mark.parametrize("kind", ["inputs", "weights", "usage", "forward"])
+def test_no_kind_of_failure_shows_its_traceback_first(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(Failure(kind, "It failed.", details="Traceback (most recent call last)\n  File"), False, False)
+    said = capsys.readouterr().err
+    assert "--traceback" in said
+    assert "File" not in said

@@ -168,3 +168,21 @@ def test_a_forward_without_arguments_takes_none() -> None:
     made = example(Constant())
     assert made.sample(0) == ((), {})
     assert made.batch == 0
+
+
+class Doubles(nn.Module):
+    """Wrong whatever it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(x).double())
+
+
+def test_what_the_likeliest_try_raised_is_told_with_its_place() -> None:
+    failure = refused(Doubles())
+    assert "float64" in failure.message
+    assert "test_inputs.py:" in failure.message
+    assert "Traceback" in failure.details

@@ -79,7 +79,7 @@ def test_the_complete_difference_is_told(tmp_path: Path) -> None:
     failure = does_not_fit(bench_models.Net(), saved(tmp_path / "w.pt", state))
     assert "2 missing (fc1.bias, fc2.bias), 1 unexpected (extra.bias)" in failure.message
     assert "1 of another shape: fc2.weight [7,16] in the file, [5,16] in the model" in failure.message
-    assert failure.details.splitlines() == [
+    assert failure.difference.splitlines() == [
         "missing     fc1.bias",
         "missing     fc2.bias",
         "unexpected  extra.bias",

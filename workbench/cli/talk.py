@@ -15,9 +15,7 @@ from workbench.protocol.text import clean, clean_line, escaped_json
 from workbench.report.numbers import clock
 from workbench.report.objects import failure_object
 
-_DIFFERENCES = ("weights", "inputs", "usage")
-"""Kinds whose details are a difference that a person needs, and no traceback."""
-DETAIL_LINES = 40
+DIFFERENCE_LINES = 40
 """Lines of a complete difference that are shown without --traceback."""
 
 
@@ -42,13 +40,15 @@ def fail(failure: Failure, as_json: bool, traceback: bool) -> Exit:
         say(f"  where: {failure.where}")
     if failure.remedy:
         say(f"  try:   {failure.remedy}")
-    lines = failure.details.splitlines()
-    if lines and (traceback or failure.kind in _DIFFERENCES):
-        shown = lines if traceback else lines[:DETAIL_LINES]
-        say("\n".join(f"  {line}" for line in shown))
-        if len(shown) < len(lines):
-            say(f"  … {len(lines) - len(shown)} more lines with --traceback")
-    elif lines:
+    lines = failure.difference.splitlines()
+    shown = lines if traceback else lines[:DIFFERENCE_LINES]
+    for line in shown:
+        say(f"  {line}")
+    if len(shown) < len(lines):
+        say(f"  … {len(lines) - len(shown)} more lines with --traceback")
+    if failure.details and traceback:
+        say("\n".join(f"  {line}" for line in failure.details.splitlines()))
+    elif failure.details:
         say("  (--traceback shows the rest)")
     return exit_for(failure.kind)
 

@@ -18,7 +18,9 @@ class Failure:
     remedy: str = ""
     """What to press or type next; empty when nothing sensible can be said."""
     details: str = ""
-    """The full traceback or the complete difference; never shown first."""
+    """The full traceback, or the words of the library that refused; never shown first."""
+    difference: str = ""
+    """Everything that does not fit, line by line, where the message can only count it; shown below the message."""
 
 
 class WorkbenchError(Exception):
@@ -29,6 +31,8 @@ class WorkbenchError(Exception):
         self.failure = failure
 
 
-def error(kind: str, message: str, where: str = "", remedy: str = "", details: str = "") -> WorkbenchError:
+def error(
+    kind: str, message: str, where: str = "", remedy: str = "", details: str = "", difference: str = ""
+) -> WorkbenchError:
     """Shorthand: `raise error("weights", "…", where=path, remedy="…")`."""
-    return WorkbenchError(Failure(kind, message, where, remedy, details))
+    return WorkbenchError(Failure(kind, message, where, remedy, details, difference))

@@ -12,4 +12,5 @@ class Start:
     python: str = ""
     """Interpreter for it; empty: the supervisor's own."""
     attended: bool = False
-    """Somebody sits there who can answer a `breakpoint()`; else it is passed over."""
+    """Somebody sits there: a `breakpoint()` is theirs to answer, else it is passed over; and their keys come before the
+    work of workers, which else yield to nobody."""

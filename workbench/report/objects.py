@@ -21,6 +21,8 @@ SCHEMA = 1
 def failure_object(failure: Failure) -> dict[str, Any]:
     """What is printed for the exit codes 2 to 70 and 130."""
     error = {"kind": failure.kind, "message": failure.message, "where": failure.where, "remedy": failure.remedy}
+    if failure.difference:
+        error["difference"] = failure.difference
     return {"schema": SCHEMA, "verdict": "error", "error": error}
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 NICENESS = 10
 """Keys are answered at once although a model saturates every core."""
+_keys_first: list[bool] = []
+"""Not empty once somebody sits at a face of this engine."""
 
 _LINUX = sys.platform.startswith("linux")
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -85,13 +87,24 @@ def stopped(pid: int) -> bool:
         return False
 
 
-def yield_to_others(pid: int) -> None:
-    """Let a new process go behind interactive work, and be the first the kernel takes when memory runs out."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+def put_keys_first() -> None:
+    """Processes that start from now on go behind interactive work. Headless there are no keys to answer, and a process
+    that yields measures how busy its neighbours are."""
+    if not _keys_first:
+        _keys_first.append(True)
+
+
+def settle(pid: int) -> None:
+    """Give a new process its place: the first that the kernel takes when memory runs out, and behind the keys where
+    somebody presses them."""
     if _LINUX:
         with contextlib.suppress(OSError):
             Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+    if not _keys_first:
+        return
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+    if _LINUX:
         # With autogroups, niceness counts only inside a session, and a worker has one of its own: so its group yields.
         with contextlib.suppress(OSError):
             Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))

@@ -41,6 +41,7 @@ from workbench.protocol.messages import (
 )
 from workbench.protocol.results import done, failed
 
+from . import host
 from .bench import ROLE, Bench, CommandMaker
 from .ephemeral import Flow
 from .outbox import Outbox
@@ -152,6 +153,8 @@ class Server:
     def _route(self, body: Any, job: int | None) -> None:
         match body:
             case Start():
+                if body.attended:
+                    host.put_keys_first()
                 self._spawn(job, self.bench.start(body, job))
             case Cancel():
                 self._cancel(body.target)

@@ -45,7 +45,7 @@ class Spawned:
                 remedy=INTERPRETER,
             ) from problem
         self.pid = self._process.pid
-        host.yield_to_others(self.pid)
+        host.settle(self.pid)
         self.stdin, self.stdout, self.stderr = (
             cast(IO[bytes], pipe) for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
         )

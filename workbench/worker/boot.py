@@ -101,9 +101,12 @@ def import_torch(server: Server, started: float) -> None:
     """Import torch and say so; without torch the process ends with `NO_TORCH` and a plain last line on stderr."""
     import platform
     import time
+    import warnings
 
     from workbench.protocol.messages import WorkerReady
 
+    # torch does without numpy, and says so in every process; a model that needs numpy fails with its own words
+    warnings.filterwarnings("ignore", message="Failed to initialize NumPy", category=UserWarning)
     try:
         import torch
     except Exception as problem:  # noqa: BLE001 (a broken installation raises anything)

@@ -88,8 +88,8 @@ class Face:
         end = await self.end_of(self.send(body), seconds)
         return end.failure or result_of(end, foreign=True)
 
-    async def start(self) -> Any:
-        ready = await self.ask(Start())
+    async def start(self, attended: bool = False) -> Any:
+        ready = await self.ask(Start(attended=attended))
         assert type(ready).__name__ == "WorkerReady", ready
         return ready
 

@@ -22,6 +22,11 @@ Exit codes: 0 proven, 1 refused, 3 would not load.
 """
 
 from __future__ import annotations
+
+import warnings
+
+# torch does without numpy, and would say so above the verdict
+warnings.filterwarnings("ignore", message="Failed to initialize NumPy", category=UserWarning)
 '''
 
 

@@ -227,7 +227,7 @@ def _does_not_fit(model: nn.Module, checkpoint: Checkpoint, wrong: Difference) -
     file = os.path.basename(checkpoint.path)
     message = f"The weights in {file} do not fit {type(model).__name__}: {wrong.summary}."
     remedy = _prefix_remedy(model, checkpoint.tensors, wrong) or "Check the constructor's arguments, or the file."
-    return error("weights", message, checkpoint.path, remedy, wrong.complete)
+    return error("weights", message, checkpoint.path, remedy, difference=wrong.complete)
 
 
 def _prefix_remedy(model: nn.Module, tensors: dict[str, Any], wrong: Difference) -> str:

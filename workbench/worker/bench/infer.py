@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from workbench.protocol.failures import Failure
 from workbench.worker.bench.consumers import Consumer, consumer_of
-from workbench.worker.bench.failing import first_line, full_text
+from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.modes import flags, generators_kept, set_flags
 from workbench.worker.bench.sampling import draw
 from workbench.worker.bench.signature import Forward, wanted
@@ -63,7 +64,7 @@ def _tried(
 ) -> list[tuple[InputSpec, str]]:
     """The first combination of guesses with which the model runs. Raises `WorkbenchError("inputs")` when none does."""
     combinations = itertools.product(*(options for options, _ in guesses.values()))
-    problem: Exception | None = None
+    likeliest: Failure | None = None
     tried: list[str] = []
     with _on_trial(model) as subject:
         for chosen in itertools.islice(combinations, _TRIALS):
@@ -73,14 +74,19 @@ def _tried(
             try:
                 subject(*positional, **sample)
             except Exception as raised:  # noqa: BLE001 (user code: whatever a wrong shape makes it raise)
-                problem = raised
+                likeliest = likeliest or explain(raised, subject, tuple(positional), sample)
                 tried.append(" ".join(spec.text for spec, _ in specs))
                 continue
             return _one_batch(specs)
     names = list(forward.required)
-    reason = f"no input was given, and the model ran with none of those tried ({tried[0]} and others)"
-    details = "" if problem is None else f"the last one raised {first_line(problem)}\n{full_text(problem)}"
-    raise wanted(names, reason, forward, details)
+    others = f" and {len(tried) - 1} more" if len(tried) > 1 else ""
+    reason = f"no input was given, and the model ran with none of those tried ({tried[0]}{others})"
+    if likeliest is None:
+        raise wanted(names, reason, forward)
+    place = f" at {likeliest.where}" if likeliest.where else ""
+    raise wanted(
+        names, f"{reason}; the first raised{place}: {likeliest.message.rstrip('.')}", forward, likeliest.details
+    )
 
 
 @contextlib.contextmanager
