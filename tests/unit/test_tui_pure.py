@@ -10,6 +10,7 @@ import pytest
 
 from workbench.client.command import command_for, module_training
 from workbench.client.state import OpenJob, State
+from workbench.protocol.artifacts import CHECK_IDS
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import Progress, WorkerBusy, WorkerDied
 from workbench.protocol.model import ModeChange, Modes, Recipe
@@ -45,7 +46,9 @@ def test_boxes_fill_the_board_and_never_overlap(size: tuple[int, int], shown: st
 
 
 def test_a_large_board_shows_every_pane_and_a_small_one_the_runs_and_one_more() -> None:
-    assert set(plan(120, 37, "log")) == set(PANES)
+    assert set(plan(120, 37, "log")) == set(PANES) - {"checks"}
+    assert set(plan(120, 37, "checks")) == {"model", "runs", "diff", "checks"}
+    assert plan(120, 37, "checks")["checks"].height >= len(CHECK_IDS) + 4
     assert set(plan(80, 20, "memory")) == {"runs", "memory"}
     assert set(plan(80, 20, "runs")) == {"runs", "model"}
     assert set(plan(120, 21, "memory")) == {"model", "runs", "memory"}

@@ -35,6 +35,8 @@ _BY_YARDSTICK = {"repeatable", "hidden_state", "batch_rows", "batch_sizes", "thr
 
 NOTHING_DECLARED = Policy()
 
+_GONE = Failure("engine", "Not asked: the worker is gone.", remedy="Press K for a fresh one, then h.")
+
 _CODES = {"pass": Exit.OK, "skip": Exit.OK, "fail": Exit.VERDICT_NO, "error": Exit.LOAD}
 
 
@@ -62,12 +64,13 @@ async def run_checks(
     timeout: float,
     show: Callable[[CheckRow], None],
     policy: Policy = NOTHING_DECLARED,
+    recover: bool = True,
 ) -> tuple[tuple[CheckRow, ...], Exit]:
     """Answer each check with at most `timeout` seconds for one (0: no limit); the rows, and the code to leave with.
 
     One that runs out of time, or takes the worker down with it, has status "error"; the rest go on in a fresh worker.
-    Where there can be none, they have status "error" too. Raises `WorkbenchError("usage")` for a policy that declares
-    the domain of an input that the model has not.
+    Where there can be none, or without `recover`, they have status "error" too. Raises `WorkbenchError("usage")` for a
+    policy that declares the domain of an input that the model has not.
     """
     ids = tuple(ids)
     rows, codes = [], []
@@ -77,7 +80,7 @@ async def run_checks(
         await _measure_first(session, timeout)
     for name in ids:
         if lost is None and session.state.engine == "dead":
-            lost = await _recover(session, timeout)
+            lost = await _recover(session, timeout) if recover else _GONE
         if lost is None:
             row, code = await _check(session, name, timeout, policy)
         else:

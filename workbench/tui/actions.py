@@ -48,6 +48,12 @@ def without_export(state: State) -> str:
     return with_model(state) or ("an export is running; esc cancels it" if exporting else "")
 
 
+def without_checks(state: State) -> str:
+    """Wants a model, and no other checks."""
+    checking = any(job.name == "Check" for job in state.jobs.values())
+    return with_model(state) or ("the checks are running; esc cancels them" if checking else "")
+
+
 def with_recipe(state: State) -> str:
     """Wants a model that was opened once, whether its worker lives or not."""
     return "" if state.recipe is not None else "no model is open; o opens one"
@@ -104,6 +110,8 @@ ACTIONS: tuple[Action, ...] = (
            with_model),
     Action("matrix", ("M",), "mode matrix", "Every mode side by side, and which of them to serve with.", "Model", 0,
            with_model),
+    Action("checks", ("h",), "checks", "Ask whether the model, as it is on the bench, is ready to serve: every check.",
+           "Model", 0, without_checks),
     Action("export", ("x",), "export", "Write a proven bundle: weights, trace or export.", "Artifacts", 8,
            without_export),
     Action("verify", ("v",), "verify", "Prove a bundle again in a clean worker.", "Artifacts", 10),
@@ -114,6 +122,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane_memory", ("4",), "memory", "Go to the memory graph.", "View"),
     Action("pane_artifacts", ("5",), "artifacts", "Go to the artifacts.", "View"),
     Action("pane_log", ("6",), "log", "Go to the log of what the model printed.", "View"),
+    Action("pane_checks", ("7",), "checks", "Go to the checks.", "View"),
     Action("maximise", ("m",), "maximise", "Give the whole screen to the focused pane, or take it back.", "View", 0),
     Action("theme", (), "theme", "Go round dark, light and the terminal's own colours.", "View"),
     Action("restart", ("K",), "kill/restart", "End the worker whatever it does; once more starts a fresh one.",

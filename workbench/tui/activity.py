@@ -26,6 +26,7 @@ WORDS = {
     "FindDivergence": "replaying both runs, every module watched",
     "MeasureErrors": "measuring the error of every module call",
     "MeasureNoise": "measuring eager's own noise against float64",
+    "Check": "checking",
     "SaveState": "writing parameters for another worker",
     "Export": "exporting",
     "Verify": "proving",

@@ -11,11 +11,11 @@ from textual.geometry import Region, Size, Spacing
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.widget import Widget
 
-PANES = ("model", "runs", "diff", "memory", "artifacts", "log")
-"""Ids of the panes in the order of their keys, 1 to 6."""
+PANES = ("model", "runs", "diff", "memory", "artifacts", "log", "checks")
+"""Ids of the panes in the order of their keys, 1 to 7."""
 
 WIDE = (110, 26)
-"""Columns and rows of the board from which every pane has its place."""
+"""Columns and rows of the board from which every pane has its place, the checks apart: they take that of three."""
 SIDE_COLUMNS = 104
 """Columns from which the module tree stays at the left of the tabs."""
 
@@ -30,7 +30,7 @@ class Box(NamedTuple):
 
 
 def is_wide(width: int, height: int) -> bool:
-    """Whether all panes fit, so that no tabs are wanted."""
+    """Whether the panes fit, so that no tabs are wanted."""
     return width >= WIDE[0] and height >= WIDE[1]
 
 
@@ -39,7 +39,7 @@ def plan(width: int, height: int, shown: str, maximised: bool = False) -> dict[s
     if maximised:
         return {shown: Box(0, 0, width, height)}
     if is_wide(width, height):
-        return _wide(width, height)
+        return _wide(width, height) if shown != "checks" else _wide_checks(width, height)
     if width >= SIDE_COLUMNS:
         left = max(34, width * 3 // 10)
         below = _stacked(width - left, height, "diff" if shown in ("model", "runs") else shown)
@@ -64,10 +64,23 @@ def _wide(width: int, height: int) -> dict[str, Box]:
     }
 
 
+def _wide_checks(width: int, height: int) -> dict[str, Box]:
+    """The checks below the runs, in the place of memory, artifacts and log."""
+    boxes = _wide(width, height)
+    model, runs = boxes["model"], boxes["runs"]
+    low = height - runs.height
+    return {
+        "model": model,
+        "runs": runs,
+        "diff": Box(0, model.height, model.width, low),
+        "checks": Box(runs.x, runs.height, runs.width, low),
+    }
+
+
 def _stacked(width: int, height: int, shown: str) -> dict[str, Box]:
     """The runs on top, for they change with every key; below them the pane that was chosen."""
     below = "model" if shown == "runs" else shown
-    upper = max(6, height * 9 // 20)
+    upper = max(6, height * 9 // 20) if shown != "checks" else 6
     return {"runs": Box(0, 0, width, upper), below: Box(0, upper, width, height - upper)}
 
 

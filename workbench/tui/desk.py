@@ -167,6 +167,7 @@ class Desk:
         async with self.firing.paused():
             loaded = await open_with(self.session, recipe, change or ModeChange(), modules, tolerance)
         self.state.undo.clear()  # the modes that were asked for are where one starts from
+        self.app.main.checks.clear()
         self._diffed = ()
         words = "; ".join(loaded.info.warnings) or f"loaded in {loaded.info.seconds:.1f} s"
         self.say(f"{loaded.info.name}: {words}. space fires it.", "good")

@@ -17,6 +17,7 @@ from workbench.tui.board import PANES, Board, is_wide
 from workbench.tui.keymap import bindings
 from workbench.tui.painter import Painter
 from workbench.tui.panes.artifacts import ArtifactsPane
+from workbench.tui.panes.checks import ChecksPane
 from workbench.tui.panes.diff import DiffPane
 from workbench.tui.panes.line_pane import LinePane
 from workbench.tui.panes.log import LogPane
@@ -59,9 +60,10 @@ class MainScreen(Screen[None]):
         self.memory = MemoryPane(id="memory", unicode=options.unicode)
         self.artifacts = ArtifactsPane(id="artifacts", unicode=options.unicode)
         self.printed = LogPane(id="log", unicode=options.unicode)
+        self.checks = ChecksPane(id="checks", unicode=options.unicode)
         self.status = StatusLine(id="status", unicode=options.unicode)
         self.tabs = TabBar("tabs", options.unicode)
-        self.board = Board(self.model, self.runs, self.diff, self.memory, self.artifacts, self.printed)
+        self.board = Board(self.model, self.runs, self.diff, self.memory, self.artifacts, self.printed, self.checks)
         self.activity = ActivityBar("activity", options.unicode)
         self.wiring = Wiring(desk.state, self._paint, options.repaint_seconds)
         self.painter = Painter(self, self.wiring)
@@ -102,7 +104,7 @@ class MainScreen(Screen[None]):
     def _retab(self) -> None:
         """Tabs where not every pane has its place."""
         width, height = self.size
-        tabbed = self.board.maximised or not is_wide(width, height - 3)
+        tabbed = self.board.maximised or self.board.shown == "checks" or not is_wide(width, height - 3)
         self.set_class(tabbed, "-tabbed")
         self.tabs.show(self.board.shown, sorted(self.painter.badges))
 
@@ -191,6 +193,12 @@ class MainScreen(Screen[None]):
         from workbench.tui.commands.artifacts import show_artifact
 
         self.desk.run(lambda desk: show_artifact(desk, event.kind))
+
+    @on(ChecksPane.CheckOpened)
+    def _check_opened(self, event: ChecksPane.CheckOpened) -> None:
+        from workbench.tui.commands.checks import show_check
+
+        show_check(self.desk, event.row)
 
     @on(ModelPane.ToggleModule)
     def _module_toggled(self, event: ModelPane.ToggleModule) -> None:

@@ -91,6 +91,7 @@ class Painter:
         if state.info is not None and state.modes is not None:
             self._screen.model.set_modes(state.modes)
             self._screen.runs.set_modes(state.modes, state.info.batch)
+            self._screen.checks.set_modes(state.modes.training_word, state.modes.grad)
 
     def _runs(self) -> None:
         rows, self._wiring.rows = self._wiring.rows, {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.tui.desk import Command
 
-from . import artifacts, matrix, model, modes, runs, view
+from . import artifacts, checks, matrix, model, modes, runs, view
 
 COMMANDS: dict[str, Command] = {
     "fire": runs.fire,
@@ -30,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "copy": model.copy,
     "noise": model.noise,
     "matrix": matrix.matrix,
+    "checks": checks.checks,
     "export": artifacts.export,
     "verify": artifacts.verify,
     "inspect": artifacts.inspect,
