@@ -178,3 +178,12 @@ def test_no_kind_of_failure_shows_its_traceback_first(kind: str, capsys: pytest.
     said = capsys.readouterr().err
     assert "--traceback" in said
     assert "File" not in said
+
+
+def test_verify_says_what_it_wants_before_it_asks_for_trust(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "net.ts"
+    file.write_bytes(b"PK")
+    assert command_line(["verify", str(file)], False) == Exit.USAGE
+    assert "--against" in capsys.readouterr().err
+    assert command_line(["verify", str(tmp_path), "--trust", "sha256:zz"], False) == Exit.USAGE
+    assert "64 hexadecimal" in capsys.readouterr().err

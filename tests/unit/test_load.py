@@ -214,3 +214,9 @@ def test_columns_count_shared_parameters_once_a_module() -> None:
     model[1][0].weight = inner.weight
     assert columns(model).parameters == (4, 4, 4, 4, 4)
     assert columns(model).depths == (0, 1, 2, 1, 2)
+
+
+def test_a_misspelt_argument_is_named_with_the_one_that_was_meant() -> None:
+    failure = refused(f"{HERE}:Tied", kwargs={"width": 4, "widht": 3})
+    assert "'widht'" in failure.message or "widht" in failure.message
+    assert failure.remedy == "Did you mean width?"

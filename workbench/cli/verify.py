@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 import click
@@ -42,11 +44,18 @@ def verify(path: str, against: str, digests: tuple[str, ...], allow_code: bool, 
     stray = [option for name, option in _OF_THE_MODEL.items() if given_on_command_line(name)]
     if stray and not against:
         raise error("usage", f"{', '.join(stray)}: a bundle brings its own.", stray[0], "They go with --against MODEL.")
+    if not against and os.path.isfile(path):
+        words = f"{path} is no bundle: an artifact is proven against the model it was made from."
+        raise error("usage", words, path, "Name it: --against file.py:Name --weights FILE")
     if given_on_command_line("rng"):
         raise error("usage", "A proof seeds every case by itself; --rng is not for it.", "--rng")
     change = options.change
     if options.modules or change.training or change.grad not in (None, "no_grad"):
         raise error("usage", "Artifacts are proven against eager in eval under no_grad.", "--mode/--grad")
+
+    for digest in digests:
+        if re.fullmatch(r"(sha256:)?[0-9a-fA-F]{64}", digest) is None:
+            raise error("usage", f"--trust {digest}: a digest has 64 hexadecimal figures.", "--trust")
 
     async def work(session: Session, line: ProgressLine) -> int:
         fingerprint = await authorize(session, existing(path), TrustStore(), digests, allow_code)

@@ -56,7 +56,10 @@ def _verify_lines(stage: Path, proof: Proof) -> list[str]:
         lines.append(f"{row.status:<6}{row.id:<15}{row.evidence}{cause}")
     lines += [f"{'note':<6}{finding.id:<15}{finding.words}" for finding in proof.findings]
     words = {"pass": "proven", "fail": "refused", "error": "could not be proven"}[proof.verdict]
-    lines.append(f"{SIGNS[proof.mark]} {words}: {proof.cases} cases, torch {proof.torch}, python {proof.python}")
+    sign = SIGNS["beyond"] if proof.verdict == "fail" else SIGNS[proof.mark]
+    if proof.verdict == "pass" and not proof.cases:
+        words = "hashes, names and shapes hold; no answer was compared, for that wants --architecture"
+    lines.append(f"{sign} {words}: {proof.cases} cases, torch {proof.torch}, python {proof.python}")
     try:
         lines.append(f"manifest sha256:{file_sha256(stage / 'manifest.json')[0]}")
     except ValueError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import difflib
 import inspect
 import os
 import time
@@ -212,9 +213,14 @@ def _check_arguments(resolved: Resolved, recipe: Recipe) -> None:
             and parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
             and parameter.name not in recipe.kwargs
         ]
-        what = f"{resolved.name} wants {some(missing, 6)}" if missing else f"{resolved.name}: {problem}"
+        strange = [name for name in recipe.kwargs if name not in signature.parameters]
+        what = f"{resolved.name} wants {some(missing, 6)}" if missing else f"{resolved.name} does not fit its arguments"
         example = ", ".join(f'"{name}": …' for name in missing) or "…"
         remedy = f"Give them: --kwargs '{{{example}}}'" if missing else "Leave them out of --kwargs."
+        if strange:
+            near = difflib.get_close_matches(strange[0], list(signature.parameters), 1)
+            what = f"{resolved.name} has no argument {some(strange, 6)}"
+            remedy = f"Did you mean {near[0]}?" if near else remedy
         raise error("model", f"{what}. It takes ({takes}).", "--kwargs", remedy, str(problem)) from problem
 
 
