@@ -220,3 +220,14 @@ class Masked(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.where(x < 0, float("-inf"), torch.sin(x) * 3)
+
+
+class Barren(nn.Module):
+    """Answers NaN, whatever it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x) * float("nan")

@@ -114,6 +114,15 @@ def test_a_nan_that_eager_gives_too_is_right(tmp_path: Path) -> None:
     proof = proven(tmp_path)
     assert proof.verdict == "pass"
     assert "at the same places as eager's" in row(proof, "nonfinite").evidence
+    assert any(finding.id == "nonfinite" for finding in proof.findings)
+
+
+@pytest.mark.parametrize("kind", ["trace", "export"])
+def test_answers_of_nan_alone_prove_nothing(tmp_path: Path, kind: str) -> None:
+    make(tmp_path, "Barren", kind)
+    proof = proven(tmp_path)
+    assert proof.verdict == "fail"
+    assert "no finite number in any of" in row(proof, "nonfinite").evidence
 
 
 @pytest.mark.parametrize("kind", ["trace", "export"])

@@ -306,6 +306,17 @@ def test_an_output_that_changes_its_tree_or_shape_differs() -> None:
     assert "structure" in row.note
 
 
+def test_identical_nan_is_named_beside_the_mark() -> None:
+    class Nan(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.where(x > 0, x, torch.nan)
+
+    runs, sent = bench_with(Nan(), torch.tensor([1.0, -1.0]))[1], Sent()
+    rows = [runs.fire(Fire(), sent.job) for _ in range(2)]
+    assert rows[1].mark == "identical"
+    assert all("output: 1 of 2 elements is NaN or infinite" in row.note for row in rows)
+
+
 def test_a_first_call_that_takes_long_is_named() -> None:
     calls = []
 

@@ -186,6 +186,10 @@ class _Proof:
             self.leaves = judge_leaves(results, self.yardstick)
             self.put(structure_row(results, golden))
             self.put(nonfinite_row(results))
+            holding = sum(any(diff.nan_a + diff.inf_a for diff in one.leaves) for one in results)
+            if holding and self.rows["nonfinite"].status == "pass":
+                words = f"eager itself answers NaN or infinity in {holding} of {len(results)} cases"
+                self.findings.append(Finding("nonfinite", words, "workbench check names where it begins."))
             self.put(values_row(results, self.leaves, self.yardstick, golden))
             self.put(sizes_row(results, self.leaves, self.yardstick, golden))
             self.progress("calling twice with the same inputs", 0, 0)

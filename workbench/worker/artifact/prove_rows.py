@@ -31,7 +31,7 @@ def structure_row(results: list[CaseResult], golden: Golden) -> CheckRow:
 
 
 def nonfinite_row(results: list[CaseResult]) -> CheckRow:
-    """NaN and infinity stand where eager has them, and nowhere else."""
+    """NaN and infinity stand where eager has them, and nowhere else; an output that is never finite proves nothing."""
     wrong = [one for one in results if one.nonfinite]
     if wrong:
         evidence = f"case {wrong[0].index}: {wrong[0].nonfinite}"
@@ -39,6 +39,11 @@ def nonfinite_row(results: list[CaseResult]) -> CheckRow:
     compared = [one for one in results if not one.raised and not one.structure]
     if not compared:
         return CheckRow("nonfinite", "skip", "no case could be compared")
+    barren = _rows_barren(compared)
+    if barren:
+        evidence = f"eager's {barren} has no finite number in any of {len(compared)} cases"
+        remedy = "Mend the model: workbench check names the module at which it begins."
+        return CheckRow("nonfinite", "fail", evidence, "answers of NaN or infinity alone agree with anything", remedy)
     found = sum(diff.nan_a + diff.inf_a for one in compared for diff in one.leaves)
     words = f"{found} NaN or infinite, at the same places as eager's" if found else "no NaN, no infinity"
     return CheckRow("nonfinite", "pass", words)
@@ -133,6 +138,14 @@ def _rows_words(leaf: LeafVerdict, yardstick: Yardstick) -> str:
 def _rows_element(diff: LeafDiff) -> str:
     place = f"[{', '.join(str(one) for one in diff.worst_index)}]" if diff.worst_index else ""
     return f"{diff.path}{place} {diff.worst_a} became {diff.worst_b}" if diff.worst_a else diff.reason
+
+
+def _rows_barren(compared: list[CaseResult]) -> str:
+    """Path of the first output that is NaN or infinite throughout, in every case; empty when there is none."""
+    finite: dict[str, int] = {}
+    for diff in (diff for one in compared for diff in one.leaves if diff.elements):
+        finite[diff.path] = finite.get(diff.path, 0) + diff.elements - diff.nan_a - diff.inf_a
+    return next((path for path, count in finite.items() if count == 0), "")
 
 
 def _rows_raised(results: list[CaseResult]) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from workbench.protocol.failures import error
 from workbench.worker.judge import memory
 from workbench.worker.judge.cause import cause
@@ -22,6 +24,9 @@ from workbench.worker.judge.store import LARGEST_OUTPUT, output_bytes, same_bits
 if TYPE_CHECKING:
     from workbench.worker.judge.run import Runs
 
+
+SCAN_LIMIT = 64 << 20
+"""Bytes of a leaf in which NaN is looked for after a run: 20 ms."""
 
 DIGEST_LIMIT = 8 << 30
 """Bytes of an output that are read for its digest, 8 s; an expanded tensor may claim any number."""
@@ -42,6 +47,7 @@ class Looker:
         require_tensor(flat, output)
         row.moved = row.record.generators.moved(Generators.take())
         self._weigh(row, flat)
+        row.note(not_finite(flat))
         runs = self._runs
         if not runs.reference:
             self._keep(row, flat, 0)  # first: what could not be kept is no reference
@@ -109,6 +115,17 @@ class Looker:
         reference = row if row.reference else self._runs.rows.get(self._runs.reference)
         if reference is not None and row.judged.differs:
             row.cause = cause(record, moved, reference.record, reference.moved)
+
+
+def not_finite(flat: Flat) -> str:
+    """ "output: 40 of 40 elements are NaN or infinite": identical bits say nothing of such an answer."""
+    for path, leaf in flat.leaves:
+        inexact = leaf.is_floating_point() or leaf.is_complex()
+        if inexact and leaf.layout is torch.strided and leaf.element_size() > 1 and leaf.nbytes <= SCAN_LIMIT:
+            wrong = leaf.numel() - int(leaf.detach().isfinite().sum())
+            if wrong:
+                return f"{path}: {wrong} of {leaf.numel()} elements {'is' if wrong == 1 else 'are'} NaN or infinite"
+    return ""
 
 
 def summary(flat: Flat) -> bytes:
