@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import resource
 import signal
@@ -11,10 +13,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import pytest
 
+from workbench.protocol import files
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.files import publish, staging, write_bytes, write_text, write_with
 
@@ -182,21 +186,79 @@ def test_a_failed_result_may_replace_an_older_one(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["bundle.failed", "bundle.failed/2"]
 
 
-def test_what_is_replaced_comes_back_when_the_new_one_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_is_replaced_comes_back_when_the_new_one_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    target = tmp_path / "bundle.failed"
+    target.mkdir()
+    (target / "old").write_bytes(b"")
+    rename = files._rename_new
+
+    def failing(source: Path, place: Path) -> None:
+        if str(source).endswith(".staging"):
+            raise problem
+        rename(source, place)
+
+    monkeypatch.setattr(files, "_rename_new", failing)
+    with pytest.raises((WorkbenchError, KeyboardInterrupt)), staging(target) as stage:
+        publish(stage, target, replace=True)
+    assert listing(tmp_path) == ["bundle.failed", "bundle.failed/old"]
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_a_directory_that_appears_at_the_last_moment_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: bool
+) -> None:
+    target = tmp_path / "bundle"
+    target.mkdir()
+    if kernel:
+        if not hasattr(ctypes.CDLL(None), "renameat2"):
+            pytest.skip("this system cannot refuse by itself")
+        monkeypatch.setattr(os.path, "lexists", lambda path: False)  # it was not there when somebody looked
+    else:
+        monkeypatch.setattr(ctypes, "CDLL", lambda name, use_errno: object())
+    with pytest.raises(WorkbenchError) as refused, staging(target) as stage:
+        publish(stage, target)
+    assert refused.value.failure.kind == "exists"
+    assert listing(tmp_path) == ["bundle"]
+
+
+def test_a_name_taken_while_the_old_result_is_aside_leaves_both_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "bundle.failed"
     target.mkdir()
     (target / "old").write_bytes(b"")
     rename = os.rename
 
-    def full(source: Path, place: Path) -> None:
-        if str(source).endswith(".staging"):
-            raise OSError(28, "No space left on device")
+    def taken(source: Path, place: Path) -> None:
         rename(source, place)
+        target.mkdir()
+        (target / "theirs").write_bytes(b"")
 
-    monkeypatch.setattr(os, "rename", full)
-    with pytest.raises(WorkbenchError), staging(target) as stage:
+    monkeypatch.setattr(os, "rename", taken)
+    with pytest.raises(WorkbenchError) as refused, staging(target) as stage:
         publish(stage, target, replace=True)
-    assert listing(tmp_path) == ["bundle.failed", "bundle.failed/old"]
+    aside = next(tmp_path.glob(".bundle.failed.*.old"))
+    assert refused.value.failure.kind == "exists"
+    assert f"lies in {aside}." in refused.value.failure.message
+    assert listing(tmp_path) == [aside.name, f"{aside.name}/old", "bundle.failed", "bundle.failed/theirs"]
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_a_rename_that_the_file_system_does_not_know_is_done_the_usual_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: bool
+) -> None:
+    def unknown(*_: object) -> int:
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, use_errno: SimpleNamespace(renameat2=unknown) if kernel else 0)
+    with staging(tmp_path / "bundle") as stage:
+        (stage / "data").write_bytes(b"x")
+        publish(stage, tmp_path / "bundle")
+    assert listing(tmp_path) == ["bundle", "bundle/data"]
 
 
 def test_directories_that_were_made_for_a_stage_go_with_it(tmp_path: Path) -> None:

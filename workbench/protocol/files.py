@@ -8,6 +8,7 @@ disk. Whatever interrupts the process, a name that people rely on never holds ha
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import IO
 
 from .failures import error
+
+AT_FDCWD, RENAME_NOREPLACE = -100, 1
+"""linux/fcntl.h and linux/fs.h."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -85,7 +89,7 @@ def publish(stage: Path, target: Path, replace: bool = False) -> None:
     the two is there whatever happens. Whoever asks for it has looked that it holds nothing of anybody else's.
     Raises `WorkbenchError("exists")` when `target` is there already, `WorkbenchError("write")` on any refusal.
     """
-    aside = None
+    aside, published = None, False
     try:
         os.chmod(stage, 0o777 & ~_umask())
         for folder, _, names in os.walk(stage):
@@ -95,17 +99,54 @@ def publish(stage: Path, target: Path, replace: bool = False) -> None:
         if replace and target.is_dir() and not target.is_symlink():
             aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
             os.rename(target, aside)  # an empty directory may be renamed onto
-        if os.path.lexists(target):
-            raise error("exists", f"{target} is there already.", str(target), "Choose another --out, or move it away.")
-        os.rename(stage, target)
+        _rename_new(stage, target)
+        published = True
         _sync_directory(target.parent)
-    except OSError as problem:
-        if aside is not None:
-            with contextlib.suppress(OSError):
-                aside.rmdir() if os.path.lexists(target) else os.rename(aside, target)
-        raise _cannot_write(target, problem) from problem
-    if aside is not None:
-        shutil.rmtree(aside, ignore_errors=True)
+    except BaseException as problem:
+        older = "" if aside is None or published else _put_back(aside, target)
+        if isinstance(problem, FileExistsError):
+            words = f"{target} is there already.{older}"
+            raise error("exists", words, str(target), "Choose another --out, or move it away.") from problem
+        if isinstance(problem, OSError):
+            raise _cannot_write(target, problem) from problem
+        raise
+    finally:
+        if aside is not None and published:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _rename_new(source: Path, target: Path) -> None:
+    """Rename to a name that nobody has. Raises OSError, which is FileExistsError when somebody has it.
+
+    The kernel itself refuses where it can (renameat2, Linux 3.15 on most file systems). Elsewhere we look first, and
+    an empty directory that is made in between is replaced.
+    """
+    import ctypes  # late: the face writes files, and never a directory
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "renameat2"):
+        names = os.fsencode(source), os.fsencode(target)
+        if libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_NOREPLACE) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS, errno.EPERM):  # the file system or a sandbox does not know it
+            raise OSError(code, os.strerror(code), str(target))
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    os.rename(source, target)
+
+
+def _put_back(aside: Path, target: Path) -> str:
+    """Give what was moved aside its name again; returns a sentence when somebody else has taken that meanwhile."""
+    try:
+        _rename_new(aside, target)
+        return ""
+    except OSError:
+        try:
+            aside.rmdir()  # nothing had been moved yet
+            return ""
+        except OSError:
+            return f" What it replaced lies in {aside}."
 
 
 def _cannot_write(path: Path, problem: OSError) -> Exception:
