@@ -231,3 +231,14 @@ class Barren(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(x) * float("nan")
+
+
+class TimeFirst(nn.Module):
+    """A recurrent layer over [time, batch, features], beside a table that has no rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(5, 3)
+
+    def forward(self, table: Tensor, x: Tensor) -> Tensor:
+        return self.gru(x)[0] * table.sum()

@@ -18,6 +18,7 @@ from workbench.protocol.messages import MakeGolden
 from workbench.supervisor.fingerprint import fingerprint
 from workbench.worker import tensorfile
 from workbench.worker.artifact.bundle import make_golden
+from workbench.worker.artifact.inspect_pt2 import batch_range
 from workbench.worker.artifact.parameters import describe_tensors, match_parameters
 
 X = torch.zeros(4, 5)
@@ -209,3 +210,42 @@ def test_a_class_of_tensors_may_come_as_a_tuple_from_somebody_else(tmp_path: Pat
     proof = verified(path, "Classy", inputs=("x=float32[4,5]", "factor=float32[]"))
     assert proof.verdict == "pass", proof.checks
     assert row(proof, "weights_match").status == "pass"
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_the_batch_of_a_program_is_where_the_example_has_it(tmp_path: Path, by_name: bool) -> None:
+    model, table, x = eager("TimeFirst"), torch.ones(7, 2), torch.zeros(16, 4, 5)
+    rows = {1: torch.export.Dim("batch", min=1, max=64)}
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, weights: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+            return self.model(weights, steps)
+
+    shapes = {"table": None, "x": rows} if by_name else {"weights": None, "steps": rows}
+    with torch.no_grad():
+        program = torch.export.export(model if by_name else Wrapped(), (table, x), dynamic_shapes=shapes)
+    torch.export.save(program, str(tmp_path / "net.pt2"))
+    proof = verified(tmp_path / "net.pt2", "TimeFirst", inputs=("table=float32[7,2]", "x=float32[16,batch:1..64,5]"))
+    assert row(proof, "sizes").status == "pass"
+    assert row(proof, "sizes").evidence == "batch 1, 2, 3, 4, 5, 7, 17, 64"
+
+
+def test_the_batch_of_a_program_is_what_all_its_inputs_serve(tmp_path: Path) -> None:
+    class Sum(torch.nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return x.sum(0) + y.sum(1)
+
+    one, other = torch.export.Dim("one", min=2, max=32), torch.export.Dim("other", min=4, max=64)
+    shapes = {"x": {0: one}, "y": {1: other}}
+    program = torch.export.export(Sum(), (torch.zeros(4, 3), torch.zeros(3, 8)), dynamic_shapes=shapes)
+    path = tmp_path / "sum.pt2"
+    torch.export.save(program, str(path))
+    assert batch_range(path, ["x", "y"], {"x": 0, "y": 1}) == (4, 32)
+    assert batch_range(path, ["x", "y"], {"x": 1}) == (3, 3)
+    assert batch_range(path, ["a", "b"], {"b": 1}) == (4, 64)
+    assert batch_range(path, ["x", "y"], {}) is None
+    assert batch_range(path, ["x"], {"z": 0}) is None

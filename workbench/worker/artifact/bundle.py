@@ -25,6 +25,7 @@ from workbench.worker.artifact import export, foreign, trace, weights
 from workbench.worker.artifact.architecture import architecture_of, blocked_sources
 from workbench.worker.artifact.clean import file_sha256
 from workbench.worker.artifact.golden import GoldenPart, make_golden_data
+from workbench.worker.artifact.inspect_pt2 import batch_range
 from workbench.worker.artifact.parameters import describe_tensors
 from workbench.worker.artifact.speed import measure_speed
 from workbench.worker.artifact.subject import Artifact, Subject, subject_of
@@ -81,6 +82,9 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
     built, modes = _prepare(request, job)
     parameters = describe_tensors(_parameters(built.model, kind))
     subject = subject_of(built.model, built.example, request.recipe.seed)
+    if kind == "export":  # its own header says what it serves
+        names = [name for name, _ in subject.tensors]
+        artifact.batch_range = batch_range(stage / artifact.file, names, subject.axes)
     golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, foreign=True)
     architecture = architecture_of(request.recipe, built, stage if kind == "weights" else None)
     manifest = _manifest(kind, request.recipe, built, modes, golden, artifact, stage)

@@ -1,6 +1,6 @@
 """Takes an artifact that somebody else made: a private copy of exactly the bytes that were trusted.
 
-Nothing of it is loaded here. What it serves is read from its own header where the format says so.
+Nothing of it is loaded here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import BinaryIO
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.kinds import kind_of
-from workbench.worker.artifact.inspect_pt2 import batch_range
 from workbench.worker.artifact.subject import Artifact
 
 KINDS = {"torchscript": "trace", "pt2": "export", "safetensors": "weights", "state_dict": "weights"}
@@ -53,7 +52,7 @@ def take(path: Path, sha256: str, stage: Path, approved: str = "") -> Artifact:
         words = {"aoti": "an AOTInductor package", "onnx": "an ONNX model", "pickle": "a pickle"}.get(found, found)
         message = f"{path.name} is {words}; what can be proven is TorchScript, .pt2 and a state_dict."
         raise error("artifact", message, str(path), f"workbench inspect {path}")
-    return Artifact(name, batch_range=batch_range(stage / name) if kind == "export" else None, extra={"kind": kind})
+    return Artifact(name, extra={"kind": kind})
 
 
 def _plain_name(path: Path) -> str:

@@ -73,7 +73,7 @@ def make_golden_data(
         not_comparable = maker.repeats()
     part = maker.part(not_comparable)
     free = high is None or high > low
-    part.batch = {"free": free, "minimum": low, "maximum": high, "reason": reason, "axes": _axes(subject)}
+    part.batch = {"free": free, "minimum": low, "maximum": high, "reason": reason, "axes": subject.axes}
     job.progress("writing the golden data")
     save_or_raise(lambda path: save(path, maker.tensors, {"made by": "workbench"}), stage / FILE)
     return part
@@ -102,19 +102,6 @@ def _cases(subject: Subject, low: int, high: int | None) -> list[Case]:
     given = any(argument.spec is None for argument in subject.example.arguments)
     cases = plan(subject.seed, rows, low, high, total // rows if rows else 0, 0 if rows else total, given)
     return cases[:CASES] if subject.seconds > SLOW else cases
-
-
-def _axes(subject: Subject) -> dict[str, int]:
-    """Input tensor → its axis that counts rows."""
-    axes: dict[str, int] = {}
-    values = (*subject.args, *subject.kwargs.values())
-    for argument, name, value in zip(subject.example.arguments, subject.names, values):  # noqa: B905 (one each)
-        if argument.spec is not None:
-            axes.update([(name, axis) for axis in subject.example.batch_axes(argument.spec)[:1]])
-        else:
-            leaves = flatten(value, name).leaves
-            axes.update({path: 0 for path, leaf in leaves if leaf.dim() and leaf.shape[0] == subject.batch})
-    return axes
 
 
 class _Maker:

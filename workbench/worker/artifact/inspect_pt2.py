@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,21 @@ def program_inputs(path: Path) -> list[ProgramInput]:
         return []
 
 
-def batch_range(path: Path) -> tuple[int, int | None] | None:
-    """(smallest, largest) size of the first dimension that an input has; None where the file does not say."""
-    first = next((one.sizes[0] for one in program_inputs(path) if one.sizes), None)
-    return None if first is None else (max(first[0], 0), first[1])
+def batch_range(path: Path, names: Sequence[str], axes: Mapping[str, int]) -> tuple[int, int | None] | None:
+    """(smallest, largest) batch that all inputs serve, None for no limit; None as a whole where the file does not say.
+
+    names: the tensors of a call, in its order. axes: those of them that hold rows → the axis that counts these. The
+    program's inputs are found by their names, else by their places.
+    """
+    inputs = program_inputs(path)
+    placed = dict(zip(names, inputs)) if len(names) == len(inputs) else {}  # noqa: B905 (compared here)
+    known = placed | {one.name: one for one in inputs}
+    found = [known[name].sizes[axis : axis + 1] for name, axis in axes.items() if name in known]
+    sizes = [size for one in found for size in one]
+    if not sizes:
+        return None
+    highs = [high for _, high in sizes if high is not None]
+    return max(0, *(low for low, _ in sizes)), min(highs) if highs else None
 
 
 def program_tensors(archive: zipfile.ZipFile) -> dict[str, tuple[str, str, tuple[int, ...]]]:

@@ -51,6 +51,25 @@ class Subject:
         """A name for each argument, in the order of the call; unnamed ones are called by their place."""
         return [argument_name(argument, place) for place, argument in enumerate(self.example.arguments)]
 
+    @property
+    def tensors(self) -> list[tuple[str, torch.Tensor]]:
+        """Every tensor of the example call by name, in the order of the call."""
+        values = (*self.args, *self.kwargs.values())
+        return [leaf for name, value in zip(self.names, values) for leaf in flatten(value, name).leaves]  # noqa: B905
+
+    @property
+    def axes(self) -> dict[str, int]:
+        """Input tensor → its axis that counts rows."""
+        axes: dict[str, int] = {}
+        values = (*self.args, *self.kwargs.values())
+        for argument, name, value in zip(self.example.arguments, self.names, values):  # noqa: B905 (one each)
+            if argument.spec is not None:
+                axes.update([(name, axis) for axis in self.example.batch_axes(argument.spec)[:1]])
+            else:
+                leaves = flatten(value, name).leaves
+                axes.update({path: 0 for path, leaf in leaves if leaf.dim() and leaf.shape[0] == self.batch})
+        return axes
+
     def copy(self) -> torch.nn.Module:
         """A deep copy that answers with plain tensors; makers may do with it what they like.
 
