@@ -13,7 +13,7 @@ from typing import Any
 import workbench
 from workbench.protocol.codec import PREAMBLE, Envelope, decode, encode
 from workbench.protocol.failures import Failure
-from workbench.protocol.messages import REGISTRY, Done, Hello
+from workbench.protocol.messages import REGISTRY, Cancel, Done, Hello
 from workbench.protocol.results import result_of
 
 BOOT = Path(workbench.__file__).parent / "worker" / "boot.py"
@@ -93,6 +93,13 @@ class Worker:
         with self.said:
             self._text = ""
             self.log.clear()
+
+    def cancel(self, job: int) -> None:
+        """Cancel a job that does not listen, and interrupt it once the worker knows."""
+        number = self.send(Cancel(job))
+        while (envelope := self.receive()).job != number:
+            self.events.append(envelope.body)
+        self.interrupt()
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)

@@ -10,12 +10,12 @@ import torch
 
 from tests.engines.talking import Worker
 from workbench.protocol.inside import Attend, Complete, Evaluate, Evaluated, Inside, LookInside
-from workbench.protocol.messages import Cancel, Done, Fire, Loaded, ModesNow, SaveState, SetModes
+from workbench.protocol.messages import Fire, Loaded, ModesNow, SaveState, SetModes
 from workbench.protocol.model import ModeChange
 from workbench.protocol.results import result_of
 from workbench.worker.bench import weights
 
-from .test_worker_pause import load, until
+from .test_worker_pause import load
 
 
 @pytest.fixture(scope="module")
@@ -211,10 +211,8 @@ def test_a_long_line_is_interrupted_and_the_names_stay(bench: Worker) -> None:
     typed(bench, "kept = 1")
     job = bench.send(Evaluate("model.nap(60)"))
     bench.wait_for_log("napping")
-    bench.send(Cancel(job), job=99_999)
-    bench.interrupt()
-    answers = {(end := until(bench, Done)).job: end.body for _ in range(2)}
-    answer = result_of(answers[job], foreign=True)
+    bench.cancel(job)
+    answer = result_of(bench.end_of(job), foreign=True)
     assert answer.error.startswith("interrupted at ")
     assert answer.output == "asleep"
     assert typed(bench, "kept").output == "1"

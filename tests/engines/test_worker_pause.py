@@ -132,14 +132,26 @@ def test_a_long_line_is_interrupted_and_the_run_stands_still_on(worker: Worker) 
         Evaluate("import time, sys\nprint('asleep', file=sys.__stderr__)\ntime.sleep(60)", pause.number)
     )
     worker.wait_for_log("asleep")
-    worker.send(Cancel(number), job=99_998)
-    worker.interrupt()
-    answers = {(end := until(worker, Done)).job: end.body for _ in range(2)}
-    assert result_of(answers[number], foreign=True).error == "interrupted"
+    worker.cancel(number)
+    assert result_of(worker.end_of(number), foreign=True).error == "interrupted"
     worker.interrupt()  # one that comes late is nobody's
     assert line(worker, pause, "factor").output == "3.0"
     line(worker, pause, "c")
     assert worker.end_of(job).failure is None
+
+
+def test_a_run_that_is_given_up_takes_a_line_that_hangs_with_it(worker: Worker) -> None:
+    job, pause = stopped(worker)
+    worker.forget_log()
+    number = worker.send(
+        Evaluate("import time, sys\nprint('asleep', file=sys.__stderr__)\ntime.sleep(60)", pause.number)
+    )
+    worker.wait_for_log("asleep")
+    worker.cancel(job)
+    assert result_of(worker.end_of(number), foreign=True).error == "interrupted"
+    failure = worker.end_of(job).failure
+    assert failure is not None
+    assert failure.kind == "cancelled"
 
 
 def test_other_requests_wait_for_the_run(worker: Worker) -> None:

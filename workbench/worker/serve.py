@@ -44,7 +44,10 @@ class Server:
         self._requests: queue.SimpleQueue[tuple[Any, Job]] = queue.SimpleQueue()
         self._open: dict[int, Job] = {}
         self._beat = _Beat(self)
-        self._interruptible = False
+        self._at: Job | None = None
+        """The job that an interrupt reaches, if it was cancelled."""
+        self._standing: Job | None = None
+        """The job that stands still at a breakpoint."""
         self._state = State()
         self._pauses = self._state.pauses = Pauses(self._within, self._state.noticed, self._stand_still)
 
@@ -112,9 +115,11 @@ class Server:
             self._requests.put((envelope.body, job))
 
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
-        """SIGINT: raises inside an open job, once; anywhere else it is nothing to us."""
-        if self._interruptible:
-            self._interruptible = False
+        """SIGINT: raises inside a cancelled job, or a line for the console of one, once; it may come after the end of
+        the one it was meant for, and must not end the next."""
+        wanted = [job for job in (self._at, self._standing) if job is not None and job.cancelled]
+        if self._at is not None and wanted:
+            self._at = None
             raise KeyboardInterrupt
 
     def _work(self, request: Any, job: Job) -> None:
@@ -132,7 +137,10 @@ class Server:
         self._answer(self._end_of(function, job), job)
 
     def _stand_still(self, still: bool) -> None:
-        self._interruptible = not still
+        if still:
+            self._at, self._standing = None, self._at
+        else:
+            self._at, self._standing = self._standing, None
 
     def _end_of(self, function: Callable[[], Any], job: Job) -> Done:
         """What a job comes to. Interrupts reach it, and nothing around it."""
@@ -140,10 +148,10 @@ class Server:
             try:
                 job.begin()
                 job.raise_if_cancelled()
-                self._interruptible = True
+                self._at = job
                 return done(function())
             finally:
-                self._interruptible = False
+                self._at = None
         except BaseException as problem:  # noqa: BLE001 (the boundary: every request gets its one answer)
             end = failed(outcome(problem, job))
             _forget_frames(problem)
