@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,59 @@ def test_a_module_says_what_it_owns(path: Path) -> None:
         assert ast.get_docstring(parsed(path))
 
 
+EVERYTHING = {"", "Exception", "BaseException"}
+
+
+def swallows(text: str) -> list[int]:
+    """Lines that let go of any exception at all: without a word of it, and without a comment on the line that says why.
+
+    Those that only pass or continue may not even with one.
+    """
+    lines, found = text.splitlines(), []
+    for node in ast.walk(ast.parse(text)):
+        place, silent = 0, False
+        if isinstance(node, ast.ExceptHandler) and names(node.type) & EVERYTHING:
+            silent = all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
+            left = all(isinstance(step, ast.Pass | ast.Continue | ast.Break | ast.Return) for step in node.body)
+            used = any(isinstance(one, ast.Name) and one.id == node.name for one in ast.walk(node))
+            place = node.lineno if left and not used else 0
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "suppress":
+            caught = {name for argument in node.args for name in names(argument)}
+            place = node.lineno if caught & EVERYTHING else 0
+        why = lines[place - 1].partition("# ")[2].removeprefix("noqa: BLE001") if place else ""
+        if place and (silent or len(re.findall(r"\w+", why)) < 3):
+            found.append(place)
+    return found
+
+
+def names(node: ast.expr | None) -> set[str]:
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    return {ast.unparse(part) if part else "" for part in parts}
+
+
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_no_failure_is_swallowed_whole(path: Path) -> None:
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.ExceptHandler):
-            caught = ast.unparse(node.type) if node.type else "everything"
-            silent = all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
-            assert not (silent and caught in ("everything", "Exception", "BaseException")), f"line {node.lineno}"
+    assert swallows(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ("try: f()\nexcept Exception:  # it may raise anything\n    pass", [2]),
+        ("for x in y:\n    try: f()\n    except:  # it may raise anything\n        continue", [3]),
+        ("def g():\n    try: f()\n    except (OSError, Exception):\n        return None", [3]),
+        ("def g():\n    try: f()\n    except Exception:  # noqa: BLE001\n        return None", [3]),
+        (
+            "def g():\n    try: f()\n    except Exception:  # noqa: BLE001 (it may raise anything)\n        return None",
+            [],
+        ),
+        ("def g():\n    try: f()\n    except Exception as problem:\n        return str(problem)", []),
+        ("def g():\n    try: f()\n    except OSError:\n        return None", []),
+        ("with contextlib.suppress(Exception):\n    f()", [1]),
+        ("with suppress(OSError, BaseException):\n    f()", [1]),
+        ("with suppress(Exception):  # it may raise anything\n    f()", []),
+        ("with suppress(OSError):\n    f()", []),
+    ],
+)
+def test_the_rule_on_failures_sees_what_it_is_for(lines: str, found: list[int]) -> None:
+    assert swallows(lines) == found

@@ -94,7 +94,7 @@ def _on_trial(model: nn.Module) -> Iterator[nn.Module]:
     """The model, or a copy of it, in eval under no_grad; afterwards flags, buffers and generators are as before."""
     subject = model
     if sum(parameter.nbytes for parameter in model.parameters() if not nn.parameter.is_lazy(parameter)) <= _COPY_LIMIT:
-        with contextlib.suppress(Exception):  # what cannot be copied is tried itself
+        with contextlib.suppress(Exception):  # __deepcopy__ may raise anything; what cannot be copied is tried itself
             subject = copy.deepcopy(model)
     before = flags(subject)
     buffers = [(buffer, buffer.detach().clone()) for buffer in subject.buffers()] if subject is model else []

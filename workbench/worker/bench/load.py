@@ -175,7 +175,8 @@ def instantiate(resolved: Resolved, recipe: Recipe) -> nn.Module:
             message = f"{resolved.name} is an instance; it takes no arguments."
             raise error("usage", message, "--kwargs", "Leave out --kwargs, or name the class.")
         if resolved.module.__name__ not in resolved.modules:
-            with contextlib.suppress(Exception):  # an installed package is not imported afresh: keep its own as it is
+            # an installed package is not imported afresh: its own instance stays as it is, where it can be copied
+            with contextlib.suppress(Exception):  # __deepcopy__ may raise anything
                 return copy.deepcopy(named)
         return named
     if not callable(named):

@@ -126,7 +126,7 @@ def _pickled(path: str, copy: str, zipped: bool, problem: Exception) -> Workbenc
     """weights_only refused: say what the file would run, and how to make a file that runs nothing."""
     unsafe: list[str] = []
     if zipped:
-        with contextlib.suppress(Exception):  # the list only makes the words better
+        with contextlib.suppress(Exception):  # a damaged pickle may raise anything; the list only betters the words
             unsafe = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(copy))
     named = f" ({some(unsafe)})" if unsafe else ""
     stem = os.path.splitext(os.path.basename(path))[0]
