@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
 
 from tests.unit.artifact_bench import MODELS, eager, failed, make, proven, quiet_job, replaced, row, write_manifest
 from workbench.protocol.artifacts import PROOF_IDS
-from workbench.protocol.messages import Prove
+from workbench.protocol.messages import MakeArtifact, Prove
+from workbench.protocol.model import Recipe
 from workbench.protocol.runs import BEYOND, IDENTICAL
+from workbench.worker.artifact import bundle
+from workbench.worker.artifact.clean import SourceBlocker
 from workbench.worker.artifact.prove_job import prove
 from workbench.worker.job import Cancelled, Job
 
@@ -207,25 +213,61 @@ def test_an_artifact_that_is_cut_off_does_not_load_and_stops_the_rest(tmp_path: 
     assert {row(proof, check).status for check in PROOF_IDS[2:]} == {"skip"}
 
 
-def test_the_source_that_is_blocked_cannot_be_imported_and_its_trace_is_evidence(tmp_path: Path) -> None:
-    import importlib
-    import sys
+@pytest.fixture
+def blocked(tmp_path: Path) -> Iterator[str]:
+    """A source that can be imported, unless somebody blocks it: its path."""
+    path = tmp_path / "lib" / "mine_to_block.py"
+    path.parent.mkdir()
+    path.write_text("import torch\nNet = torch.nn.Identity\n")
+    sys.path.insert(0, str(path.parent))
+    importlib.invalidate_caches()
+    yield str(path)
+    sys.path.remove(str(path.parent))
+    sys.modules.pop("mine_to_block", None)
 
-    (tmp_path / "mine_to_block.py").write_text("import torch\nNet = torch.nn.Identity\n")
+
+def test_the_source_that_is_blocked_cannot_be_imported(blocked: str) -> None:
+    for entry in (blocked, "mine_to_block", "mine_to_block.py"):
+        with SourceBlocker([entry]) as blocker:
+            with pytest.raises(ModuleNotFoundError, match="a clean proof blocks"):
+                importlib.import_module("mine_to_block")
+            importlib.import_module("tabnanny")  # others are found as ever
+        assert blocker.asked == ["mine_to_block"]
+        assert blocker.leaks() == []
+    importlib.import_module("mine_to_block")  # nobody blocks it any more
+    with SourceBlocker([blocked]) as blocker:
+        assert blocker.leaks() == ["mine_to_block"]
+
+
+def test_a_source_that_was_imported_is_evidence_against_a_clean_proof(tmp_path: Path, blocked: str) -> None:
     stage = tmp_path / "stage"
     stage.mkdir()
     make(stage, "Net", "trace")
-    sys.path.insert(0, str(tmp_path))
-    try:
-        importlib.import_module("mine_to_block")
-        proof = prove(Prove(str(stage), (str(tmp_path / "mine_to_block.py"),), staged=True), quiet_job())
-        assert "clean" in failed(proof)
-        assert not proof.clean
-        del sys.modules["mine_to_block"]
-        assert prove(Prove(str(stage), (str(tmp_path / "mine_to_block.py"),), staged=True), quiet_job()).clean
-    finally:
-        sys.path.remove(str(tmp_path))
-        sys.modules.pop("mine_to_block", None)
+    importlib.import_module("mine_to_block")
+    proof = prove(Prove(str(stage), (blocked,), staged=True), quiet_job())
+    assert "clean" in failed(proof)
+    assert not proof.clean
+    del sys.modules["mine_to_block"]
+    assert prove(Prove(str(stage), (blocked,), staged=True), quiet_job()).clean
+
+
+def test_an_artifact_whose_loading_asks_for_the_blocked_source_does_not_get_it(tmp_path: Path, blocked: str) -> None:
+    (tmp_path / "model").mkdir()
+    source = tmp_path / "model" / "asking.py"
+    source.write_text("import torch\nimport mine_to_block\n\n\nclass Net(torch.nn.Linear):\n    pass\n")
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    recipe = Recipe(f"{source}:Net", {"in_features": 5, "out_features": 2}, inputs=("input=float32[4,5]",))
+    with patch.object(bundle, "_speed", return_value=None):
+        made = bundle.make_artifact(MakeArtifact(recipe, "weights", str(stage)), quiet_job())
+    write_manifest(stage, made.manifest)
+    sys.modules.pop("mine_to_block")
+    proof = prove(Prove(str(stage), (blocked,), staged=True), quiet_job())
+    assert "mine_to_block" not in sys.modules
+    assert row(proof, "clean").evidence == "asked for mine_to_block, which was refused; not in sys.modules"
+    assert proof.clean
+    assert "mine_to_block" in row(proof, "values").evidence
+    assert row(proof, "values").status == "skip"
 
 
 def test_a_proof_can_be_cancelled(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ async def test_a_repeat_asks_how_often() -> None:
         await press(pilot, "0", "enter")
         assert isinstance(pilot.app.screen, AskText), "no run at all is no repeat"
         await press(pilot, "2", "5", "enter")
-        assert ("fire", 25, False) in session.asked or ("fire", 25, True) in session.asked
+        assert ("fire", 25, False) in session.asked  # a repeat is of the same inputs
 
 
 async def test_the_palette_finds_an_action_by_its_words() -> None:

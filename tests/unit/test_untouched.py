@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -60,6 +60,30 @@ def test_what_refers_to_itself_and_what_is_endless_is_followed_in_bounds() -> No
         many.clear()
     assert ring == [ring]
     assert (len(many), many[0]) == (50_000, [0])
+
+
+GRADIENTS: dict[str, Callable[[nn.Parameter], object]] = {
+    "written": lambda tensor: tensor.grad.add_(1),  # type: ignore[union-attr]
+    "rebound": lambda tensor: setattr(tensor, "grad", torch.full_like(tensor, 9)),
+    "dropped": lambda tensor: setattr(tensor, "grad", None),
+    "frozen": lambda tensor: tensor.requires_grad_(False),
+    "accumulated": lambda tensor: tensor.sum().backward(),
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "had"), [(what, True) for what in GRADIENTS] + [(what, False) for what in list(GRADIENTS)[1:]]
+)
+def test_gradients_and_what_asks_for_them_are_put_back(what: str, had: bool) -> None:
+    weight = nn.Parameter(torch.ones(3))
+    model = nn.ParameterList([weight])
+    gradient = weight.grad = torch.full((3,), 2.0) if had else None
+    with untouched_model(model):
+        GRADIENTS[what](weight)
+    assert weight.grad is gradient
+    assert gradient is None or gradient.tolist() == [2.0, 2.0, 2.0]
+    assert weight.requires_grad
+    assert weight.tolist() == [1.0, 1.0, 1.0]
 
 
 TOTAL = 0
