@@ -267,3 +267,39 @@ def test_an_artifact_made_by_others_asks_for_trust_and_is_then_judged(
     failed = [row["id"] for row in found["checks"] if row["status"] == "fail"]
     assert "weights_match" in failed
     assert "fc.bias" in next(row for row in found["checks"] if row["id"] == "weights_match")["evidence"]
+
+
+def test_compare_judges_b_by_a_and_leaves_with_its_verdict(environment: dict[str, str], tmp_path: Path) -> None:
+    weights = ("--weights", STORY_WEIGHTS)
+    code, same = as_json(environment, "compare", STORY, *weights, "--b-grad", "inference_mode")
+    assert (code, same["verdict"], same["mark"]) == (0, "pass", "identical")
+    assert same["cases"] >= 16
+
+
+def test_compare_names_other_parameters(environment: dict[str, str]) -> None:
+    code, other = as_json(environment, "compare", STORY, "--weights", STORY_WEIGHTS, "--b-weights", "")
+    assert (code, other["verdict"], other["mark"], other["yardstick"]) == (1, "fail", "beyond", "float64")
+    assert "have other values" in other["cause"]
+
+
+def test_compare_never_passes_what_is_random(environment: dict[str, str]) -> None:
+    code, out, _ = workbench(environment, "compare", STORY, "--weights", STORY_WEIGHTS, "--b-mode", "train")
+    assert code == 1
+    assert "not comparable" in out
+    assert "drop" in out
+
+
+def test_compare_says_which_side_does_not_load(environment: dict[str, str]) -> None:
+    code, wrong = as_json(environment, "compare", STORY, "--b-weights", str(SAMPLES / "cnn.safetensors"))
+    assert (code, wrong["error"]["kind"]) == (3, "weights")
+    assert wrong["error"]["message"].startswith("Side B: ")
+
+
+def test_a_comparison_that_takes_too_long_is_ended(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import time, torch\nclass Slow(torch.nn.Module):\n    def forward(self, x):\n        time.sleep(1)\n"
+        "        return x\n"
+    )
+    target = f"{tmp_path / 'slow.py'}:Slow"
+    code, found = as_json(environment, "compare", target, "--input", "x=float32[2]", "--timeout", "2")
+    assert (code, found["error"]["kind"]) == (4, "timeout")

@@ -38,6 +38,10 @@ def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["run", "m.py:Net", "--tolerance", "nan"], "a number above 0"),
         (["check", "m.py:Net", "--only", "modes,modez"], "No such check: modez"),
         (["check", "m.py:Net", "--only", "modes", "--skip", "modes"], "Nothing is left to check"),
+        (["compare"], "Missing argument 'A'"),
+        (["compare", "m.py:Net", "--b-mode", "evil"], "a mode is train or eval"),
+        (["compare", "m.py:Net", "--b-kwargs", "[1]"], "wants a JSON object"),
+        (["compare", "m.py:Net", "n.py:Net", "o.py:Net"], "unexpected extra argument"),
         (["export", "m.py:Net", "--to", "onyx", "--out", "o"], "onyx"),
         (["export", "m.py:Net", "--to", "trace"], "Missing option '--out'"),
         (["export", "m.py:Net", "--to", "trace", "--out", ".", "--mode", "a=train"], "whole model in one mode"),
@@ -187,3 +191,14 @@ def test_verify_says_what_it_wants_before_it_asks_for_trust(tmp_path: Path, caps
     assert "--against" in capsys.readouterr().err
     assert command_line(["verify", str(tmp_path), "--trust", "sha256:zz"], False) == Exit.USAGE
     assert "64 hexadecimal" in capsys.readouterr().err
+
+
+def test_b_has_what_a_has_and_its_own_in_its_place() -> None:
+    from workbench.cli.compare import _given_to_b
+
+    given = {"weights": "a.pt", "kwargs": "{}", "modes": ("train", "drop=eval"), "dtype": None}
+    of_b = {"weights": None, "kwargs": None, "modes": ("fc=eval",), "dtype": "float16"}
+    expected = {"weights": "a.pt", "kwargs": "{}", "modes": ("train", "drop=eval", "fc=eval"), "dtype": "float16"}
+    assert _given_to_b(given, dict(of_b)) == expected
+    whole = _given_to_b(given, {**of_b, "modes": ("eval",), "weights": ""})
+    assert (whole["modes"], whole["weights"]) == (("eval",), "")

@@ -42,7 +42,7 @@ BESIDE = {
 """Long names of the options that a file beside a model may set, and click's names for them."""
 OWN = {**BESIDE, "python": "python", "trust": "digests", "allow-code": "allow_code"}
 """The same for the user's own configuration."""
-TABLES = ("app", "run", "check", "export", "verify")
+TABLES = ("app", "run", "check", "compare", "export", "verify")
 """Commands that may have a table of their own."""
 
 _PATHS = ("weights", "inputs")

@@ -18,6 +18,7 @@ HELP = """\
 usage: workbench [MODEL] [options]               the terminal app; without MODEL the open screen
        workbench run MODEL [options]             fire it, print what changed and what it cost
        workbench check MODEL [options]           is it ready to serve?
+       workbench compare A [B] [options]         two models, or one under two settings, on the same inputs
        workbench matrix MODEL [options]          every mode side by side, and which to serve with
        workbench export MODEL --to KIND --out DIR   a bundle, proven before it is published
        workbench verify BUNDLE [options]         prove a bundle again, here or under --python

@@ -23,7 +23,7 @@ from workbench.report.numbers import DECADES, count, duration, measure, multiple
 from workbench.report.objects import check_counts, check_verdict
 from workbench.report.runs import run_words
 
-_STYLES = {IDENTICAL: "green", NOISE: "cyan", BEYOND: "bold red"}
+MARK_STYLES = {IDENTICAL: "green", NOISE: "cyan", BEYOND: "bold red"}
 _STATUS = {
     "pass": ("= pass", "green"),
     "fail": ("✗ FAIL", "bold red"),
@@ -87,7 +87,7 @@ def show_runs(out: Console, rows: Sequence[RunRow]) -> None:
             f"{row.run} ×{row.count}" if repeat else str(row.run),
             f"{row.training} {row.grad}",
             duration(row.latency.median),
-            Text(_against(row), _STYLES.get(row.mark, "")),
+            Text(_against(row), MARK_STYLES.get(row.mark, "")),
             size(row.saved_bytes) if row.saved_bytes else "0",
             size(row.rss),
             *(more if wide else ()),
@@ -127,7 +127,7 @@ def show_diff(out: Console, diff: Diff) -> None:
 def show_leaf(out: Console, leaf: LeafDiff) -> None:
     """One output of two runs: what it is, its mark, and everything that was measured where it differs."""
     head = Text(f"{clean_line(leaf.path)}  {shape(leaf.dtype, leaf.shape) if leaf.dtype else ''}  ")
-    head.append(f"{SIGNS[leaf.mark]} {leaf.reason or leaf.mark}", _STYLES.get(leaf.mark, ""))
+    head.append(f"{SIGNS[leaf.mark]} {leaf.reason or leaf.mark}", MARK_STYLES.get(leaf.mark, ""))
     out.print(head)
     if not leaf.mismatched:
         return

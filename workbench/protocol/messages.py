@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .artifacts import CheckRow, ExportResult, Fingerprint, Inspection, Made, Proof, VerifyResult
 from .cause import ErrorTable, MeasureErrors
+from .compare import Compare, Compared
 from .events import (
     Beat,
     Done,
@@ -66,6 +67,8 @@ __all__ = [
     "Beat",
     "Cancel",
     "Check",
+    "Compare",
+    "Compared",
     "Complete",
     "Completions",
     "Done",
@@ -113,7 +116,7 @@ __all__ = [
     "WorkerReady",
 ]
 
-PROTOCOL = 2
+PROTOCOL = 4
 """Raised with every change that an older side would misread."""
 
 
@@ -122,12 +125,14 @@ BENCH_REQUESTS = (
     Evaluate, Complete, MeasureErrors,
 )  # fmt: skip
 SUPERVISOR_REQUESTS = (
-    Start, Cancel, Kill, SetRate, MeasureNoise, MeasureMatrix, Export, Verify, GetFingerprint, Inspect, Scan, Quit,
+    Start, Cancel, Kill, SetRate, MeasureNoise, MeasureMatrix, Compare, Export, Verify, GetFingerprint, Inspect, Scan,
+    Quit,
 )  # fmt: skip
 WORKER_REQUESTS = (
     *BENCH_REQUESTS,
     MeasureNoise,
     MeasureMatrix,
+    Compare,
     MakeArtifact,
     MakeGolden,
     Prove,
@@ -139,7 +144,7 @@ EVENTS = (
     Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
     Beat, Done, RunRow, Diff, Divergence, ErrorTable, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
     ExportResult, VerifyResult, Fingerprint, Inspection, Inside, Evaluated, Completions, Paused, Resumed,
-    Matrix,
+    Matrix, Compared,
 )  # fmt: skip
 
 REGISTRY: dict[str, type] = {

@@ -8,6 +8,7 @@ from typing import Any
 from workbench.protocol.artifacts import CheckRow, ExportResult, Finding, Inspection, Proof, VerifyResult
 from workbench.protocol.cause import ErrorTable
 from workbench.protocol.codec import plain
+from workbench.protocol.compare import Compared
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure
 from workbench.protocol.memory import Leak
@@ -107,6 +108,16 @@ def _unanswered(rows: Iterable[CheckRow], kind: str) -> dict[str, Any]:
             message = f"{row.id} could not be answered: {row.evidence}"
             return {"error": {"kind": kind, "message": message, "where": row.cause, "remedy": row.remedy}}
     return {}
+
+
+def compare_object(found: Compared) -> dict[str, Any]:
+    """`workbench compare`: the worst case of every leaf with its metrics, and what is known to differ."""
+    record: dict[str, Any] = plain(found)
+    leaves = [
+        {**leaf.pop("worst"), **{f"case_{key}" if key == "where" else key: value for key, value in leaf.items()}}
+        for leaf in record.pop("leaves")
+    ]
+    return {"schema": SCHEMA, "verdict": record.pop("verdict"), **record, "leaves": leaves}
 
 
 def proof_object(proof: Proof) -> dict[str, Any]:

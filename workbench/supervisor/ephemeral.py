@@ -127,6 +127,7 @@ _PURPOSES = {
     "export": "the export",
     "proof": "the clean proof",
     "yardstick": "the float64 yardstick",
+    "compare": "the comparison",
     "golden": "the golden data",
     "matrix": "the mode matrix",
     "inspect": "looking into the file",

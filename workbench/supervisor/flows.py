@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.protocol.messages import (
+    Compare,
     Export,
     GetFingerprint,
     Inspect,
@@ -16,7 +17,7 @@ from workbench.protocol.messages import (
 )
 
 from .ephemeral import Flow, in_thread
-from .export import export
+from .export import absolute_python, export
 from .fingerprint import fingerprint
 from .matrix import measure_matrix
 from .scan import scan
@@ -34,6 +35,9 @@ async def run_flow(request: Any, flow: Flow) -> Any:
             return await flow.run("yardstick", request, python=request.python)
         case MeasureMatrix():
             return await measure_matrix(request, flow)
+        case Compare():
+            python = absolute_python(request.python)
+            return await flow.run("compare", request, python=python, timeout=request.timeout)
         case Inspect():
             return await flow.run("inspect", request)
         case Export():

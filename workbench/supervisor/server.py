@@ -24,6 +24,7 @@ from workbench.protocol.messages import (
     PROTOCOL,
     REGISTRY,
     Cancel,
+    Compare,
     Done,
     Export,
     GetFingerprint,
@@ -169,7 +170,16 @@ class Server:
                 self._ending.set()
             case _ if isinstance(body, BENCH_REQUESTS):
                 self.bench.forward(body, job)
-            case MeasureNoise() | MeasureMatrix() | Export() | Verify() | GetFingerprint() | Inspect() | Scan():
+            case (
+                MeasureNoise()
+                | MeasureMatrix()
+                | Compare()
+                | Export()
+                | Verify()
+                | GetFingerprint()
+                | Inspect()
+                | Scan()
+            ):
                 self._spawn(job, self._flow(body, job))
             case _:
                 word = type(body).__name__

@@ -177,6 +177,12 @@ def _measure_matrix(request: messages.MeasureMatrix, job: Job, state: State) -> 
     return measure_matrix(request, job)
 
 
+def _compare(request: messages.Compare, job: Job, state: State) -> Any:
+    from workbench.worker.judge.models import compare_models
+
+    return compare_models(request, job)
+
+
 def _make_artifact(request: messages.MakeArtifact, job: Job, state: State) -> Any:
     from workbench.worker.artifact.bundle import make_artifact
 
@@ -218,6 +224,7 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.Complete: _complete,
     messages.MeasureNoise: _measure_noise,
     messages.MeasureMatrix: _measure_matrix,
+    messages.Compare: _compare,
     messages.MakeArtifact: _make_artifact,
     messages.MakeGolden: _make_golden,
     messages.Prove: _prove,

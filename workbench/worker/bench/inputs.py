@@ -60,6 +60,10 @@ class Example:
         """What floating inputs are cast to; None: as specified."""
         self.device = torch.device("cpu")
 
+    def copy(self) -> Example:
+        """The same arguments, not placed anywhere."""
+        return Example(self.arguments, self.seed)
+
     def place(self, dtype: torch.dtype | None, device: torch.device) -> None:
         """From now on samples have this floating dtype (None: as specified) and are on this device."""
         self.dtype, self.device = dtype, device

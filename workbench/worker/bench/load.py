@@ -94,22 +94,29 @@ def _copy(tensors: dict[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def build(recipe: Recipe, job: Job, state_path: str = "", state: dict[str, Any] | None = None) -> Built:
+def build(
+    recipe: Recipe,
+    job: Job,
+    state_path: str = "",
+    state: dict[str, Any] | None = None,
+    example: Example | None = None,
+) -> Built:
     """Make the recipe's model and its example inputs.
 
     `state_path`: a file of `SaveState` that stands in for the weights. `state`: values of a live model that are taken
-    where names and shapes agree, in place of the weights (a reload of edited source).
+    where names and shapes agree, in place of the weights (a reload of edited source). `example`: another model's, in
+    place of the recipe's own.
     Raises `WorkbenchError` ("model", "weights", "inputs", "usage", "memory"); then the former imports are back.
     """
     former = IMPORTS.current
     try:
-        return _build(recipe, job, state_path, state)
+        return _build(recipe, job, state_path, state, example)
     except BaseException:
         IMPORTS.go_back(former)
         raise
 
 
-def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | None) -> Built:
+def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | None, example: Example | None) -> Built:
     started = time.monotonic()
     if not -(2**63) <= recipe.seed < 2**63:
         raise error("usage", f"The seed {recipe.seed} does not fit 64 bits.", "--seed", "Choose a smaller one.")
@@ -132,7 +139,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         filled = _construct(resolved, recipe, fill, size)
         notes += filled.notes + _about(filled.model)
         job.progress("finding the inputs")
-        example = _example(recipe, filled.model, resolved)
+        example = example or _example(recipe, filled.model, resolved)
     given = ("", "")
     if checkpoint is not None:
         checkpoint.tensors = {}

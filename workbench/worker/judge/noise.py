@@ -219,7 +219,7 @@ def _pooled(
                 raise _does_not_run(problem) from problem
             raised += 1
             continue
-        for path, value, exact in _twins(twin, eager, args, kwargs, seed):
+        for path, value, exact in twins(twin, eager, args, kwargs, seed):
             dtypes[path] = str(value.dtype).removeprefix("torch.")
             errors.setdefault(path, []).append(relative_error(value, exact, value))
             if exact.numel() < FEW:
@@ -232,7 +232,7 @@ def _pooled(
     return _yardstick(leaves, cases, raised, note, on_cuda)
 
 
-def _twins(
+def twins(
     twin: nn.Module, eager: Flat, args: Any, kwargs: Any, seed: int
 ) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
     """(path, eager, float64) of the leaves that a float64 run says something about."""
