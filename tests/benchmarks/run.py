@@ -22,8 +22,8 @@ from .measure import Settings
 from .table import Row, draw, machine, save, tell
 
 PROBES = (
-    "startup", "bytes", "keys", "throughput", "latency", "face", "tree", "checkpoint", "compare", "proof", "copies",
-    "death", "ending",
+    "startup", "bytes", "keys", "throughput", "latency", "face", "tree", "checkpoint", "compare",
+    "attribution", "proof", "copies", "death", "ending",
 )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.worker.bench.failing import is_users
+from workbench.worker.judge.mode import Mode
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def users_line() -> str:
     return ""
 
 
-class FirstOperator(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class FirstOperator(Mode):
     """Notes the first operator for which `test(operator, args, kwargs, output)` holds, and the user's line of it.
 
     It slows a forward down and changes no value; it may switch off fast paths.

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.mode import Mode
 from workbench.worker.judge.watch import Watcher, users_line
 
 STEPS = 50_000
@@ -88,7 +88,7 @@ class Parting:
         return tuple(two.name for one, two in zip(a, b) if one.value != two.value)  # noqa: B905 (up to the shorter)
 
 
-class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Operators(Mode):
     """Lists the operators inside one call of one module, the modules below it included."""
 
     def __init__(self, watcher: Watcher, key: tuple[str, int], names: Names, at: int = -1) -> None:

@@ -37,18 +37,34 @@ def noise_limit(a: Flat, b: Flat) -> float:
 
 @torch.no_grad()
 def _leaf_error(a: torch.Tensor, b: torch.Tensor) -> float:
+    if a.dtype == b.dtype and a.device == b.device and torch.equal(a, b):
+        return 0.0
     difference = scale = 0.0
     for one, two in zip(_pieces(a), _pieces(b)):  # noqa: B905 (of one shape)
-        one, two = _wide(one), _wide(two.to(one.device))
-        same = (one == two) | (one.isnan() & two.isnan())
-        delta = torch.where(same, torch.zeros_like(one), two - one)
-        difference += float(delta.abs().square().sum())
-        scale += float(torch.where(one.isfinite(), one, torch.zeros_like(one)).abs().square().sum())
+        wide = _wide(one)
+        delta = _squares(two.to(one.device) - wide)
+        size = _squares(wide)
+        if not (math.isfinite(delta) and math.isfinite(size)):
+            delta, size = _around_what_is_not_finite(wide, _wide(two.to(one.device)))
+        difference, scale = difference + delta, scale + size
     if not math.isfinite(difference):
         return math.inf
     if difference == 0:
         return 0.0
     return math.sqrt(difference / scale) if scale > 0 else math.inf
+
+
+def _squares(tensor: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor)) ** 2
+
+
+def _around_what_is_not_finite(a: torch.Tensor, b: torch.Tensor) -> tuple[float, float]:
+    """The same infinity, and NaN on both sides, are no difference."""
+    same = (a == b) | (a.isnan() & b.isnan())
+    delta = torch.where(same, torch.zeros_like(a), b - a)
+    if not bool(delta.isfinite().all()):
+        return math.inf, 0.0
+    return _squares(delta), _squares(torch.where(a.isfinite(), a, torch.zeros_like(a)))
 
 
 def _pieces(tensor: torch.Tensor) -> list[torch.Tensor]:

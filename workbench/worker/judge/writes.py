@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.protocol.model import Modes
 from workbench.worker.bench.modes import running
 from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.job import Job
 from workbench.worker.judge.live import copies_of
+from workbench.worker.judge.mode import Mode
 from workbench.worker.judge.replay import Parts
 from workbench.worker.judge.watch import Watcher, users_line
 
@@ -39,7 +39,7 @@ class Write:
     """file:line of the user's code."""
 
 
-class _Writes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Writes(Mode):
     """Lists operators that write into memory that is watched."""
 
     def __init__(self, watcher: Watcher, places: dict[int, str]) -> None:
