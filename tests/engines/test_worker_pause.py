@@ -75,7 +75,7 @@ def test_a_breakpoint_stands_still_and_shows_where(worker: Worker) -> None:
     assert line(worker, pause, "c").ended
     assert until(worker, Resumed).body.number == pause.number
     row = result_of(worker.end_of(job), foreign=True)
-    assert "stood still" in row.note
+    assert "paused for" in row.note
     assert pause.where in row.note
     assert row.growth == 0
 
@@ -97,7 +97,7 @@ def test_the_words_of_a_debugger(worker: Worker) -> None:
     assert "outermost" in line(worker, pause, "u").output
     assert "no stepping" in line(worker, pause, "n").output
     assert "x = tensor" in line(worker, pause, "a").output
-    assert "give the run up" in line(worker, pause, "h").output
+    assert "abort the run" in line(worker, pause, "h").output
     assert "NameError" in line(worker, pause, "nothing_of_that_name").error
     assert line(worker, pause, "w = 5").error == ""
     assert line(worker, pause, "w").output == "5"
@@ -120,7 +120,7 @@ def test_esc_gives_the_run_up_and_the_bench_lives(worker: Worker) -> None:
     failure = ends[job].failure
     assert failure is not None
     assert failure.kind == "cancelled"
-    assert f"Given up at {pause.where}" in failure.message
+    assert f"Aborted at {pause.where}" in failure.message
     assert worker.refused(Evaluate("1", pause.number)).kind == "usage"
     assert worker.ask(Evaluate("1 + 1")).output == "2"
 
@@ -167,7 +167,7 @@ def test_a_breakpoint_inside_a_typed_call_and_inside_a_typed_line_of_a_pause(wor
     job, pause = stopped(worker, request=Evaluate("model(x).shape"))
     worker.forget_log()
     answer = line(worker, pause, "self.forward(x).shape")
-    assert "passed over: the run stands still already" in answer.output
+    assert "passed over: the run is paused already" in answer.output
     assert "torch.Size([4, 4])" in answer.output
     assert "Evaluate" not in line(worker, pause, "w").output
     assert "<console" in line(worker, pause, "w").output

@@ -42,7 +42,7 @@ def app(model: str, theme: str | None, slow_link: bool, ascii_only: bool, **give
         raise error("usage", "The app has no --timeout: esc cancels what takes too long.", "--timeout")
     options = parse_model(model, **given)
     _need_terminal()
-    process = launch(bench=True, python=options.python)
+    process = launch(bench=True, python=options.python, attended=True)
     from workbench.tui.app import run
     from workbench.tui.options import AppOptions, speaks_unicode
 
@@ -68,7 +68,7 @@ def app(model: str, theme: str | None, slow_link: bool, ascii_only: bool, **give
 def demo(autoplay: bool, theme: str | None, ascii_only: bool) -> int:
     """The story of a model on its way to production, on models that ship with the workbench."""
     _need_terminal()
-    process = launch(bench=True)
+    process = launch(bench=True, attended=not autoplay)
     from workbench.tui.app import run
     from workbench.tui.options import AppOptions, speaks_unicode
 

@@ -18,8 +18,22 @@ def always(state: State) -> str:
     return ""
 
 
+def unpaused(state: State) -> str:
+    """Wants a bench on which no run stands still."""
+    if state.paused is None:
+        return ""
+    return f"a run is paused at {state.paused.event.where}; : opens its console, esc aborts it"
+
+
 def with_model(state: State) -> str:
-    """Wants a model on a living bench."""
+    """Wants a model on a living bench that is free to work."""
+    return unpaused(state) or with_console(state)
+
+
+def with_console(state: State) -> str:
+    """Wants a model on a living bench, or a run that stands still on it."""
+    if state.paused is not None:
+        return ""
     if state.engine == "dead":
         return "the worker is gone; K starts a fresh one with the same model"
     if state.engine == "starting":
@@ -101,9 +115,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("undo", ("u",), "undo", "Take the last mode change back.", "Modes", 0, with_undo),
     Action("restore", ("z",), "checkpoint", "Parameters and buffers as in the checkpoint again; modes stay.", "Modes",
            0, with_model),
-    Action("open", ("o",), "open", "Open a model: file, class, arguments, weights, inputs.", "Model", 9),
+    Action("open", ("o",), "open", "Open a model: file, class, arguments, weights, inputs.", "Model", 9,
+           unpaused),
     Action("reload", ("l",), "reload", "Read the edited source again, weights and modes kept, and fire against the "
            "reference.", "Model", 0, with_model),
+    Action("inside", ("I",), "look inside", "Show the selected module's source, its parameters, and what went through "
+           "it in the last run.", "Model", 0, with_model),
+    Action("console", (":",), "console", "Type Python beside the live model, or in the frame of a run that is "
+           "paused at a breakpoint().", "Model", 0, with_console),
     Action("copy", ("c",), "copy command", "Show the command that reproduces this state, and copy it.", "Model", 0,
            with_recipe),
     Action("noise", (), "measure noise", "Measure eager's own error against float64, and judge with it.", "Model", 0,

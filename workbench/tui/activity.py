@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.client.state import OpenJob, State
+from workbench.client.state import OpenJob, Pause, State
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, RunRow
 from workbench.report import numbers
 
@@ -25,6 +25,9 @@ WORDS = {
     "GetDiff": "comparing",
     "FindDivergence": "replaying both runs, every module watched",
     "MeasureErrors": "measuring the error of every module call",
+    "LookInside": "replaying the last run, one module watched",
+    "Evaluate": "running what was typed",
+    "Complete": "completing",
     "MeasureNoise": "measuring eager's own noise against float64",
     "Check": "checking",
     "SaveState": "writing parameters for another worker",
@@ -55,6 +58,10 @@ def working(state: State, now: float, busy: WorkerBusy | None = None) -> Working
     None: nothing has.
     """
     jobs = [job for job in state.jobs.values() if now - job.started >= PATIENCE or job.name == "Start"]
+    if state.paused is not None and state.running[-1:] == tuple(
+        job for job in state.jobs.values() if job.number == state.paused.job
+    ):
+        return paused(state.paused, now)
     if not jobs:
         return None
     job = max(jobs, key=lambda one: (one is state.running[-1], one.progress is not None, one.number))
@@ -69,6 +76,13 @@ def working(state: State, now: float, busy: WorkerBusy | None = None) -> Working
         words = f"{words} ({busy.state} for {busy.seconds:.0f} s)"
     more = len(jobs) - 1
     return Working(words, numbers.clock(now - job.started), share, _hint(job, more))
+
+
+def paused(pause: Pause, now: float) -> Working:
+    """The line of a job that stands still."""
+    return Working(
+        f"paused at {pause.event.where}", numbers.clock(now - pause.since), None, ": console · esc aborts it"
+    )
 
 
 def switched(modes: Modes, change: ModeChange) -> str:

@@ -7,7 +7,7 @@ import gc
 import subprocess
 import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 
 Connect = Callable[[State], "Session"]
 """Makes the session of an engine, around the state that is on the screen already."""
+
+
+@runtime_checkable
+class TakesInterrupt(Protocol):
+    """A screen for which Ctrl+C may mean something else."""
+
+    def interrupt(self) -> bool:
+        """Whether that was all it meant."""
+
 
 THEMES = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark"}
 
@@ -60,7 +69,7 @@ async def _live(
 
         gc.freeze()  # what the start has made stays to the end, so no collection has to look at it while keys wait
         gc.enable()
-        return Session(process, warm=True, state=state, python=options.python)
+        return Session(process, warm=True, state=state, python=options.python, attended=not options.autoplay)
 
     app = WorkbenchApp(State(), connect, recipe, change, options)
     loop = asyncio.get_running_loop()
@@ -128,6 +137,9 @@ class WorkbenchApp(App[None]):
         session.listen(self.main.wiring.take)
         await session.attach()
         self.desk.connect(session)
+        from workbench.tui.commands.inside import watch
+
+        watch(self.desk)
         if self.options.slow_link:
             self.desk.run(_slow_down)
         if self.options.demo:
@@ -151,7 +163,9 @@ class WorkbenchApp(App[None]):
         return chosen
 
     def action_interrupt(self) -> None:
-        """Ctrl+C: the first cancels what runs, the next one leaves."""
+        """Ctrl+C: what was typed at a console goes first; else the first cancels what runs, the next one leaves."""
+        if isinstance(self.screen, TakesInterrupt) and self.screen.interrupt():
+            return
         open_jobs = {job.number for job in self.desk.state.jobs.values() if job.name not in ("Start", "Kill")}
         if open_jobs - self._cancelled:
             self._cancelled |= open_jobs

@@ -18,6 +18,7 @@ from workbench.protocol.text import clean
 from workbench.tui.actions import BY_ID, with_two_runs
 from workbench.tui.activity import summary, switched
 from workbench.tui.firing import Firing
+from workbench.tui.transcript import Transcript
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -45,6 +46,8 @@ class Desk:
         """Every failure that was shown."""
         self.export_folder = "bundles"
         """Where exports are suggested to go."""
+        self.transcript = Transcript()
+        """Of the console."""
         self._diffed: tuple[int, ...] = ()
 
     def connect(self, session: Session) -> None:
@@ -101,7 +104,8 @@ class Desk:
     def fail(self, failure: Failure) -> None:
         """Show a failure as a card; what the red line of a dead worker says already is not said twice."""
         if failure.kind == "cancelled":
-            self.say("cancelled", "warning")
+            aborted = failure.message if failure.message.startswith("Aborted at") else "cancelled"
+            self.say(aborted, "warning")
             return
         if failure.kind == "engine" and self.state.engine == "dead" and self.state.died is not None:
             return
@@ -191,7 +195,7 @@ class Desk:
     async def follow(self, run: int) -> None:
         """The cursor came to a run: its difference, unless it is the one that is shown, or would wait for a fire."""
         row = self.state.rows.get(run)
-        if any(job.name == "Fire" for job in self.state.jobs.values()):
+        if self.state.paused is not None or any(job.name == "Fire" for job in self.state.jobs.values()):
             return
         if row is None or row.running or self._diffed == (run, self.state.reference, row.count):
             return

@@ -6,7 +6,7 @@ from textual.binding import Binding, BindingType
 
 from workbench.tui.actions import ACTIONS
 
-_NAMES = {"?": "question_mark", "esc": "escape"}
+_NAMES = {"?": "question_mark", "esc": "escape", ":": "colon"}
 
 
 def textual_key(key: str) -> str:

@@ -149,7 +149,7 @@ class Painter:
         elif state.engine == "ready" and any(job.name == "Load" for job in state.jobs.values()):
             line.set_engine("loading", "loading the model", clock=True)
         else:
-            line.set_engine(state.engine)
+            line.set_engine("paused" if state.paused is not None else state.engine)
         line.set_rss(state.sample.rss if state.sample is not None and state.engine == "ready" else 0)
 
     def _activity(self) -> None:

@@ -24,6 +24,10 @@ PARTS = ("status", "model", "modes", "runs", "memory", "artifacts", "log", "acti
 TOUCHED: dict[str, tuple[str, ...]] = {
     "WorkerReady": PARTS,
     "WorkerDied": PARTS,
+    "Loaded": PARTS,
+    "ModesNow": PARTS,
+    "Paused": ("activity", "status"),
+    "Resumed": ("activity", "status"),
     "WorkerBusy": ("status", "activity"),
     "WeightsHashed": ("status",),
     "RunRow": ("runs", "activity", "story"),

@@ -149,7 +149,7 @@ def _look_inside(request: messages.LookInside, job: Job, state: State) -> Any:
 
 def _console(request: messages.Evaluate | messages.Complete, job: Job, state: State) -> Console:
     if request.pause:
-        raise error("usage", "The run that stood still has gone on.", remedy="Type it again for the bench.")
+        raise error("usage", "The run that was paused has gone on.", remedy="Type it again for the bench.")
     from workbench.worker.inside.console import Console
 
     state.console = state.console or Console(*state.judged(), job)

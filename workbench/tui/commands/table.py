@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.tui.desk import Command
 
-from . import artifacts, checks, matrix, model, modes, runs, view
+from . import artifacts, checks, inside, matrix, model, modes, runs, view
 
 COMMANDS: dict[str, Command] = {
     "fire": runs.fire,
@@ -27,6 +27,8 @@ COMMANDS: dict[str, Command] = {
     "restore": modes.restore,
     "open": model.open_model,
     "reload": model.reload,
+    "inside": inside.show_inside,
+    "console": inside.show_console,
     "copy": model.copy,
     "noise": model.noise,
     "matrix": matrix.matrix,

@@ -15,6 +15,7 @@ ENGINE = {
     "loading": ("◌", "accent"),
     "ready": ("●", "good"),
     "busy": ("◌", "accent"),
+    "paused": ("‖", "warn"),
     "dead": ("■", "bad"),
 }
 """Sign and style of an engine's state; the word stands beside it."""

@@ -28,7 +28,7 @@ MOST_FRAMES = 40
 _VALUE = 200
 """Characters of one argument's value."""
 
-HELP = """c  go on                 q  give the run up
+HELP = """c  go on                 q  abort the run
 w  the stack             u, d  one frame up, down
 l  the lines around      a  the arguments of this frame
 A variable of the frame goes before w, u, d, l and a, whose whole words are where, up, down, list and args;
@@ -104,7 +104,7 @@ class FrameConsole:
         return self._move(1, "this is the outermost frame of the user's code")
 
     def _down(self) -> str:
-        return self._move(-1, "this is the frame that stands still")
+        return self._move(-1, "this is the frame that is paused")
 
     def _move(self, by: int, otherwise: str) -> str:
         if not 0 <= self._index + by < len(self._frames):

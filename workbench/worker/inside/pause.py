@@ -95,7 +95,7 @@ class Pauses:
         if threading.current_thread() is not threading.main_thread():
             return "it is not on the main thread"
         if self._current is not None:
-            return "the run stands still already"
+            return "the run is paused already"
         if self._job is not None and self._job.passes_over:
             return self._job.passes_over
         if self._job is None or not isinstance(self._request, MAY_PAUSE):
@@ -125,7 +125,7 @@ class Pauses:
 
     def _answer(self, pause: Pause, console: Any) -> None:
         """Requests of this pause, until one of them ends it. Raises `Aborted`."""
-        aborted = Aborted(f"Given up at {pause.where}, where it stood still.")
+        aborted = Aborted(f"Aborted at {pause.where}, where it was paused.")
         if pause.job.cancelled:
             raise aborted
         while not console.verdict:
@@ -149,7 +149,7 @@ class Pauses:
         from workbench.protocol.failures import error
 
         def refuse() -> Any:
-            raise error("usage", f"The run that stood at {pause.where} has gone on.", pause.where)
+            raise error("usage", f"The run that was paused at {pause.where} has gone on.", pause.where)
 
         while not pause.requests.empty():
             entry = pause.requests.get()

@@ -135,12 +135,14 @@ def _wide(piece: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _binned(finite: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Elements in equal steps from `low` to `high`; halves, for the whole range may be more than a float holds."""
-    width = high / 2 - low / 2
+    """Elements in equal steps from `low` to `high`; by halves where the whole range is more than a float holds."""
+    if math.isinf(high - low):
+        finite, low, high = finite / 2, low / 2, high / 2
+    width = high - low
     if width <= 0:
         places = torch.zeros(finite.numel(), dtype=torch.int64)
     else:
-        share = (finite / 2 - low / 2) / width
+        share = (finite - low) / width
         places = (share * HISTOGRAM_BINS).clamp_(0, HISTOGRAM_BINS - 1).to(torch.int64)
     return torch.bincount(places, minlength=HISTOGRAM_BINS)
 

@@ -213,7 +213,7 @@ class Firing:
         if self._job.still:
             row.growth = 0.0
             row.note(
-                f"stood still for {self._job.still_seconds:.0f} s at {', '.join(self._job.still)}: "
+                f"paused for {self._job.still_seconds:.0f} s at {', '.join(self._job.still)}: "
                 "its time is not the model's"
             )
             self._runs.disturbed("")
