@@ -238,3 +238,17 @@ class Picks(Base):
             picked = picked.clone()
             picked[0] = (picked[0] + 1) % 4
         return {"class": picked, "logits": y}
+
+
+class Once(Base):
+    """Raises from the second run on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        self.turn += 1
+        if self.turn > 1:
+            raise ValueError("once only")
+        return y

@@ -164,3 +164,37 @@ def test_budgets_vote_and_say_what_was_declared() -> None:
     assert ask(on, "graph_free", Policy(Budgets(saved_mib=100))).status == "pass"
     row = ask(on, "memory_flat", Policy(Budgets(peak_mib=1000)))
     assert (row.status, "peak_mib = 1000" in row.evidence) == ("pass", True)
+
+
+def test_a_vast_output_is_compared_on_elements_that_are_evenly_spread() -> None:
+    row = faulty("Vast", "finite")
+    assert (row.status, "output, 15625000 of 1000000000" in row.evidence) == ("pass", True), row
+    row = faulty("VastMoody", "repeatable")
+    assert (row.status, "Evenly spread elements" in row.evidence, "too large" in row.cause) == ("fail", True, True), row
+
+
+def test_a_tree_of_outputs_that_changes_is_said_and_the_other_checks_go_on() -> None:
+    assert faulty("ChangingTree", "repeatable").status == "fail"
+    assert faulty("ChangingTree", "hidden_state").status == "fail"
+    for question in ("batch_rows", "batch_sizes", "threads"):
+        assert faulty("ChangingTree", question).status in ("skip", "pass")
+    assert faulty("ChangingTree", "finite").status == "pass"
+
+
+def test_what_runs_once_only_is_an_error_in_every_check_that_runs_it_twice() -> None:
+    for question in ("repeatable", "hidden_state", "batch_rows", "batch_sizes", "threads", "memory_flat", "reload"):
+        row = faulty("Once", question)
+        assert (row.status, "once only" in row.evidence) == ("error", True), row
+    for question in ("modes", "parameters_finite", "graph_free"):
+        assert faulty("Once", question).status == "pass"
+
+
+def test_a_generator_is_nothing_to_compare_and_is_told() -> None:
+    row = faulty("Yields", "repeatable")
+    assert (row.status, "it has a yield" in row.evidence) == ("skip", True), row
+
+
+@pytest.mark.parametrize("question", ["hidden_state", "threads"])
+def test_a_slow_forward_is_left_out_of_what_does_not_fit_into_the_budget(question: str) -> None:
+    row = ask(bench(check_faults.__file__, "Slow", "x=float32[5,6]"), question, budget=2.0)
+    assert (row.status, "do not fit into 2 s" in row.evidence) == ("skip", True), row

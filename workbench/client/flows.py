@@ -100,6 +100,9 @@ async def _check(session: Session, name: str, timeout: float, policy: Policy) ->
         if failure.kind in ("cancelled", "internal"):
             raise
         seconds = time.monotonic() - began
+        if failure.kind == "timeout":
+            words = f"No answer within {timeout:g} s: a forward takes too long for it, or never ends."
+            failure = dataclasses.replace(failure, message=words, remedy="Give each check more time: --timeout.")
         return CheckRow(name, "error", failure.message, failure.where, failure.remedy, seconds), exit_for(failure.kind)
     return row, _CODES.get(row.status, Exit.OK)
 

@@ -11,7 +11,7 @@ from workbench.report.objects import check_counts, check_verdict
 from workbench.tui.draw.artifact_lines import STATUS
 from workbench.tui.draw.spans import Line, fit, packed, wrapped
 
-NAME = 17
+NAME = 18
 """Cells of an id and the gap behind it."""
 
 VERDICTS = {"pass": ("✓ ready to serve", "good"), "fail": ("✗ not ready", "bad"), "error": ("! not answered", "warn")}

@@ -24,6 +24,8 @@ def cause_of(subject: Subject, calls: Sequence[tuple[Any, Any]], seeded: bool, w
     `seeded`: every run begins with the same generators; `warm`: the first of them is run once before. Both are empty
     when watched runs do not show it.
     """
+    if subject.vast:
+        return "Its output is too large to be followed from module to module.", ""
     if not subject.room_for(FORWARDS):
         return NO_TIME, ""
     subject.snapshot.restore()

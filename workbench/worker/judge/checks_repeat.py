@@ -38,6 +38,8 @@ def check_repeatable(subject: Subject) -> CheckRow:
         found = subject.compared(first, answer)
         left_out = found.left_out
         if found.nothing:
+            if any(reason.startswith("generator ") for _, reason in answer.opaque):
+                left_out += " Nothing of the forward has run: it has a yield, and calling it makes a generator alone."
             return subject.skipped(f"The model answers with no tensor that can be compared.{left_out}")
         if unknown := subject.unknown_outputs(answer):
             return unknown
@@ -67,9 +69,10 @@ def check_hidden_state(subject: Subject) -> CheckRow:
     inputs = {"A": (subject.args, subject.kwargs), "B": subject.example.sample(subject.bench.recipe.seed + 1)}
     if digest(flatten(inputs["A"])) == digest(flatten(inputs["B"])):
         return subject.skipped("There is no second input: another seed draws the same values.")
-    cold = _ask(subject, inputs["A"])  # what does not run at all is an error, and no matter of order
+    cold = _ask(subject, inputs["A"])
+    _ask(subject, inputs["A"])  # what does not run, or not twice, is an error, and no matter of order
     if not subject.room_for(10):
-        return subject.slow(11)
+        return subject.slow(12)
     try:
         _ask(subject, inputs["B"])
     except Cancelled:

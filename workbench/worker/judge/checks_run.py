@@ -55,6 +55,8 @@ class Subject:
     """What was declared and made a difference here; every row says so."""
     last: float = 0.0
     """Seconds of the last forward."""
+    vast: bool = False
+    """An answer had leaves of which only a part was kept."""
 
     def __post_init__(self) -> None:
         self.example = within(self.bench.example, self.policy.domain)
@@ -121,7 +123,9 @@ class Subject:
         self, args: Any = None, kwargs: Any = None, seed: int | None = None, model: nn.Module | None = None
     ) -> Answer:
         """`forward`, taken apart, detached, and thinned where it is vast."""
-        return taken_apart(self.forward(args, kwargs, seed, model))
+        answer = taken_apart(self.forward(args, kwargs, seed, model))
+        self.vast = self.vast or bool(answer.thinned)
+        return answer
 
     def compared(self, first: Answer, other: Answer) -> Comparison:
         """Judge `other` by `first`; a part that nobody could compare accuses no model, a declared discrete one is
@@ -180,7 +184,7 @@ class Subject:
 FIRST_CALLS: weakref.WeakKeyDictionary[nn.Module, float] = weakref.WeakKeyDictionary()
 """Seconds of the first forward of each model that a check has run in this process."""
 
-VAST = 1 << 26
+VAST = 1 << 24
 """Elements of a leaf beyond which only some of them, evenly spread, are looked at."""
 
 

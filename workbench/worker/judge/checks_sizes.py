@@ -37,7 +37,8 @@ def check_batch_sizes(subject: Subject) -> CheckRow:
     )
     if not example.batch:
         return subject.skipped("The inputs have no dimension that could be the batch.")
-    subject.forward()  # what does not run at all is an error, and no matter of sizes
+    for _ in range(2):
+        subject.forward()  # what does not run, or not twice, is an error, and no matter of sizes
     sizes = _sizes(limits if declared else None, example.batch)
     if declared:
         sizes = _affordable(subject, sizes)
@@ -137,12 +138,20 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer]) -
             words = f"{start}, and the first {counted(size, 'row')} of {largest} differ when asked as a batch of {size}"
             if reason:
                 return subject.skipped(f"{reason} ({words}: {found.words}).", remedy)
-            cause = "Something in the forward depends on the size of the batch."
-            return subject.failed(
-                f"{words}: {found.words}.", cause, f"Look for a division by size(0), or a mean. {ALIKE}"
-            )
+            cause, remedy = _cause(subject)
+            return subject.failed(f"{words}: {found.words}.", cause, remedy)
     bits = "identical bits" if marks <= {IDENTICAL} else f"within the noise ({worst})"
     return subject.passed(f"{start}, and their rows agree: {bits}.{answers[largest].thinned}")
+
+
+def _cause(subject: Subject) -> tuple[str, str]:
+    """Why rows depend on the size of their batch, and what to do."""
+    statistics = [path for path, kind in Parts(subject.bench.model).active() if kind == "batch statistics"]
+    if statistics:
+        cause = f"In train mode: {some(statistics, 4)}: statistics of the batch."
+        return cause, "Put it in eval: e in the app, or --mode eval."
+    remedy = f"Look for a division by size(0), or a mean. {ALIKE}"
+    return "Something in the forward depends on the size of the batch.", remedy
 
 
 def _near_ties(subject: Subject, found: Comparison, size: int) -> bool:
@@ -156,7 +165,8 @@ def _near_ties(subject: Subject, found: Comparison, size: int) -> bool:
         or any(not leaf.dtype.startswith(("int", "uint")) or leaf.reason for leaf in beyond)
     ):
         return False
-    if any(leaf.mismatched > limit * leaf.elements for leaf in beyond):
+    least = 1 if dtype in TIES else 0
+    if any(leaf.mismatched > max(least, limit * leaf.elements) for leaf in beyond):
         return False
     listed = some([f"{leaf.path}: {leaf.mismatched} of {leaf.elements}" for leaf in beyond], 3)
     remedy = f"""If it is an arg-max, say so: discrete = {{ "{beyond[0].path}" = 0.99 }}."""

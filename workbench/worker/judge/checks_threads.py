@@ -21,9 +21,11 @@ from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.bench.words import some
 from workbench.worker.judge import leak, memory
 from workbench.worker.judge.checks_run import Answer, Subject, fresh, taken_apart
+from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import Generators
+from workbench.worker.judge.store import output_bytes
 
 THREADS = 8
 """Threads that call the model at once."""
@@ -31,6 +33,8 @@ ROUNDS = 20
 """Calls of each, where time allows."""
 SHARE = 0.25
 """Share of the budget that they may take together."""
+SLOWER = 4 * THREADS
+"""Times what a call takes alone, from which one among others is taken for stuck."""
 PATIENCE = 0.05
 """Seconds between two looks at whether they have ended."""
 SWITCH = 1e-5
@@ -46,6 +50,10 @@ class _Caller:
     args: Any
     kwargs: Any
     serial: Answer
+    bits: bytes
+    """Digest of the serial answer."""
+    since: float = 0.0
+    """Clock at which its present call of the model began; 0 while it is in none."""
     answers: list[Answer] = field(default_factory=list)
     """Answers that are not the very bits of the serial one; one of each kind is enough."""
     calls: int = 0
@@ -55,7 +63,12 @@ class _Caller:
 def check_threads(subject: Subject) -> CheckRow:
     """Eight threads that call the model at once, each with an input of its own, get the answers they get alone."""
     generators = Generators.take()
-    subject.forward()
+    size = output_bytes(flatten(subject.forward()))
+    available, _ = memory.available()
+    if available and 2 * THREADS * size > available:
+        return subject.skipped(
+            f"{THREADS} outputs of {leak.size(size)} at once do not fit into the memory that is free."
+        )
     if generators.moved(Generators.take()) and subject.bench.modes.rng == "free":
         if subject.policy.stochastic:
             subject.excuse("stochastic")
@@ -73,13 +86,16 @@ def check_threads(subject: Subject) -> CheckRow:
             return subject.skipped(f"The model answers with no tensor that can be compared.{again.left_out}")
         if again.differs:
             return subject.skipped("The same input asked twice differs already: see the check repeatable.")
-        callers.append(_Caller(args, kwargs, serial))
+        callers.append(_Caller(args, kwargs, serial, digest(serial)))
     _grad_mode_finding(subject)
     watched = Snapshot(subject.bench.model, (), {})
-    stuck = _together(subject, callers)
+    still, stuck = _together(subject, callers)
     if stuck:
-        cause = f"They stand at {some(stuck, 4)}."
-        return subject.failed("The threads did not end: each waits for another, or for ever.", cause, REMEDY)
+        words = f"did not come back from a call that takes {subject.last:.2g} s alone"
+        evidence = f"{len(stuck)} of {THREADS} threads {words}: each waits for another, or for ever."
+        return subject.failed(evidence, f"They stand at {some(list(dict.fromkeys(stuck)), 4)}.", REMEDY)
+    if still:
+        return subject.slow(THREADS * ROUNDS)
     return _judged(subject, callers, watched)
 
 
@@ -117,8 +133,9 @@ def _shared(subject: Subject, watched: Snapshot) -> str:
     return f"Shared and written by every call: {some([f'{name} ({how})' for name, how in moved], 4)}."
 
 
-def _together(subject: Subject, callers: list[_Caller]) -> list[str]:
-    """Call the model from every thread at once; where threads stand that did not end in time."""
+def _together(subject: Subject, callers: list[_Caller]) -> tuple[int, list[str]]:
+    """Call the model from every thread at once: how many did not end in time, and where those stand that are in a call
+    which takes much longer than it does alone."""
     modes = subject.bench.modes
     barrier = threading.Barrier(len(callers))
     stop = threading.Event()
@@ -129,10 +146,12 @@ def _together(subject: Subject, callers: list[_Caller]) -> list[str]:
             barrier.wait(10)
             with grad_context(modes.grad):
                 for _ in range(ROUNDS):
+                    one.since = time.monotonic()
                     output = subject.bench.model(*map_tensors(one.args, fresh), **map_tensors(one.kwargs, fresh))
+                    one.since = 0.0
                     answer = taken_apart(output)
                     one.calls += 1
-                    if not one.answers and subject.compared(one.serial, answer).mark != IDENTICAL:
+                    if not one.answers and digest(answer) != one.bits:
                         one.answers.append(answer)
                     if stop.is_set() or time.monotonic() > deadline:
                         return
@@ -151,7 +170,10 @@ def _together(subject: Subject, callers: list[_Caller]) -> list[str]:
                 next(thread for thread in threads if thread.is_alive()).join(PATIENCE)
         finally:
             stop.set()
-    return [_standing(thread) for thread in threads if thread.is_alive()]
+    alive = [(thread, one) for thread, one in zip(threads, callers) if thread.is_alive()]  # noqa: B905 (one of each)
+    patience = max(SHARE * subject.budget / 2, SLOWER * subject.last)
+    now = time.monotonic()
+    return len(alive), [_standing(thread) for thread, one in alive if one.since and now - one.since > patience]
 
 
 @contextlib.contextmanager

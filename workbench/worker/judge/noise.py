@@ -184,7 +184,10 @@ def _require_repeats(model: nn.Module, example: Example) -> None:
     found = []
     with untouched_model(model):
         for _ in range(2):
-            pair = [_eager(model, args, kwargs, 0) for _ in range(2)]
+            try:
+                pair = [_eager(model, args, kwargs, 0) for _ in range(2)]
+            except Exception as problem:
+                raise _does_not_run(problem) from problem
             if same_bits(*pair) or not pair[0].leaves:
                 return
             found = [leaf for leaf in compare(*pair)[1] if leaf.mark == BEYOND]
