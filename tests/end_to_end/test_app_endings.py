@@ -104,6 +104,50 @@ def test_a_killed_worker_is_told_with_its_cause_and_one_key_brings_everything_ba
     terminal.wait_for("#1 is the reference")
 
 
+def supervisor_of(terminal: Terminal) -> psutil.Process:
+    return next(one for one in terminal.family() if "workbench.supervisor" in one.cmdline())
+
+
+def test_an_engine_that_is_killed_while_its_worker_starts_is_one_truth_and_one_key_brings_another(
+    workbench: Open,
+) -> None:
+    terminal = ready(workbench(*STORY, "--grad", "no_grad", rows=24, columns=80))
+    os.kill(worker_of(terminal).pid, signal.SIGKILL)
+    terminal.wait_for("K starts a fresh one · the worker died")
+    terminal.send("K")
+    terminal.wait_for("◌ torch is loading")
+    os.kill(supervisor_of(terminal).pid, signal.SIGKILL)
+    terminal.wait_for("■ engine gone")
+    terminal.wait_for("K starts a new one · The engine is gone")
+    assert "loading" not in terminal.text
+    terminal.send("space")
+    terminal.wait_for("space fire: the engine is gone; K starts a new one")
+    terminal.send("K")
+    terminal.wait_for("are back", 60)
+    terminal.wait_for("● ready")
+    terminal.send("space")
+    terminal.wait_for("#1 is the reference")
+    family = terminal.family()
+    terminal.send("q")
+    assert terminal.wait_exit() == 0
+    terminal.assert_restored()
+    assert_all_gone(family)
+
+
+def test_an_engine_that_is_killed_while_it_fires_ends_the_row(workbench: Open) -> None:
+    terminal = ready(workbench(*STORY))
+    terminal.send("R")
+    terminal.wait_for("esc stops")
+    terminal.wait_for("◌1")
+    os.kill(supervisor_of(terminal).pid, signal.SIGKILL)
+    terminal.wait_for("■ engine gone")
+    terminal.wait_gone("◌1")
+    terminal.send("o")
+    terminal.wait_for("o open: the engine is gone")
+    terminal.send("K")
+    terminal.wait_for("are back", 60)
+
+
 def test_a_model_that_kills_its_process_is_an_event_and_not_the_end(workbench: Open) -> None:
     terminal = ready(workbench("sample_models/crashes.py:Crashes", "--kwargs", '{"after": 0}'))
     terminal.send("space")

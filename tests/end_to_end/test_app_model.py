@@ -90,3 +90,22 @@ def test_a_missing_file_is_a_card_and_another_model_can_be_opened(workbench: Ope
     terminal.wait_gone("esc closes")
     terminal.send("o")
     terminal.wait_for("Open a model")
+
+
+def test_the_name_that_is_typed_is_the_one_that_opens(workbench: Open, tmp_path: Path) -> None:
+    source = "from torch import nn\n\n\n" + "\n\n".join(
+        f"class {name}(nn.Linear):\n    def __init__(self) -> None:\n        super().__init__(3, 2)\n"
+        for name in ("Ok", "Two")
+    )
+    (tmp_path / "m.py").write_text(source)
+    terminal = workbench(rows=24, columns=80, directory=tmp_path)
+    terminal.wait_for("Open a model", 60)
+    terminal.wait_for("ready", 60)
+    for end in range(1, len(name := "m.py:Tw") + 1):  # each key is answered before the next is pressed
+        terminal.send(name[end - 1])
+        terminal.wait_for(name[:end])
+    terminal.wait_for("class, line")
+    terminal.send("enter")
+    terminal.wait_for("Did you mean 'Two'?")
+    terminal.send("o", "enter")
+    terminal.wait_for("Two: loaded", 60)

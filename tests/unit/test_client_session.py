@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from workbench.client.intake import CUT_OFF
 from workbench.client.launch import launch
 from workbench.client.session import Session
 from workbench.protocol.codec import Envelope
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import LogLines, WorkerDied
-from workbench.protocol.model import ModeChange
+from workbench.protocol.model import ModeChange, Recipe
+
+from .pane_records import run_row
+
+NET = Recipe("net.py:Net")
 
 SCRIPT = Path(__file__).parents[1] / "engines" / "scripted_engine.py"
 
@@ -55,10 +60,35 @@ async def test_death_of_the_engine_ends_every_open_request_with_its_last_words()
         with pytest.raises(WorkbenchError) as caught:
             await session.fire()
         assert caught.value.failure.kind == "engine"
-        assert session.state.engine == "dead"
+        assert session.state.engine == "gone"
+        assert session.state.gone == caught.value.failure
         later = await failure_of(session.fire)
     assert later[0] == "engine"
     assert "Its last words: last words" in caught.value.failure.message
+
+
+async def test_another_engine_takes_the_place_of_one_that_is_gone_with_the_same_model() -> None:
+    heard: list[object] = []
+    script = [sys.executable, str(SCRIPT)]
+    session = Session(launch([*script, "dies"], True), warm=True)
+    session.relaunch = lambda: launch([*script, "tells"])
+    await session.attach()
+    session.listen(lambda body, envelope: heard.append(body))
+    await session.started()
+    session.state.recipe = NET
+    session.state.rows[1] = run_row(1, running=True)
+    await failure_of(session.fire)
+    cut_off = session.state.rows[1]
+    assert not cut_off.running
+    assert cut_off.note == CUT_OFF
+    assert cut_off in heard, "its row is painted again"
+    assert session.state.engine == "gone"
+    assert await failure_of(session.start) == await failure_of(session.fire)
+    assert session.state.engine == "gone", "nothing starts where nobody listens"
+    loaded = await session.recover()
+    assert loaded is not None
+    assert (session.state.engine, session.state.gone, session.state.died) == ("ready", None, None)
+    await session.close()
 
 
 async def test_a_line_that_is_no_message_ends_the_conversation_and_says_so() -> None:

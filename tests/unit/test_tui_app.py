@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
@@ -16,7 +19,7 @@ from workbench.tui.screens.open_screen import OpenScreen
 from workbench.tui.screens.palette import Palette
 from workbench.tui.screens.text_card import TextCard
 
-from .tui_fake import FakeSession, app_with, refusal
+from .tui_fake import RECIPE, FakeSession, app_with, refusal
 
 BIG, SMALL = (120, 40), (80, 24)
 
@@ -223,6 +226,59 @@ async def test_without_a_model_the_open_screen_comes_up_and_opens_one() -> None:
         assert app.screen is app.main
         assert session.state.recipe is not None
         assert session.state.recipe.target == "sample_models/story.py:make"
+
+
+@pytest.mark.parametrize("name", ["make", "Nope", "Ne"])
+async def test_a_name_that_is_typed_key_by_key_wins_over_the_list(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").touch()
+    session = FakeSession()
+    app = app_with(session, recipe=None)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await press(pilot, *f"m.py:{name}")
+        found = app.screen.query_one(OptionList)
+        assert found.highlighted == {"make": 1, "Nope": None, "Ne": 0}[name]
+        await press(pilot, "enter")
+        assert session.asked[-1] == ("open", session.state.recipe)
+        assert session.state.recipe is not None
+        assert session.state.recipe.target == f"m.py:{name}"
+
+
+async def test_a_class_that_is_chosen_in_the_list_stands_in_the_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.py").touch()
+    session = FakeSession()
+    app = app_with(session, recipe=None)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        line = app.screen.query_one("#path", Input)
+        await press(pilot, *"m.py:X", "down")
+        assert line.value == "m.py:Net"
+        await press(pilot, "up", "tab", *"w=8", "tab", "m")
+        assert line.value == "m.py:make", "paths of weights took the list, and not the choice"
+        await press(pilot, "shift+tab", "shift+tab", "end", *(["backspace"] * 4), *"Net", "enter")
+        assert session.state.recipe is not None
+        assert session.state.recipe.target == "m.py:Net"
+
+
+async def test_what_was_asked_for_and_did_not_open_is_there_to_be_mended() -> None:
+    session = FakeSession()
+    session.refuse = refusal("model")
+    app = app_with(session, dataclasses.replace(RECIPE, target="bad.py:Net", weights="net.pt"))
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        assert isinstance(app.screen, ErrorCard)
+        await press(pilot, "escape", "o")
+        assert app.screen.query_one("#path", Input).value == "bad.py:Net"
+        assert app.screen.query_one("#weights", Input).value == "net.pt"
+        session.refuse = refusal("model")
+        await press(pilot, "end", "x", "enter", "escape", "o")
+        assert app.screen.query_one("#path", Input).value == "bad.py:Netx"
 
 
 async def test_an_export_asks_for_kind_and_place(tmp_path: object) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from workbench.client.command import command_for, module_training
+from workbench.client.intake import engine_gone
 from workbench.client.state import OpenJob, State
 from workbench.protocol.artifacts import CHECK_IDS
-from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.messages import Progress, WorkerBusy, WorkerDied
 from workbench.protocol.model import ModeChange, Modes, Recipe
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE, RunRow
+from workbench.tui.actions import ACTIONS
 from workbench.tui.activity import dead_line, summary, switched, working
 from workbench.tui.board import PANES, plan
 from workbench.tui.commands.artifacts import _no_path
@@ -23,7 +25,7 @@ from workbench.tui.screens.arguments import parse_arguments, parse_specs, print_
 from workbench.tui.screens.ask import whole_number
 from workbench.tui.screens.paths import completion, free_name, listing
 
-from .tui_fake import spread
+from .tui_fake import INFO, spread
 
 # the board
 
@@ -84,7 +86,17 @@ def test_a_dead_worker_has_a_cause_and_a_key() -> None:
     state.engine = "dead"
     state.died = WorkerDied("bench", 1, "segmentation fault in native code", -11, "", (), "Fire", False)
     assert "segmentation fault" in dead_line(state)
-    assert "K" in dead_line(state)
+    assert dead_line(state).startswith("K starts a fresh one"), "the key is there however long the cause is"
+
+
+def test_an_engine_that_is_gone_is_one_truth_whatever_died_before() -> None:
+    state = State(engine="starting", info=INFO)
+    state.died = WorkerDied("bench", 1, "killed from outside (SIGKILL)", -9, "", (), "", False)
+    engine_gone(state, Failure("engine", "The engine is gone: it closed its end of the pipe."))
+    assert dead_line(state) == "K starts a new one · The engine is gone: it closed its end of the pipe"
+    for key in ("space", "o", "v", "i", "e", "f", "x"):
+        action = next(one for one in ACTIONS if key in one.keys)
+        assert "the engine is gone; K starts" in action.when(state)
 
 
 # options

@@ -12,11 +12,11 @@ from typing import Any
 
 from workbench.protocol.codec import CodecError, Envelope
 from workbench.protocol.failures import Failure, WorkbenchError, error
-from workbench.protocol.messages import BENCH_REQUESTS, PROTOCOL, Cancel, Done, Hello, Kill, Quit, Start
+from workbench.protocol.messages import BENCH_REQUESTS, PROTOCOL, Cancel, Done, Hello, Kill, Quit, Start, WorkerDied
 from workbench.protocol.results import result_of
 from workbench.protocol.text import clean
 
-from .intake import start_failed, take
+from .intake import end_rows, engine_gone, engine_renewed, start_failed, take
 from .launch import START_JOB
 from .state import OpenJob, State
 from .transport import Transport
@@ -40,6 +40,8 @@ class Conversation:
     def __init__(self, process: subprocess.Popen[bytes], warm: bool = False, state: State | None = None) -> None:
         """`warm`: `launch` has already asked for a bench worker. `state`: one that a face drew before we were there."""
         self.state = state or State()
+        self.relaunch: Callable[[], subprocess.Popen[bytes]] | None = None
+        """Starts another engine for `renew`; without it a conversation ends with its engine."""
         self._transport = Transport(process)
         self._numbers = itertools.count(START_JOB + 1)
         self._futures: dict[int, asyncio.Future[Any]] = {}
@@ -103,6 +105,20 @@ class Conversation:
         while waits := {self._futures[job.number] for job in self.state.jobs.values() if job.name in names}:
             await asyncio.wait(waits)
 
+    async def renew(self) -> None:
+        """Another engine in the place of one that is gone, without a worker yet. Raises `WorkbenchError`."""
+        if self.relaunch is None:
+            raise WorkbenchError(self._lost())
+        engine_renewed(self.state)
+        try:
+            await self._transport.close()
+            self._transport = Transport(self.relaunch())
+        except WorkbenchError:
+            engine_gone(self.state, self._lost())
+            raise
+        self._greeted, self._broken, self._ended, self._started = False, None, "", None
+        await self._transport.attach(self._receive, self._end)
+
     async def close(self) -> None:
         """End the engine and everything it started."""
         with contextlib.suppress(OSError):
@@ -118,6 +134,8 @@ class Conversation:
             future.set_exception(WorkbenchError(self._lost()))
             return future
         self._futures[number] = future
+        if isinstance(body, Start):
+            self.state.engine = "starting"
         recipe = getattr(body, "recipe", None)
         on_bench = isinstance(body, BENCH_REQUESTS)
         self.state.jobs[number] = OpenJob(number, type(body).__name__, loop.time(), None, recipe, on_bench)
@@ -132,6 +150,8 @@ class Conversation:
         else:
             take(self.state, envelope)
         self._tell(envelope)
+        if isinstance(body, WorkerDied) and body.role == "bench":
+            self._end_rows()
         if self._broken is not None:
             raise WorkbenchError(self._broken)
 
@@ -186,14 +206,17 @@ class Conversation:
 
     def _end(self, reason: str) -> None:
         self._give_up(reason)
+        self._end_rows()
         self._tell(Envelope(Done(None, self._lost()), None, "face"))
+
+    def _end_rows(self) -> None:
+        for row in end_rows(self.state):
+            self._tell(Envelope(row, None, "face"))
 
     def _give_up(self, reason: str) -> None:
         """No answer will come any more: whoever waits for one is told."""
         self._ended = reason
-        self.state.engine = "dead"
-        self.state.jobs.clear()
-        self.state.paused = None
+        engine_gone(self.state, self._lost())
         futures, self._futures = self._futures, {}
         for future in futures.values():
             if not future.done():

@@ -79,7 +79,7 @@ async def run_checks(
     if session.state.yardstick == "tolerance" and not _BY_YARDSTICK.isdisjoint(ids):
         await _measure_first(session, timeout)
     for name in ids:
-        if lost is None and session.state.engine == "dead":
+        if lost is None and session.state.engine in ("dead", "gone"):
             lost = await _recover(session, timeout) if recover else _GONE
         if lost is None:
             row, code = await _check(session, name, timeout, policy)

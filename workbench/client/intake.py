@@ -7,6 +7,7 @@ import time
 
 from workbench.protocol.artifacts import ExportResult, VerifyResult
 from workbench.protocol.codec import Envelope
+from workbench.protocol.failures import Failure
 from workbench.protocol.inside import Paused, Resumed
 from workbench.protocol.matrix import Matrix
 from workbench.protocol.memory import Leak, MemoryMark, MemorySample
@@ -15,6 +16,9 @@ from workbench.protocol.model import Modes, Recipe
 from workbench.protocol.runs import RunRow
 
 from .state import ROWS_KEPT, Pause, State
+
+CUT_OFF = "cut off: its worker ended"
+"""Note of a row whose last report never came."""
 
 
 def take(state: State, envelope: Envelope, recipe: Recipe | None = None) -> None:
@@ -70,6 +74,29 @@ def start_failed(state: State) -> None:
     """A start ended with a failure; the state stays as it is when another start is still open."""
     if state.engine == "starting" and not any(job.name == "Start" for job in state.jobs.values()):
         state.engine, state.ready = "dead", None
+
+
+def engine_gone(state: State, failure: Failure) -> None:
+    """The supervisor ended, and with it every worker and every job."""
+    state.engine, state.gone = "gone", failure
+    state.ready = state.died = state.paused = state.sample = None
+    state.jobs.clear()
+
+
+def engine_renewed(state: State) -> None:
+    """Another supervisor was started; a bench worker is what it is asked for first."""
+    state.engine, state.gone = "starting", None
+
+
+def end_rows(state: State) -> list[RunRow]:
+    """Rows that were running when their worker ended, marked as ended; they get no further report."""
+    ended = [
+        dataclasses.replace(row, running=False, note="; ".join(part for part in (row.note, CUT_OFF) if part))
+        for row in state.rows.values()
+        if row.running
+    ]
+    state.rows.update({row.run: row for row in ended})
+    return ended
 
 
 def _died(state: State, died: WorkerDied) -> None:

@@ -97,7 +97,6 @@ class Session(Conversation):
     async def start(self, python: str = "", timeout: float = 0.0) -> WorkerReady:
         """Start a bench worker, in the place of the old one if any; without `python` where the last one ran."""
         self.python = python or self.python
-        self.state.engine = "starting"
         return await self.request(Start(self.python, self._attended), timeout)  # type: ignore[no-any-return]
 
     async def kill(self) -> None:
@@ -105,15 +104,15 @@ class Session(Conversation):
         await self.request(Kill("bench"))
 
     async def recover(self, python: str = "", timeout: float = 0.0) -> Loaded | None:
-        """A fresh worker with the same interpreter, model, weights, modes and yardstick, and the inputs of its opening.
-
-        Inputs that were drawn since are lost. None when no model had been opened. `timeout` is that of the load; the
-        start has one of its own.
-        """
+        """A fresh worker, in a new engine where that is gone, with the same interpreter, model, weights, modes and
+        yardstick, and the inputs of its opening: those drawn since are lost. None when no model had been opened.
+        `timeout` is that of the load; the start has one of its own."""
         recipe, modes = self.state.recipe, self.state.modes
         yardstick = self.judged_with
         if yardstick is not None and yardstick.kind != self.state.yardstick:  # of a model or a dtype that was left
             yardstick = None
+        if self.state.engine == "gone":
+            await self.renew()
         await self.start(python, START_SECONDS)
         if recipe is None:
             return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # names only, so that a face can have its state before the protocol is imported
     from workbench.protocol.artifacts import ExportResult, VerifyResult
+    from workbench.protocol.failures import Failure
     from workbench.protocol.inside import Paused
     from workbench.protocol.matrix import Matrix
     from workbench.protocol.memory import Leak, MemoryMark, MemorySample
@@ -53,7 +54,9 @@ class State:
     """Everything a face may want to draw."""
 
     engine: str = "starting"
-    """"starting", "ready" or "dead"."""
+    """"starting", "ready", "dead" (the bench worker) or "gone" (the supervisor, and everything it started)."""
+    gone: Failure | None = None
+    """Why the engine is gone; set while `engine` is "gone" and never else."""
     ready: WorkerReady | None = None
     died: WorkerDied | None = None
     recipe: Recipe | None = None

@@ -18,10 +18,15 @@ def always(state: State) -> str:
     return ""
 
 
+def with_engine(state: State) -> str:
+    """Wants an engine to ask, whether its bench worker lives or not."""
+    return "the engine is gone; K starts a new one with the same model" if state.engine == "gone" else ""
+
+
 def unpaused(state: State) -> str:
-    """Wants a bench on which no run stands still."""
+    """Wants an engine, and on its bench no run that stands still."""
     if state.paused is None:
-        return ""
+        return with_engine(state)
     return f"a run is paused at {state.paused.event.where}; : opens its console, esc aborts it"
 
 
@@ -34,6 +39,8 @@ def with_console(state: State) -> str:
     """Wants a model on a living bench, or a run that stands still on it."""
     if state.paused is not None:
         return ""
+    if state.engine == "gone":
+        return with_engine(state)
     if state.engine == "dead":
         return "the worker is gone; K starts a fresh one with the same model"
     if state.engine == "starting":
@@ -133,8 +140,9 @@ ACTIONS: tuple[Action, ...] = (
            "Model", 0, without_checks),
     Action("export", ("x",), "export", "Write a proven bundle: weights, trace or export.", "Artifacts", 8,
            without_export),
-    Action("verify", ("v",), "verify", "Prove a bundle again in a clean worker.", "Artifacts", 10),
-    Action("inspect", ("i",), "inspect", "Look into a file without running any of its code.", "Artifacts"),
+    Action("verify", ("v",), "verify", "Prove a bundle again in a clean worker.", "Artifacts", 10, with_engine),
+    Action("inspect", ("i",), "inspect", "Look into a file without running any of its code.", "Artifacts", 0,
+           with_engine),
     Action("pane_model", ("1",), "model", "Go to the module tree.", "View"),
     Action("pane_runs", ("2",), "runs", "Go to the runs.", "View"),
     Action("pane_diff", ("3",), "diff", "Go to the difference.", "View"),

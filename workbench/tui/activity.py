@@ -128,14 +128,16 @@ def summary(row: RunRow) -> tuple[str, str]:
 
 
 def dead_line(state: State) -> str:
-    """The red line of a dead worker; empty while it lives."""
+    """The red line of a dead worker, or of an engine that is gone; empty while they live. The key comes first."""
+    if state.gone is not None:
+        return f"K starts a new one · {state.gone.message.rstrip('.')}"
     if state.engine != "dead":
         return ""
     if state.died is None:
-        return "the engine is gone; q leaves, then start the workbench again"
+        return "K starts a fresh one · no worker runs"
     during = f" during {state.died.during}" if state.died.during else ""
     how = "the worker was ended" if state.died.expected else f"the worker died{during}: {state.died.cause}"
-    return f"{how} · K starts a fresh one with the same model"
+    return f"K starts a fresh one · {how}"
 
 
 def _firing(state: State, words: str) -> str:

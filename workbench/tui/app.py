@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from workbench.client.launch import launch
 from workbench.client.state import State
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import error
@@ -64,12 +65,18 @@ async def _live(
 ) -> WorkbenchApp:
     """The app until it ends; then, with the terminal restored already, the engine's end."""
 
+    def relaunch() -> subprocess.Popen[bytes]:
+        ending.process = launch(python=options.python)
+        return ending.process
+
     def connect(state: State) -> Session:
         from workbench.client.session import Session  # and the whole protocol with it: the first frame comes before
 
         gc.freeze()  # what the start has made stays to the end, so no collection has to look at it while keys wait
         gc.enable()
-        return Session(process, warm=True, state=state, python=options.python, attended=not options.autoplay)
+        session = Session(process, warm=True, state=state, python=options.python, attended=not options.autoplay)
+        session.relaunch = relaunch
+        return session
 
     app = WorkbenchApp(State(), connect, recipe, change, options)
     loop = asyncio.get_running_loop()
@@ -141,7 +148,7 @@ class WorkbenchApp(App[None]):
 
         watch(self.desk)
         if self.options.slow_link:
-            self.desk.run(_slow_down)
+            self.desk.run(slow_down)
         if self.options.demo:
             return  # its screen opens what the story wants
         if self._recipe is not None:
@@ -186,7 +193,8 @@ class WorkbenchApp(App[None]):
         self._close_messages_no_wait()
 
 
-async def _slow_down(desk: Desk) -> None:
+async def slow_down(desk: Desk) -> None:
+    """Ask a new engine for no more than is painted."""
     from workbench.protocol.messages import SetRate
 
     await desk.session.request(SetRate(1.0 / desk.app.options.repaint_seconds))

@@ -48,6 +48,8 @@ class Desk:
         """Where exports are suggested to go."""
         self.transcript = Transcript()
         """Of the console."""
+        self.wanted: Recipe | None = None
+        """The model that was last asked for, whether it opened or not."""
         self._diffed: tuple[int, ...] = ()
 
     def connect(self, session: Session) -> None:
@@ -107,13 +109,17 @@ class Desk:
             aborted = failure.message if failure.message.startswith("Aborted at") else "cancelled"
             self.say(aborted, "warning")
             return
-        if failure.kind == "engine" and self.state.engine == "dead" and self.state.died is not None:
+        if failure.kind == "engine" and (failure == self.state.gone or self._died_said):
             return
         from workbench.tui.screens.error_card import ErrorCard
 
         self.failures.append(failure)
         self.app.main.say(failure.message, "error")
         self.app.push_screen(ErrorCard(failure))
+
+    @property
+    def _died_said(self) -> bool:
+        return self.state.engine == "dead" and self.state.died is not None
 
     async def ask(self, screen: Screen[Answer]) -> Answer:
         """Show a dialog and wait for its answer."""
@@ -167,6 +173,7 @@ class Desk:
         from workbench.client.flows import open_with
         from workbench.protocol.model import ModeChange
 
+        self.wanted = recipe
         await self.session.started()
         async with self.firing.paused():
             loaded = await open_with(self.session, recipe, change or ModeChange(), modules, tolerance)

@@ -11,6 +11,7 @@ from workbench.tui import activity
 
 if TYPE_CHECKING:
     from workbench.protocol.artifacts import ExportResult, VerifyResult
+    from workbench.protocol.failures import Failure
     from workbench.protocol.memory import Leak
     from workbench.protocol.messages import WorkerDied
     from workbench.protocol.model import ModelInfo, Recipe
@@ -33,7 +34,7 @@ class Painter:
         """Kind of the export that runs."""
         self._screen, self._wiring = screen, wiring
         self._said, self._said_at = ("", "information"), float("-inf")
-        self._said_of: WorkerDied | None = None  # words that are older than a death do not hide it
+        self._said_of: WorkerDied | Failure | None = None  # words that are older than a death do not hide it
         self._info: ModelInfo | None = None
         self._leak: Leak | None = None
         self._recipe: Recipe | None = None
@@ -42,6 +43,11 @@ class Painter:
     @property
     def _state(self) -> State:
         return self._screen.desk.state
+
+    @property
+    def _death(self) -> WorkerDied | Failure | None:
+        """The newest death of a worker or of the engine."""
+        return self._state.gone or self._state.died
 
     def news(self, pane: str) -> None:
         """A pane has something new."""
@@ -52,9 +58,9 @@ class Painter:
         """Words for the activity line. A job that runs, or a worker that was dead already, gives them a moment."""
         loop = asyncio.get_running_loop()
         self._said, self._said_at = (words, severity), loop.time()
-        self._said_of = self._state.died
+        self._said_of = self._death
         self._activity()
-        if self._state.jobs or self._state.engine == "dead":
+        if self._state.jobs or self._state.engine in ("dead", "gone"):
             loop.call_later(SAY_SECONDS, self._wiring.touch, "activity")
 
     def seen(self, pane: str) -> None:
@@ -149,7 +155,8 @@ class Painter:
         elif state.engine == "ready" and any(job.name == "Load" for job in state.jobs.values()):
             line.set_engine("loading", "loading the model", clock=True)
         else:
-            line.set_engine("paused" if state.paused is not None else state.engine)
+            word = "paused" if state.paused is not None else state.engine
+            line.set_engine(word, "engine gone" if state.engine == "gone" else "")
         line.set_rss(state.sample.rss if state.sample is not None and state.engine == "ready" else 0)
 
     def _activity(self) -> None:
@@ -160,7 +167,7 @@ class Painter:
         fresh = now - self._said_at < SAY_SECONDS
         if job is not None and not fresh:
             bar.working(job.words, job.clock, job.share, job.hint)
-        elif dead and job is None and not (fresh and self._said_of is state.died):
+        elif dead and job is None and not (fresh and self._said_of is self._death):
             bar.say(dead, "error")
         else:
             bar.say(*self._said)

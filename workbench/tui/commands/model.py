@@ -14,7 +14,7 @@ noise = measure_noise
 async def open_model(desk: Desk) -> None:
     from workbench.tui.screens.open_screen import OpenScreen
 
-    await desk.ask(OpenScreen(desk.session.scan, desk.open, os.getcwd(), desk.state.recipe))
+    await desk.ask(OpenScreen(desk.session.scan, desk.open, os.getcwd(), desk.wanted))
 
 
 async def reload(desk: Desk) -> None:

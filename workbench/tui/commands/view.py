@@ -28,7 +28,7 @@ async def theme(desk: Desk) -> None:
 
 
 async def restart(desk: Desk) -> None:
-    """Alive: end the worker. Dead: a fresh one with everything that can be given back."""
+    """Alive: end the worker. Dead, or the engine gone: a fresh one with everything that can be given back."""
     state = desk.state
     if state.engine == "starting":
         desk.say("the worker is only starting", "warning")
@@ -37,10 +37,14 @@ async def restart(desk: Desk) -> None:
         await desk.session.kill()
         desk.say("the worker was ended; K starts a fresh one with the same model", "warning")
         return
-    runs = len(state.rows)
+    runs, what = len(state.rows), "engine" if state.engine == "gone" else "worker"
     loaded = await desk.session.recover(desk.python)
+    if what == "engine" and desk.app.options.slow_link:
+        from workbench.tui.app import slow_down
+
+        desk.run(slow_down)
     if loaded is None:
-        desk.say("a fresh worker is ready; no model was open", "good")
+        desk.say(f"a fresh {what} is ready; no model was open", "good")
         return
     back = "the same model, weights, modes and first inputs are back"
     lost = f"outputs of {runs} runs, draws with n, what runs changed in buffers" if runs else "nothing"

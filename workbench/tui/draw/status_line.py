@@ -17,6 +17,7 @@ ENGINE = {
     "busy": ("◌", "accent"),
     "paused": ("‖", "warn"),
     "dead": ("■", "bad"),
+    "gone": ("■", "bad"),
 }
 """Sign and style of an engine's state; the word stands beside it."""
 

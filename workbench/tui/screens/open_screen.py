@@ -5,6 +5,7 @@ It asks for a model and shows why it could not be had; the model on the bench st
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
@@ -70,6 +71,8 @@ class OpenScreen(Dialog[bool]):
         self._paths: list[str] = []
         self._candidates: tuple[Candidate, ...] = ()
         self._scanned = ""
+        self._looked = asyncio.Event()
+        self._looked.set()
         self._opening = False
 
     def content(self) -> ComposeResult:
@@ -96,11 +99,19 @@ class OpenScreen(Dialog[bool]):
     async def _typed(self, event: Input.Changed) -> None:
         name = event.input.id or ""
         if name == "path":
-            file, _, _ = event.value.partition(":")
+            file, _, wanted = event.value.partition(":")
             if file.endswith(".py") and os.path.isfile(os.path.join(self._base, os.path.expanduser(file))):
-                if file != self._scanned:
+                if file == self._scanned:
+                    self._highlight(wanted)
+                else:
+                    self._offer([])
+                    self._looked.clear()
                     self.run_worker(self._look(file), group="scan", exclusive=True)
                 return
+            self._scanned = ""
+        elif name in SUFFIXES:
+            if ":" not in self.query_one("#path", Input).value:
+                self._choose()  # before other paths take the place of the classes
             self._scanned = ""
         if name in SUFFIXES:
             self._offer(listing(event.value, self._base, SUFFIXES[name]))
@@ -115,16 +126,31 @@ class OpenScreen(Dialog[bool]):
                 self._offer([])
                 self._tell(problem.failure)
             return
+        finally:
+            if file == self._scanned:
+                self._looked.set()
         if file != self._scanned:  # another path was typed meanwhile
             return
         self._paths, self._candidates = [], scanned.candidates
         rows = [_candidate_row(one) for one in scanned.candidates]
         self._fill(rows)
-        wanted = self.query_one("#path", Input).value.partition(":")[2]
+        self._highlight(self.query_one("#path", Input).value.partition(":")[2])
+        self._say("" if rows else f"{file} holds nothing that could be opened.")
+
+    def _highlight(self, wanted: str) -> None:
+        """Highlight the class that is typed, or the first that begins so; none when none does: what is typed counts."""
         names = [one.name for one in self._candidates]
-        if wanted in names:
-            self.query_one(OptionList).highlighted = names.index(wanted)
-        set_words(self.query_one("#open-status"), "" if rows else f"{file} holds nothing that could be opened.")
+        begun = [at for at, name in enumerate(names) if name.startswith(wanted)]
+        found = names.index(wanted) if wanted in names else begun[0] if begun else None
+        self.query_one(OptionList).highlighted = found
+
+    def _choose(self) -> None:
+        """Write the name of the highlighted class into the field of the path."""
+        position = self.query_one(OptionList).highlighted
+        if self._candidates and position is not None:
+            line = self.query_one("#path", Input)
+            line.value = f"{line.value.partition(':')[0]}:{self._candidates[position].name}"
+            line.cursor_position = len(line.value)
 
     def _offer(self, paths: Sequence[str]) -> None:
         self._paths, self._candidates = list(paths), ()
@@ -137,9 +163,12 @@ class OpenScreen(Dialog[bool]):
         found.highlighted = 0 if rows else None
 
     def action_move(self, by: int) -> None:
+        """Go up or down in the list; the name of a class that is come to stands in the field at once."""
         found = self.query_one(OptionList)
         if found.option_count:
-            found.highlighted = ((found.highlighted or 0) + by) % found.option_count
+            start = found.highlighted if found.highlighted is not None else min(by, 0) - max(by, 0)
+            found.highlighted = (start + by) % found.option_count
+            self._choose()
 
     def action_complete(self) -> None:
         """Complete the path as far as that is sure; when there is nothing to complete, go to the next field."""
@@ -149,10 +178,13 @@ class OpenScreen(Dialog[bool]):
             if longer != line.value:
                 line.value, line.cursor_position = longer, len(longer)
                 return
+        if isinstance(line, Input) and line.id == "path":
+            self._choose()
         self.focus_next()
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self._choose()
         self._enter()
 
     @on(Input.Submitted)
@@ -174,8 +206,9 @@ class OpenScreen(Dialog[bool]):
 
     async def _open(self) -> None:
         self._opening = True
-        set_words(self.query_one("#open-status"), "opening …")
+        self._say("opening …")
         try:
+            await self._looked.wait()  # an enter that was faster than the list
             await self._opener(self._wanted())
         except WorkbenchError as problem:
             self._tell(problem.failure)
@@ -188,8 +221,8 @@ class OpenScreen(Dialog[bool]):
         """The recipe that the fields describe. Raises `WorkbenchError("usage")`."""
         path, arguments, weights, inputs = (self.query_one(f"#{name}", Input).value.strip() for name, _ in FIELDS)
         position = self.query_one(OptionList).highlighted
-        if self._candidates and position is not None:
-            path = f"{path.partition(':')[0]}:{self._candidates[position].name}"
+        if ":" not in path and self._candidates and position is not None:  # a name that was typed always wins
+            path = f"{path}:{self._candidates[position].name}"
         file = "=" not in inputs and inputs.endswith(SUFFIXES["inputs"])
         return Recipe(
             target=os.path.expanduser(path),
@@ -200,6 +233,11 @@ class OpenScreen(Dialog[bool]):
             seed=self._recipe.seed,
             directory=self._base,
         )
+
+    def _say(self, text: str) -> None:
+        status = self.query_one("#open-status")
+        status.remove_class("bad")
+        set_words(status, text)
 
     def _tell(self, failure: Failure) -> None:
         status = self.query_one("#open-status")
