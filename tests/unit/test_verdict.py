@@ -83,9 +83,17 @@ def test_a_small_leaf_near_zero_is_seen_beside_its_usual_size() -> None:
 
 
 def test_eps_carries_outputs_that_eager_gets_exact() -> None:
-    assert judge(diff(7.9 * EPS, 31.9 * EPS), float64(0.0, 0.0)).mark == NOISE
-    assert judge(diff(8.1 * EPS, 1 * EPS), float64(0.0, 0.0)).mark == BEYOND
-    assert judge(diff(1 * EPS, 32.1 * EPS), float64(0.0, 0.0)).mark == BEYOND
+    assert judge(diff(3.9 * EPS, 15.9 * EPS), float64(0.0, 0.0)).mark == NOISE
+    assert judge(diff(4.1 * EPS, 1 * EPS), float64(0.0, 0.0)).mark == BEYOND
+    assert judge(diff(1 * EPS, 16.1 * EPS), float64(0.0, 0.0)).mark == BEYOND
+
+
+def test_a_narrow_dtype_hides_no_error_that_torch_testing_refuses() -> None:
+    eps = 2.0**-7
+    exact = Yardstick("float64", {"output": LeafNoise(0.3 * eps, eps, eps, 16)})
+    assert judge(diff(2.3 * eps, 15.9 * eps, "bfloat16"), exact).mark == NOISE
+    assert judge(diff(2.5 * eps, 1 * eps, "bfloat16"), exact).mark == BEYOND
+    assert judge(diff(1 * eps, 16.1 * eps, "bfloat16"), exact).mark == BEYOND
 
 
 def test_tolerance_is_relative_and_torch_testings_own() -> None:

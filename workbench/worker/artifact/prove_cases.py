@@ -138,9 +138,11 @@ def repeat_case(opened: Opened, golden: Golden, index: int, device: str) -> tupl
     for _ in range(2):
         args, kwargs = golden.inputs(index, device)
         try:
-            answers.append(call_artifact(opened, golden.manifest, args, kwargs))
+            flat = call_artifact(opened, golden.manifest, args, kwargs)
         except Exception as problem:  # noqa: BLE001 (an artifact may raise whatever it likes)
             return _cases_line(problem), ()
+        # copies, for it may answer with memory of its own that its next call writes to
+        answers.append(Flat(flat.structure, [(path, leaf.clone()) for path, leaf in flat.leaves], flat.opaque))
     return compare(*answers)
 
 

@@ -14,6 +14,7 @@ from workbench.worker.bench.inputs import Argument
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
+from workbench.worker.judge.breaking import all_finite, first_breaking
 from workbench.worker.judge.checks_places import located, watching
 from workbench.worker.judge.checks_run import Answer, Subject
 from workbench.worker.judge.leaves import flatten
@@ -153,13 +154,6 @@ def _inexact(leaf: torch.Tensor) -> bool:
     return leaf.is_floating_point() or leaf.is_complex()
 
 
-def all_finite(leaf: torch.Tensor) -> bool:
-    """Whether no element is NaN or infinite; True for what cannot be, or cannot be looked into."""
-    if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_meta or not _inexact(leaf):
-        return True
-    return bool(leaf.to(torch.float32).isfinite().all() if leaf.element_size() == 1 else leaf.isfinite().all())
-
-
 def _first_not_finite(subject: Subject, args: Any, kwargs: Any) -> str:
     model = subject.bench.model
     tensors = [*model.named_parameters(), *model.named_buffers()]
@@ -167,18 +161,24 @@ def _first_not_finite(subject: Subject, args: Any, kwargs: Any) -> str:
     if held:
         return f"Not finite in the weights themselves: {some(held, 4)}."
     found: list[str] = []
+    place = ""
     clean: list[bool] = []
 
     def before(path: str, module: nn.Module, inputs: Any) -> None:
         clean.append(all(all_finite(leaf) for _, leaf in flatten(inputs).leaves))
 
     def after(path: str, module: nn.Module, output: Any) -> None:
+        nonlocal place
         if clean.pop() and not found and not all(all_finite(leaf) for _, leaf in flatten(output).leaves):
-            found.append(located(path, module))
+            found.append(path)
+            place = located(path, module)
 
     with watching(model, before, after):
         subject.forward(args, kwargs)
-    return f"First: {found[0]}, from finite inputs." if found else "The inputs themselves are not finite."
+    if not found:
+        return "The inputs themselves are not finite."
+    operator = first_breaking(model, lambda: subject.forward(args, kwargs), found[0])
+    return f"First: {place}, from finite inputs.{f' The operator: {operator}.' if operator else ''}"
 
 
 def _inert(tensor: torch.Tensor) -> bool:

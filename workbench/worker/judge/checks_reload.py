@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import tempfile
 from typing import Any
@@ -18,6 +19,9 @@ from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.bench.words import counted, some
 from workbench.worker.judge.checks_run import Subject
+
+DEPTH, MOST = 4, 1000
+"""Containers within each other that are looked into, and things in each."""
 
 
 def check_reload(subject: Subject) -> CheckRow:
@@ -95,24 +99,45 @@ def _compare_reloaded(subject: Subject, fresh: nn.Module) -> CheckRow:
 
 
 def _outside_state(model: nn.Module, fresh: nn.Module) -> list[str]:
-    """Tensors and numbers of the modules that a state_dict does not carry and that differ."""
+    """Tensors and numbers of the modules that a state_dict does not carry and that differ, those in lists too."""
     known = model.state_dict().keys()
     theirs = dict(fresh.named_modules())
     found = []
     for path, module in model.named_modules():
-        other = theirs.get(path)
-        if other is None:
+        if path not in theirs:
             continue
-        held: dict[str, Any] = {**vars(module), **dict(module.named_buffers(recurse=False))}
-        for name, value in held.items():
+        ours, others = _held(module), _held(theirs[path])
+        for name, value in ours.items():
             full = f"{path}.{name}" if path else name
-            twin = getattr(other, name, None)
-            if full in known or (name.startswith("_") and isinstance(value, dict)):
-                continue
-            if isinstance(value, torch.Tensor):
-                same = isinstance(twin, torch.Tensor) and value.shape == twin.shape and torch.equal(value, twin)
-            else:
-                same = not isinstance(value, (int, float, str)) or value == twin
-            if not same:
+            if full not in known and not _same(value, others.get(name)):
                 found.append(full)
     return found
+
+
+def _held(module: nn.Module) -> dict[str, Any]:
+    """What one module holds by name: parameters, buffers, attributes, and what lies in its plain containers."""
+    held: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if name in ("_parameters", "_buffers"):
+            held.update(value)
+        elif not name.startswith("_") or isinstance(value, (torch.Tensor, int, float, str)):
+            _lay_out(name, value, held, 0)
+    return held
+
+
+def _lay_out(name: str, value: Any, held: dict[str, Any], depth: int) -> None:
+    if isinstance(value, nn.Module):  # in a container: not registered
+        held.update({f"{name}.{path}": tensor for path, tensor in value.state_dict().items()})
+    elif isinstance(value, (list, tuple, dict)) and depth < DEPTH:
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in itertools.islice(pairs, MOST):
+            _lay_out(f"{name}[{key!r}]", item, held, depth + 1)
+    else:
+        held[name] = value
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether a fresh model has the same; what is no tensor, number or word says nothing."""
+    if isinstance(value, torch.Tensor):
+        return isinstance(other, torch.Tensor) and value.shape == other.shape and torch.equal(value, other)
+    return not isinstance(value, (int, float, str)) or value == other

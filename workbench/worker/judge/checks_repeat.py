@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from workbench.protocol.artifacts import CheckRow
@@ -13,7 +14,7 @@ from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_cause import cause_of
 from workbench.worker.judge.checks_places import located
-from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.checks_run import Answer, Subject, taken_apart
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import flatten
@@ -71,8 +72,8 @@ def check_hidden_state(subject: Subject) -> CheckRow:
         return subject.skipped("There is no second input: another seed draws the same values.")
     cold = _ask(subject, inputs["A"])
     _ask(subject, inputs["A"])  # what does not run, or not twice, is an error, and no matter of order
-    if not subject.room_for(10):
-        return subject.slow(12)
+    if not subject.room_for(12):
+        return subject.slow(14)
     try:
         _ask(subject, inputs["B"])
     except Cancelled:
@@ -102,6 +103,8 @@ def check_hidden_state(subject: Subject) -> CheckRow:
         evidence = f"The first call answers otherwise than the later ones: {first.words}.{first.left_out}"
         cause, _ = cause_of(subject, [inputs["A"]] * 2, seeded=True, warm=False)
         return subject.failed(evidence, cause or _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
+    if over := _written_over(subject, inputs):
+        return subject.failed(*over, OVER_REMEDY)
     bits = "identical bits" if marks == {IDENTICAL} else "within the noise"
     listed = some([f"{name} ({how})" for name, how in undeclared], 4)
     idle = f" Moved without an effect: {listed}." if listed else ""
@@ -136,11 +139,38 @@ def _in_turn(subject: Subject, inputs: dict[str, Any]) -> tuple[list[Answer], li
     return [*answers, *(_ask(subject, inputs[who]) for who in "BA")], moved
 
 
+def _written_over(subject: Subject, inputs: dict[str, Any]) -> tuple[str, str] | None:
+    """Evidence and cause where the next call writes over an answer that was given before; None where none does."""
+    args, kwargs = inputs["A"]
+    output = subject.forward(args, kwargs, seed=subject.bench.recipe.seed)
+    before = taken_apart(output)
+    _ask(subject, inputs["B"])
+    found = subject.compared(before, taken_apart(output))
+    if found.nothing or found.mark == IDENTICAL:
+        return None
+    evidence = f"The answer to A is another once B was asked: {found.words}. It was not copied out of the model."
+    changed = {leaf.path for leaf in found.leaves if leaf.mark != IDENTICAL}
+    places = {leaf.untyped_storage().data_ptr() for path, leaf in flatten(output).leaves if path in changed}
+    shared = [
+        f"{path}.{name}".lstrip(".")
+        for path, module in subject.bench.model.named_modules()
+        for name, value in (*vars(module).items(), *module.named_buffers(recurse=False))
+        if isinstance(value, torch.Tensor) and value.layout is torch.strided
+        if value.untyped_storage().data_ptr() in places
+    ]
+    if not shared:
+        return evidence, "It shares memory with something that the modules do not hold as an attribute."
+    owner, _, name = shared[0].rpartition(".")
+    module = subject.bench.model.get_submodule(owner)
+    return evidence, f"It shares its memory with {name} of {located(owner, module)}, which every call writes into."
+
+
 def _ask(subject: Subject, given: tuple[Any, Any]) -> Answer:
     subject.job.progress(f"check {subject.id}")
     return subject.answer(*given, seed=subject.bench.recipe.seed)
 
 
+OVER_REMEDY = "Return a copy, out.clone(), or compute into a new tensor."
 HIDDEN_REMEDY = (
     "Return such state and take it as an argument, or reset it at the start of forward; if it is meant, declare it: "
     'mutates = ["NAME"].'

@@ -122,7 +122,7 @@ class Subject:
     def answer(
         self, args: Any = None, kwargs: Any = None, seed: int | None = None, model: nn.Module | None = None
     ) -> Answer:
-        """`forward`, taken apart, detached, and thinned where it is vast."""
+        """`forward`, taken apart and copied, thinned where it is vast."""
         answer = taken_apart(self.forward(args, kwargs, seed, model))
         self.vast = self.vast or bool(answer.thinned)
         return answer
@@ -197,7 +197,10 @@ class Answer(Flat):
 
 
 def taken_apart(output: Any) -> Answer:
-    """The tree of an output with its tensors detached; of a vast one every so many elements are kept, as a copy."""
+    """The tree of an output with copies of its tensors; of a vast one every so many elements are kept.
+
+    Copies, because a model may answer with memory of its own, which its next call writes over.
+    """
     flat = flatten(output)
     leaves = [(path, _thin(leaf.detach())) for path, leaf in flat.leaves]
     parts = [
@@ -210,8 +213,10 @@ def taken_apart(output: Any) -> Answer:
 
 
 def _thin(leaf: torch.Tensor) -> torch.Tensor:
-    if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_meta or leaf.numel() <= VAST:
+    if leaf.layout is not torch.strided or leaf.is_meta or leaf.is_nested:
         return leaf
+    if leaf.is_quantized or leaf.numel() <= VAST:
+        return leaf.clone()
     steps = [1] * leaf.dim()
     while math.prod(-(-size // step) for size, step in zip(leaf.shape, steps)) > VAST:  # noqa: B905 (of one leaf)
         axis = max(range(leaf.dim()), key=lambda one: leaf.shape[one] / steps[one])

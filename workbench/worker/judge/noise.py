@@ -141,7 +141,9 @@ def _widened(tensor: torch.Tensor) -> torch.Tensor:
 def _eager(model: nn.Module, args: Any, kwargs: Any, seed: int) -> Flat:
     args, kwargs = (map_tensors(value, lambda tensor: tensor.detach().clone()) for value in (args, kwargs))
     with generators_kept(seed), torch.no_grad():
-        return flatten(model(*args, **kwargs))
+        flat = flatten(model(*args, **kwargs))
+        # copies, for a model may answer with memory of its own that its next call writes to
+        return replace(flat, leaves=[(path, leaf.detach().clone()) for path, leaf in flat.leaves])
 
 
 def _settle_randomness(model: nn.Module, example: Example) -> str:

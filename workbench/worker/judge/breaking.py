@@ -1,0 +1,85 @@
+"""Where NaN and infinity begin: the first operator of a module that makes them of finite values, and its line.
+
+Owns the dispatch mode that looks at what each operator was given and answers. It judges nothing and changes no value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from workbench.worker.bench.sampling import tensors_in
+from workbench.worker.judge.checks_places import users_line, watching
+
+_UNDEFINED = ("aten.empty", "aten.new_empty", "aten.resize_")
+"""Operators whose answer is whatever lay in memory."""
+
+
+def all_finite(leaf: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite; True for what cannot be, or cannot be looked into."""
+    if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_meta:
+        return True
+    if not (leaf.is_floating_point() or leaf.is_complex()):
+        return True
+    return bool(leaf.to(torch.float32).isfinite().all() if leaf.element_size() == 1 else leaf.isfinite().all())
+
+
+def first_breaking(model: nn.Module, forward: Callable[[], object], inside: str) -> str:
+    """ "aten.log at model.py:41": the first operator in a call of the module at `inside` that breaks; empty: none does.
+
+    It breaks when all that it was given is finite and its answer is not. A number that is not finite was written down,
+    as a mask's minus infinity is; when nothing else breaks, the first operator that makes NaN of none is meant.
+    """
+    depth = 0
+
+    def enter(path: str, module: nn.Module, inputs: Any) -> None:
+        nonlocal depth
+        depth += path == inside
+
+    def leave(path: str, module: nn.Module, output: Any) -> None:
+        nonlocal depth
+        depth -= path == inside
+
+    watch = _Breaking(lambda: depth > 0)
+    with watching(model, enter, leave), watch:
+        forward()
+    return watch.words or watch.nan
+
+
+class _Breaking(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the first operators that break."""
+
+    def __init__(self, active: Callable[[], bool]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.words = self.nan = ""
+        self._active = active
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self.words or not self._active() or str(func.overloadpacket).startswith(_UNDEFINED):
+            return func(*args, **kwargs)
+        given = tensors_in((args, kwargs))  # looked at before an operator may write into them
+        numbers = [value for value in (*args, *kwargs.values()) if isinstance(value, float)]
+        finite = all(map(all_finite, given)) and all(map(math.isfinite, numbers))
+        without = not any(map(_has_nan, given))
+        output = func(*args, **kwargs)
+        made = tensors_in(output)
+        if finite and not all(map(all_finite, made)):
+            self.words = _words(func)
+        elif not self.nan and without and any(map(_has_nan, made)):
+            self.nan = _words(func)
+        return output
+
+
+def _has_nan(tensor: torch.Tensor) -> bool:
+    return not all_finite(tensor) and bool(tensor.isnan().any())
+
+
+def _words(func: Any) -> str:
+    place = users_line()
+    return f"{func.overloadpacket}{f' at {place}' if place else ''}"
