@@ -29,8 +29,12 @@ from workbench.worker.bench.bench import Bench
 from workbench.worker.job import Job
 from workbench.worker.judge import verdict as verdicts
 from workbench.worker.judge.checks import check
+from workbench.worker.judge.error_words import told
+from workbench.worker.judge.errors import table
+from workbench.worker.judge.live import kept_as_it_is
 from workbench.worker.judge.noise import measure_noise
 from workbench.worker.judge.run import Runs
+from workbench.worker.judge.sides import Side
 
 CHECK_SECONDS = 20.0
 
@@ -235,9 +239,16 @@ def _checked(fault: Fault) -> tuple[bool, str]:
 
 
 def _compared_with_twin(fault: Fault) -> tuple[bool, str]:
+    """The mark as a reload of edited source gives it; the cause by the table of errors, module by module."""
     healthy = Recipe(f"{HERE / fault.file}:{fault.twin}", inputs=fault.inputs)
     on = stand(healthy)
     on.fire()
+    model = on.bench.model
     on.load(Recipe(fault.target, inputs=fault.inputs), training=False, grad="no_grad")
     row = on.fire()
-    return row.mark == BEYOND, " ".join((row.cause, row.note))
+    rows = on.runs.rows
+    with kept_as_it_is(model) as before, kept_as_it_is(on.bench.model) as after:
+        sides = Side("the twin", model, rows[1].record, before), Side("it", on.bench.model, rows[2].record, after)
+        calls, _ = table(*sides, quiet_job())
+    starts, _, words = told(calls)
+    return row.mark == BEYOND, " ".join((row.note, str(starts), words))

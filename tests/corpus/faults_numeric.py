@@ -86,7 +86,6 @@ class RoundedToHalf(Twin):
 
     @torch.no_grad()
     def spoil(self) -> None:
-        self.norm.bias.add_(0)
         self.body[0].half().float()
 
 

@@ -21,6 +21,7 @@ from tests.corpus.cases import Fault, Healthy
 from tests.corpus.engine import Catch, Verdict, catch, healthy_verdicts
 from tests.corpus.faults_table import FAULTS
 from tests.corpus.healthy import HEALTHY
+from tests.corpus.smallest import PROBED, Smallest, smallest
 
 SEEDS_FULL = 3
 """Of the first dtype with --full; the other dtypes are asked under one seed, each its own."""
@@ -36,6 +37,7 @@ def main() -> None:
     given = parser.parse_args()
     found: list[Verdict] = []
     caught: list[Catch] = []
+    least: list[Smallest] = []
     if not given.healthy:
         caught = faults(FAULTS, given.only)
         right, seen = sum(one.right for one in caught), sum(one.caught for one in caught)
@@ -46,8 +48,15 @@ def main() -> None:
             cases += () if zoo.missing() else zoo.ZOO
         found = healthy([case for case in cases if not given.only or case.title in given.only], given.full)
         print(summary(found) + (f"\nWithout timm and transformers: {zoo.missing()}." if zoo.missing() else ""))
+        probed = [case for case in HEALTHY if case.title in (given.only or PROBED)]
+        least = [one for case in probed for dtype in case.dtypes[:2] if (one := smallest(case, dtype)) is not None]
+        print("\n" + "\n".join(map(smallest_line, least)))
     if given.json:
-        record = {"faults": [vars(one) for one in caught], "healthy": [vars(one) for one in found]}
+        record = {
+            "faults": [{**vars(one), "right": one.right} for one in caught],
+            "healthy": [{**vars(one), "alarm": one.alarm, "spoken": one.spoken} for one in found],
+            "smallest": [vars(one) for one in least],
+        }
         given.json.write_text(json.dumps(record, indent=1))
     sys.exit(any(one.alarm for one in found) or not all(one.right for one in caught))
 
@@ -79,6 +88,13 @@ def healthy(cases: Sequence[Healthy], full: bool) -> list[Verdict]:
                     if one.alarm:
                         print(f"    ✗ {one.question}: {one.answer} {one.closeness:.2f}: {one.words}", flush=True)
     return found
+
+
+def smallest_line(one: Smallest) -> str:
+    return (
+        f"{one.model:10} {one.dtype:9} eager's own error {one.noise:6.2f} eps; smallest fault always seen: "
+        f"spread over all elements {one.spread:g} times that, in one element {one.one:g} times its largest"
+    )
 
 
 def line(mine: Sequence[Verdict], seconds: float) -> str:

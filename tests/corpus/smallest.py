@@ -20,7 +20,7 @@ from workbench.worker.judge.verdict import judge_all
 
 STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 15.0, 20.0, 30.0, 50.0, 100.0)
 SEEDS = 20
-PROBED = ("Mlp", "Residual", "Deep", "Vision", "Encoder", "Tied", "Slow", "Cancelling", "Score")
+PROBED = ("Mlp", "Residual", "Deep", "Vision", "Encoder", "Tied", "Slow", "Score")
 """Deep and shallow, of many elements and of few."""
 
 
