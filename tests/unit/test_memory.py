@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from workbench.worker.judge import memory
+from workbench.worker.judge import graph, memory
 
 
 class Mlp(nn.Sequential):
@@ -153,7 +153,7 @@ def test_a_very_deep_graph_is_a_lower_bound_and_can_still_be_freed() -> None:
     for _ in range(100_000):
         deep = deep.exp()
     assert memory.saved_of_graph([shallow]) == (100 * 16, True)
-    assert memory.saved_of_graph([deep]) == (memory.NODE_LIMIT * 16, False)
+    assert memory.saved_of_graph([deep]) == (graph.NODE_LIMIT * 16, False)
     del deep
 
 

@@ -8,15 +8,19 @@ import click
 
 from workbench.client import causes
 from workbench.client.flows import noise_would_help, open_with
+from workbench.client.measures import account_memory, measure_counterfactual
 from workbench.client.session import Session
 from workbench.protocol.cause import ErrorTable
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.memory import Counterfactual, MemoryAccount
 from workbench.protocol.messages import FindDivergence, GetDiff, Loaded
 from workbench.protocol.model import ModeChange
 from workbench.protocol.runs import BEYOND, IDENTICAL, Diff, Divergence
+from workbench.report.memory import summary
 from workbench.report.objects import run_object
 
+from .account import show_account
 from .engine import converse
 from .options import ModelOptions, model_options, parse_model
 from .tables import console, show_diff, show_divergence, show_errors, show_leak, show_model, show_runs
@@ -46,8 +50,9 @@ def run(model: str, repeat: int, keep_outputs: bool, **given: Any) -> int:
         if diff is not None and diff.mark == BEYOND:
             divergence = await session.request(FindDivergence(2), options.timeout)
             errors = await _errors(session, options)
+        known = await _memory(session, options)
         line.clear()
-        _print(session, options, await session.hashed(loaded), diff, divergence, errors)
+        _print(session, options, await session.hashed(loaded), diff, divergence, errors, known)
         return Exit.OK
 
     return converse(work, bench=True, python=options.python, quiet=options.as_json)
@@ -88,6 +93,20 @@ async def _errors(session: Session, options: ModelOptions) -> ErrorTable | None:
         return None
 
 
+async def _memory(session: Session, options: ModelOptions) -> tuple[MemoryAccount | None, Counterfactual | None]:
+    """What memory is used for, and where it climbs the same runs under the other grad mode."""
+    account, other = None, None
+    try:
+        account = await account_memory(session, timeout=options.timeout)
+        if session.state.leak is not None and session.state.leak.climbing:
+            other = await measure_counterfactual(session, timeout=options.timeout)
+    except WorkbenchError as problem:
+        if problem.failure.kind in ("cancelled", "internal"):
+            raise
+        say(f"note: memory could not be explained: {problem.failure.message}")
+    return account, other
+
+
 def _print(
     session: Session,
     options: ModelOptions,
@@ -95,10 +114,11 @@ def _print(
     diff: Diff | None,
     divergence: Divergence | None,
     errors: ErrorTable | None,
+    known: tuple[MemoryAccount | None, Counterfactual | None],
 ) -> None:
     rows = [session.state.rows[number] for number in sorted(session.state.rows)]
     if options.as_json:
-        print_json(run_object(loaded, rows, diff, divergence, session.state.leak, errors))
+        print_json(run_object(loaded, rows, diff, divergence, session.state.leak, errors, *known))
         return
     out = console()
     show_model(out, loaded)
@@ -110,5 +130,11 @@ def _print(
         show_divergence(out, divergence)
     if errors is not None:
         show_errors(out, errors)
-    if session.state.leak is not None:
-        show_leak(out, session.state.leak)
+    leak = session.state.leak
+    if leak is not None:
+        show_leak(out, leak)
+    if known[0] is not None and leak is not None and leak.climbing:
+        out.print()
+        show_account(out, known[0], leak, known[1])
+    elif known[0] is not None:
+        out.print(f"memory: {summary(known[0])}", style="dim")

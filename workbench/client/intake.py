@@ -10,7 +10,7 @@ from workbench.protocol.codec import Envelope
 from workbench.protocol.failures import Failure
 from workbench.protocol.inside import Paused, Resumed
 from workbench.protocol.matrix import Matrix
-from workbench.protocol.memory import Leak, MemoryMark, MemorySample
+from workbench.protocol.memory import Counterfactual, Leak, MemoryAccount, MemoryMark, MemorySample
 from workbench.protocol.messages import Loaded, LogLines, ModesNow, Progress, WeightsHashed, WorkerDied, WorkerReady
 from workbench.protocol.model import Modes, Recipe
 from workbench.protocol.runs import RunRow
@@ -55,6 +55,10 @@ def take(state: State, envelope: Envelope, recipe: Recipe | None = None) -> None
             state.jobs[envelope.job].progress = envelope.body
         case ExportResult() if recipe is None or state.recipe in (None, recipe):  # else of a model that was left
             state.exports[envelope.body.kind] = envelope.body
+        case MemoryAccount():
+            state.account = envelope.body
+        case Counterfactual() if _of_this_model(state, envelope.job, recipe):
+            state.counterfactual = envelope.body
         case Matrix() if _of_this_model(state, envelope.job, recipe):
             state.matrix = envelope.body
         case VerifyResult():
@@ -117,6 +121,7 @@ def _loaded(state: State, loaded: Loaded, recipe: Recipe | None) -> None:
         state.rows.clear()
         state.undo.clear()
         state.reference, state.leak, state.yardstick, state.matrix = 0, None, "tolerance", None
+        state.account = state.counterfactual = None
     _modes(state, loaded.modes)
     state.info = loaded.info
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable
 
 from workbench.protocol.matrix import Matrix, MeasureMatrix
+from workbench.protocol.memory import AccountMemory, Counterfactual, MeasureCounterfactual, MemoryAccount
 from workbench.protocol.model import Modes
 
 from .session import Aside, Session
@@ -35,3 +36,18 @@ async def measure_matrix(
     async with session.saved_state(timeout, aside) as state:
         wanted = MeasureMatrix(recipe, modes, state, tuple(dtypes), compile, rounds, budget, known, session.python)
         return await session.request(wanted)  # type: ignore[no-any-return]
+
+
+async def account_memory(session: Session, attribute: bool = True, timeout: float = 0.0) -> MemoryAccount:
+    """What the bench worker's memory is used for; with `attribute` one forward more. Raises `WorkbenchError`."""
+    return await session.request(AccountMemory(attribute), timeout)  # type: ignore[no-any-return]
+
+
+async def measure_counterfactual(
+    session: Session, runs: int = 10, timeout: float = 0.0, aside: Aside = contextlib.nullcontext
+) -> Counterfactual:
+    """The same runs under this grad mode and the other, in a worker of its own. Raises `WorkbenchError`."""
+    recipe, modes = session.open_recipe(), session.state.modes or Modes()
+    async with session.saved_state(timeout, aside) as state:
+        wanted = MeasureCounterfactual(recipe, modes, state, runs, python=session.python)
+        return await session.request(wanted, timeout)  # type: ignore[no-any-return]

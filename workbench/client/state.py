@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # names only, so that a face can have its state before the pr
     from workbench.protocol.failures import Failure
     from workbench.protocol.inside import Paused
     from workbench.protocol.matrix import Matrix
-    from workbench.protocol.memory import Leak, MemoryMark, MemorySample
+    from workbench.protocol.memory import Counterfactual, Leak, MemoryAccount, MemoryMark, MemorySample
     from workbench.protocol.messages import Progress, WorkerDied, WorkerReady
     from workbench.protocol.model import ModelInfo, Modes, Recipe
     from workbench.protocol.runs import RunRow
@@ -83,6 +83,10 @@ class State:
     """Grows with every load and every change of dtype or device: what was measured in an older one is of no use."""
     exports: dict[str, ExportResult] = field(default_factory=dict)
     """Last export of each kind."""
+    account: MemoryAccount | None = None
+    """What the bench worker's memory was last seen to be used for."""
+    counterfactual: Counterfactual | None = None
+    """The same runs under the other grad mode, as last measured."""
     matrix: Matrix | None = None
     """The newest mode matrix of the model that is open, growing while it is measured."""
     verified: dict[str, VerifyResult] = field(default_factory=dict)

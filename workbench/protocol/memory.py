@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .model import Modes, Recipe
+
 
 @dataclass(frozen=True)
 class MemorySample:
@@ -51,3 +53,112 @@ class Leak:
     words: str
     """What happens and why: "Memory climbs 49.5 MB a run: …"."""
     remedy: str
+    full_in: int = 0
+    """Runs until what is available is used up, at this slope; 0: it does not climb, or the system does not say."""
+    full_seconds: float = 0.0
+    """The same in seconds of firing without a pause."""
+    full: str = ""
+    """The same as a sentence; empty where it does not climb."""
+
+
+@dataclass(frozen=True)
+class AccountMemory:
+    """Say what the worker's memory is used for. Result: `MemoryAccount`. Nothing on the bench is changed."""
+
+    attribute: bool = True
+    """Also run one forward with grad whose saved tensors are attributed to modules."""
+
+
+@dataclass(frozen=True)
+class MemoryPart:
+    """One thing that memory is used for."""
+
+    name: str
+    """"parameters", "outputs kept", "not accounted for" …"""
+    bytes: int
+    """Resident bytes; what lies in several parts is counted in the first of them alone."""
+    words: str = ""
+    """How many tensors, or what it is."""
+
+
+@dataclass(frozen=True)
+class SavedPart:
+    """What one module's operators save for backward in one forward with grad."""
+
+    path: str
+    """Of the innermost module that was running; "" is the root."""
+    bytes: int
+    tensors: int
+
+
+@dataclass(frozen=True)
+class DeviceAccount:
+    """Memory of one device, in parts that add up to the whole."""
+
+    device: str
+    """"cpu", "cuda:0"."""
+    total: int
+    """On the CPU what the memory pane shows as RSS; on CUDA what the allocator has reserved."""
+    parts: tuple[MemoryPart, ...]
+    """Add up to `total`; what nobody knows is a part of its own, named "not accounted for"."""
+    peak: int = 0
+    """Highest RSS, or most bytes that the CUDA allocator had given out, since the worker started."""
+
+
+@dataclass(frozen=True)
+class MemoryAccount:
+    """What the worker's memory is used for at one moment."""
+
+    devices: tuple[DeviceAccount, ...]
+    """The CPU first."""
+    saved: tuple[SavedPart, ...]
+    """By module, the largest first; empty where the forward was not run or keeps nothing."""
+    saved_bytes: int
+    """Of that forward, all together, without parameters; -1: it was not run."""
+    saved_words: str
+    """Why it was not run, or what else there is to say."""
+    kept_outputs: int
+    available: int
+    """Bytes that may still be taken, of the machine or of the control group; 0: the system does not say."""
+    whole: int
+    graph_bytes: int = 0
+    """Bytes that the graphs of kept outputs hold alive."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What memory did over some runs under one grad mode."""
+
+    grad: str
+    keep: bool
+    """Outputs were kept."""
+    runs: int
+    slope: float
+    """Bytes a run."""
+    peak: int
+    """Highest memory above what was there before the first run, bytes; -1: the system does not say."""
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """The same runs under the present modes and under another grad mode, both measured in a fresh worker."""
+
+    present: Growth
+    other: Growth
+    device: str
+    words: str
+    """"with grad kept: +49.5 MB a run …; the same 10 runs under no_grad: +0 …"."""
+
+
+@dataclass(frozen=True)
+class MeasureCounterfactual:
+    """Run the model under its grad mode and the other, in a worker of its own. Result: `Counterfactual`."""
+
+    recipe: Recipe
+    modes: Modes
+    state: str = ""
+    """File written by `SaveState`; empty: as the recipe makes it."""
+    runs: int = 10
+    budget: float = 60.0
+    """Seconds; a slow model has fewer runs, and never less than three."""
+    python: str = ""

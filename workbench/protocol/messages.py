@@ -27,7 +27,15 @@ from .events import (
 )
 from .inside import Attend, Complete, Completions, Evaluate, Evaluated, Inside, LookInside, Paused, Resumed
 from .matrix import Matrix, MeasureMatrix
-from .memory import Leak, MemoryMark, MemorySample
+from .memory import (
+    AccountMemory,
+    Counterfactual,
+    Leak,
+    MeasureCounterfactual,
+    MemoryAccount,
+    MemoryMark,
+    MemorySample,
+)
 from .requests import (
     Cancel,
     Check,
@@ -63,6 +71,7 @@ __all__ = [
     "REGISTRY",
     "SUPERVISOR_REQUESTS",
     "WORKER_REQUESTS",
+    "AccountMemory",
     "Attend",
     "Beat",
     "Cancel",
@@ -90,6 +99,7 @@ __all__ = [
     "MakeArtifact",
     "MakeGolden",
     "Matrix",
+    "MeasureCounterfactual",
     "MeasureErrors",
     "MeasureMatrix",
     "MeasureNoise",
@@ -123,15 +133,17 @@ PROTOCOL = 4
 BENCH_REQUESTS = (
     Load, SetModes, Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, SaveState, LookInside,
     Evaluate, Complete, MeasureErrors,
+    AccountMemory,
 )  # fmt: skip
 SUPERVISOR_REQUESTS = (
-    Start, Cancel, Kill, SetRate, MeasureNoise, MeasureMatrix, Compare, Export, Verify, GetFingerprint, Inspect, Scan,
-    Quit,
+    Start, Cancel, Kill, SetRate, MeasureNoise, MeasureMatrix, MeasureCounterfactual, Compare, Export,
+    Verify, GetFingerprint, Inspect, Scan, Quit,
 )  # fmt: skip
 WORKER_REQUESTS = (
     *BENCH_REQUESTS,
     MeasureNoise,
     MeasureMatrix,
+    MeasureCounterfactual,
     Compare,
     MakeArtifact,
     MakeGolden,
@@ -144,7 +156,7 @@ EVENTS = (
     Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
     Beat, Done, RunRow, Diff, Divergence, ErrorTable, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
     ExportResult, VerifyResult, Fingerprint, Inspection, Inside, Evaluated, Completions, Paused, Resumed,
-    Matrix, Compared,
+    Matrix, Compared, MemoryAccount, Counterfactual,
 )  # fmt: skip
 
 REGISTRY: dict[str, type] = {

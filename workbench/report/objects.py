@@ -11,7 +11,7 @@ from workbench.protocol.codec import plain
 from workbench.protocol.compare import Compared
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure
-from workbench.protocol.memory import Leak
+from workbench.protocol.memory import Counterfactual, Leak, MemoryAccount
 from workbench.protocol.messages import Loaded
 from workbench.protocol.policy import Policy
 from workbench.protocol.runs import Diff, Divergence, RunRow
@@ -41,6 +41,8 @@ def run_object(
     divergence: Divergence | None,
     leak: Leak | None,
     errors: ErrorTable | None = None,
+    account: MemoryAccount | None = None,
+    counterfactual: Counterfactual | None = None,
 ) -> dict[str, Any]:
     """`workbench run`: it says what happened and judges nothing, so its verdict is "pass" when the model ran."""
     return {
@@ -52,6 +54,8 @@ def run_object(
         "divergence": plain(divergence),
         "errors": plain(errors),
         "memory": plain(leak),
+        "account": plain(account),
+        "counterfactual": plain(counterfactual),
     }
 
 

@@ -130,6 +130,7 @@ _PURPOSES = {
     "compare": "the comparison",
     "golden": "the golden data",
     "matrix": "the mode matrix",
+    "counterfactual": "the runs under another grad mode",
     "inspect": "looking into the file",
 }
 

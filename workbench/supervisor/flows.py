@@ -9,6 +9,7 @@ from workbench.protocol.messages import (
     Export,
     GetFingerprint,
     Inspect,
+    MeasureCounterfactual,
     MeasureMatrix,
     MeasureNoise,
     Scan,
@@ -33,6 +34,8 @@ async def run_flow(request: Any, flow: Flow) -> Any:
             return await in_thread(fingerprint, request.path)
         case MeasureNoise():
             return await flow.run("yardstick", request, python=request.python)
+        case MeasureCounterfactual():
+            return await flow.run("counterfactual", request, python=request.python)
         case MeasureMatrix():
             return await measure_matrix(request, flow)
         case Compare():

@@ -32,6 +32,7 @@ from workbench.protocol.messages import (
     Inspect,
     Kill,
     LogLines,
+    MeasureCounterfactual,
     MeasureMatrix,
     MeasureNoise,
     Quit,
@@ -170,16 +171,9 @@ class Server:
                 self._ending.set()
             case _ if isinstance(body, BENCH_REQUESTS):
                 self.bench.forward(body, job)
-            case (
-                MeasureNoise()
-                | MeasureMatrix()
-                | Compare()
-                | Export()
-                | Verify()
-                | GetFingerprint()
-                | Inspect()
-                | Scan()
-            ):
+            case MeasureNoise() | MeasureMatrix() | MeasureCounterfactual() | Compare():
+                self._spawn(job, self._flow(body, job))
+            case Export() | Verify() | GetFingerprint() | Inspect() | Scan():
                 self._spawn(job, self._flow(body, job))
             case _:
                 word = type(body).__name__

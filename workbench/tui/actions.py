@@ -138,6 +138,8 @@ ACTIONS: tuple[Action, ...] = (
            with_model),
     Action("checks", ("h",), "checks", "Ask whether the model, as it is on the bench, is ready to serve: every check.",
            "Model", 0, without_checks),
+    Action("account", ("B",), "memory account", "What memory is used for, and the same runs under the other grad mode.",
+           "Model", 0, with_model),
     Action("export", ("x",), "export", "Write a proven bundle: weights, trace or export.", "Artifacts", 8,
            without_export),
     Action("verify", ("v",), "verify", "Prove a bundle again in a clean worker.", "Artifacts", 10, with_engine),

@@ -12,7 +12,7 @@ from workbench.tui import activity
 if TYPE_CHECKING:
     from workbench.protocol.artifacts import ExportResult, VerifyResult
     from workbench.protocol.failures import Failure
-    from workbench.protocol.memory import Leak
+    from workbench.protocol.memory import Leak, MemoryAccount
     from workbench.protocol.messages import WorkerDied
     from workbench.protocol.model import ModelInfo, Recipe
     from workbench.tui.main_screen import MainScreen
@@ -37,6 +37,7 @@ class Painter:
         self._said_of: WorkerDied | Failure | None = None  # words that are older than a death do not hide it
         self._info: ModelInfo | None = None
         self._leak: Leak | None = None
+        self._account: MemoryAccount | None = None
         self._recipe: Recipe | None = None
         self._made: dict[str, ExportResult | VerifyResult] = {}
 
@@ -121,6 +122,9 @@ class Painter:
                     pane.add_sample(one)
                 else:
                     pane.add_mark(one)
+        if state.account is not self._account:
+            self._account = state.account
+            pane.set_account(state.account)
         if state.leak is not self._leak:
             self._leak = state.leak
             pane.set_leak(state.leak)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workbench.worker.bench.bench import Bench
     from workbench.worker.inside.console import Console, Notice
     from workbench.worker.inside.pause import Pauses
+    from workbench.worker.judge.memory import Before
     from workbench.worker.judge.run import Runs
 
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 class State:
     """What lasts from one job to the next in this process."""
 
+    before: Before | None = None
+    """Memory before the first model came; None until then."""
     bench: Bench | None = None
     """None until a model was loaded."""
     runs: Runs | None = None
@@ -71,7 +74,9 @@ def handle(request: Any, job: Job, state: State) -> Any:
 
 def _load(request: messages.Load, job: Job, state: State) -> Any:
     from workbench.worker.bench.bench import Bench
+    from workbench.worker.judge.memory import Before
 
+    state.before = state.before or Before.take()
     bench = state.bench or Bench()
     loaded = bench.load(request, job)
     state.bench = bench
@@ -171,6 +176,20 @@ def _measure_noise(request: messages.MeasureNoise, job: Job, state: State) -> An
     return measure_noise(request, job)
 
 
+def _account_memory(request: messages.AccountMemory, job: Job, state: State) -> Any:
+    from workbench.worker.judge.account import account
+
+    bench, runs = state.judged()
+    assert state.before is not None  # a model was loaded
+    return account(bench, runs, state.before, request, job)
+
+
+def _measure_counterfactual(request: messages.MeasureCounterfactual, job: Job, state: State) -> Any:
+    from workbench.worker.judge.counterfactual import counterfactual
+
+    return counterfactual(request, job)
+
+
 def _measure_matrix(request: messages.MeasureMatrix, job: Job, state: State) -> Any:
     from workbench.worker.judge.matrix import measure_matrix
 
@@ -223,6 +242,8 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.Evaluate: _evaluate,
     messages.Complete: _complete,
     messages.MeasureNoise: _measure_noise,
+    messages.AccountMemory: _account_memory,
+    messages.MeasureCounterfactual: _measure_counterfactual,
     messages.MeasureMatrix: _measure_matrix,
     messages.Compare: _compare,
     messages.MakeArtifact: _make_artifact,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.tui.desk import Command
 
-from . import artifacts, checks, inside, matrix, model, modes, runs, view
+from . import artifacts, checks, inside, matrix, memory, model, modes, runs, view
 
 COMMANDS: dict[str, Command] = {
     "fire": runs.fire,
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "noise": model.noise,
     "matrix": matrix.matrix,
     "checks": checks.checks,
+    "account": memory.account,
     "export": artifacts.export,
     "verify": artifacts.verify,
     "inspect": artifacts.inspect,

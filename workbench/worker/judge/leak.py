@@ -116,9 +116,18 @@ def _line(points: Sequence[tuple[int, int]]) -> tuple[float, float]:
     return slope, math.sqrt(residual / max(1, count - 2) / spread)
 
 
-def explain(line: Fit, holding: Holding) -> Leak:
-    """The record that says what was measured and why."""
+def explain(line: Fit, holding: Holding, available: int = 0, seconds: float = 0.0) -> Leak:
+    """The record that says what was measured and why.
+
+    `available` bytes may still be taken (0: not known), and a forward takes `seconds`: when it climbs, in how many runs
+    the memory will be full.
+    """
     words, remedy = _climbing(line, holding) if line.climbing else (_flat(line, holding), "")
+    runs = int(available / line.slope) if line.climbing and available and line.slope > 0 else 0
+    full = ""
+    if runs:
+        pace = f", {_clock(runs * seconds)} of firing without a pause" if seconds > 0 else ""
+        full = f"At this slope the {size(available)} that are left are full in {runs} runs{pace}."
     return Leak(
         holding.run,
         line.slope,
@@ -129,6 +138,9 @@ def explain(line: Fit, holding: Holding) -> Leak:
         line.climbing,
         words,
         remedy,
+        runs,
+        runs * seconds,
+        full,
     )
 
 
@@ -168,6 +180,12 @@ def _flat(line: Fit, holding: Holding) -> str:
             "backward. It would climb if outputs were kept."
         )
     return f"{start}: each output is dropped."
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 _UNITS = ("bytes", "kB", "MB", "GB")

@@ -15,6 +15,7 @@ from workbench.protocol.failures import error
 from workbench.worker.judge import memory
 from workbench.worker.judge.cause import cause
 from workbench.worker.judge.digest import digest
+from workbench.worker.judge.graph import NODE_LIMIT
 from workbench.worker.judge.leak import size
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.replay import Generators, Parts, Record
@@ -98,7 +99,7 @@ class Looker:
         tensors = [tensor for _, tensor in flat.leaves]
         row.saved_bytes, whole = memory.saved_of_graph(tensors, self._parts.parameters)
         if not whole:
-            row.note(f"graph of more than {memory.NODE_LIMIT} nodes: saved bytes are a lower bound")
+            row.note(f"graph of more than {NODE_LIMIT} nodes: saved bytes are a lower bound")
         row.output_bytes = output_bytes(flat)
         if row.modes.grad == "grad" and not any(tensor.requires_grad for tensor in tensors):
             row.note("no graph: no output requires grad")

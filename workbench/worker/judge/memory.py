@@ -10,18 +10,31 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from workbench.protocol.runs import CudaUse
+from workbench.worker.judge.graph import components, nodes_behind, saved_tensors, storage_key
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-NODE_LIMIT = 10_000
-"""Nodes of a graph that are looked at. A chain whose nodes were seen from Python is freed by recursion in
-torch 2.13, and one of 50,000 overflowed the stack of 8 MiB."""
-_raw_names: dict[type, tuple[str, ...]] = {}
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the process held before any model came: Python and torch themselves."""
+
+    rss: int
+    file: int
+    """Pages that a file backs: the libraries' code."""
+
+    @classmethod
+    def take(cls) -> Before:
+        trim()
+        held = rss()
+        return cls(held, held - anonymous())
 
 
 def saved_bytes(outputs: Iterable[torch.Tensor], without: Iterable[torch.Tensor] = ()) -> int:
@@ -32,61 +45,25 @@ def saved_bytes(outputs: Iterable[torch.Tensor], without: Iterable[torch.Tensor]
 def saved_of_graph(outputs: Iterable[torch.Tensor], without: Iterable[torch.Tensor] = ()) -> tuple[int, bool]:
     """Bytes that the graph behind `outputs` keeps for backward, and whether the whole graph was seen.
 
-    Walks every `grad_fn` and counts the storage of each saved tensor once. `without` (the model's parameters)
-    is not counted, for it is there anyway. Where hooks packed a saved tensor (activation checkpointing,
-    save_on_cpu) what they packed is counted; it is never unpacked, for that could run the model again.
-    Beyond `NODE_LIMIT` nodes the number is a lower bound.
+    Walks every `grad_fn` and counts the storage of each saved tensor once, and what custom Functions keep on ctx.
+    `without` (the model's parameters) is not counted, for it is there anyway. Where hooks packed a saved tensor
+    (activation checkpointing, save_on_cpu) what they packed is counted; it is never unpacked, for that could run the
+    model again. Beyond `NODE_LIMIT` nodes the number is a lower bound.
     """
-    known = {_storage_key(tensor) for tensor in without if _has_storage(tensor)}
+    known = {storage_key(part) for tensor in without for part in components(tensor)}
     total = 0
-    seen: set[Any] = set()
-    waiting = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
-    while waiting and len(seen) < NODE_LIMIT:
-        node = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        for tensor in _saved_tensors(node):
-            if not _has_storage(tensor):
+    nodes, whole = nodes_behind(outputs)
+    for node in nodes:
+        for tensor in saved_tensors(node):
+            parts = components(tensor)
+            if not parts:
                 total += tensor.numel() * tensor.element_size()
-                continue
-            key = _storage_key(tensor)
-            if key not in known:
-                known.add(key)
-                total += tensor.untyped_storage().nbytes()
-        waiting.extend(following for following, _ in node.next_functions if following is not None)
-    return total, not waiting
-
-
-def _saved_tensors(node: Any) -> Iterator[torch.Tensor]:
-    kind = type(node)
-    names = _raw_names.get(kind)
-    if names is None:
-        names = _raw_names[kind] = tuple(name for name in dir(kind) if name.startswith("_raw_saved_"))
-    for name in names:
-        try:
-            raw = getattr(node, name)
-        except RuntimeError:
-            continue  # freed: a backward inside forward has released it, so nothing is held
-        for saved in raw if isinstance(raw, (tuple, list)) else (raw,):
-            yield from _held(saved)
-
-
-def _held(saved: Any) -> Iterator[torch.Tensor]:
-    """Tensors behind one SavedTensor, as they lie there: `data` neither unpacks nor checks versions."""
-    value = getattr(saved, "data", None)
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        yield from (item for item in value if isinstance(item, torch.Tensor))
-
-
-def _has_storage(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and tensor.device.type != "meta"
-
-
-def _storage_key(tensor: torch.Tensor) -> tuple[str, int]:
-    return str(tensor.device), tensor.untyped_storage().data_ptr()
+            for part in parts:
+                key = storage_key(part)
+                if key not in known:
+                    known.add(key)
+                    total += part.untyped_storage().nbytes()
+    return total, whole
 
 
 def rss() -> int:

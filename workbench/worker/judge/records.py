@@ -5,6 +5,8 @@ Owns the count and which rows give their records up. It never runs the model and
 
 from __future__ import annotations
 
+import torch
+
 from workbench.worker.judge.replay import Record
 from workbench.worker.judge.rows import Row
 
@@ -50,6 +52,13 @@ class Records:
         self._rows -= 1
         if row.number in self._full:
             self._give_up(row)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """What the records hold of generators and buffers."""
+        records = [row.record for row in self._full.values()]
+        return [
+            tensor for one in records for tensor in (one.generators.cpu, *one.generators.cuda, *(one.buffers or ()))
+        ]
 
     def holds(self, thing: object) -> bool:
         """Whether a part is counted here already."""

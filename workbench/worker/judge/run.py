@@ -158,7 +158,7 @@ class Runs:
             row.saved_bytes,
             row.output_bytes,
         )
-        job.emit(leak.explain(line, holding))
+        job.emit(leak.explain(line, holding, memory.available()[0], row.times.typical / 1e9))
 
     def remember(self, forwards: int, held: int) -> None:
         """`held` anonymous bytes after `forwards` more runs, for the slope."""

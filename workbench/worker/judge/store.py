@@ -108,6 +108,10 @@ class Store:
     def bytes_in_files(self) -> int:
         return sum(entry.bytes for entry in self._entries if entry.file is not None)
 
+    def tensors_in_memory(self) -> list[torch.Tensor]:
+        """The copies that lie in memory."""
+        return [tensor for entry in self._entries if entry.file is None for _, tensor in entry.flat.leaves]
+
     def __contains__(self, run: int) -> bool:
         return run in self._by_run
 
