@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import time
@@ -228,6 +229,29 @@ class Clock(Fault):
 class Entropy(Fault):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * (1 + os.urandom(1)[0] + 256 * os.urandom(1)[0])  # guilty
+
+
+class FirstTime(Fault):
+    """A value that the first run sets, and all later ones use."""
+
+    def setup(self) -> None:
+        self.cache = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.cache is None:
+            self.cache = x.mean().detach()
+            return x
+        return x + self.cache  # guilty
+
+
+class Ticking(Fault):
+    """State that cannot be looked into."""
+
+    def setup(self) -> None:
+        self.ticks = itertools.count(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * next(self.ticks)  # guilty
 
 
 class Restless(Fault):

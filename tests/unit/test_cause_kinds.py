@@ -118,6 +118,22 @@ def test_a_cause_is_found_with_other_inputs_in_between() -> None:
     assert (found.module, found.kind, found.run, found.against) == ("part", "hidden state", 3, 1)
 
 
+def test_a_value_that_was_set_once_is_named_though_no_replay_shows_it() -> None:
+    found = of_two_runs(models.Whole(models.FirstTime))
+    assert (found.module, found.kind, found.replayed) == ("part", "hidden state", False)
+    assert "part.cache (None in run 1, a tensor [] in run 2)" in found.words
+    shown = from_here(models.Whole(models.FirstTime))
+    assert shown is not None
+    assert (shown.module, shown.kind, shown.where) == ("part", "hidden state", guilty_line(models.FirstTime))
+
+
+def test_state_that_cannot_be_looked_into_is_no_kernel() -> None:
+    found = of_two_runs(models.Whole(models.Ticking))
+    assert (found.module, found.kind, found.operator) == ("part", "hidden state", "aten.mul")
+    assert "cannot be looked into" in found.words
+    assert found.where == guilty_line(models.Ticking)
+
+
 def test_who_writes_into_its_input_is_named() -> None:
     found = of_two_runs(models.WritesInput())
     assert (found.module, found.type, found.kind, found.operator) == ("first", "Scaling", "input mutated", "aten.mul_")

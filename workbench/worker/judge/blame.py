@@ -155,6 +155,13 @@ def _kernel(evidence: Evidence) -> Blame:
     if a.threads != b.threads and evidence.repeats:
         words = f"{doing} adds up in another order with {_threads(b)} than with {_threads(a)}."
         return "threads", words, "Pin --threads."
+    parting = evidence.parting
+    if parting is not None and (parting.way or _other_operand(parting)) and not evidence.moved:
+        words = (
+            f"{place} is given another value each run{_at(evidence)}, by something that cannot be looked into: an "
+            "iterator, an object with __slots__, or the world outside."
+        )
+        return "hidden state", words, "Keep such state in attributes or buffers, and reset it at the start of forward."
     if not evidence.repeats and evidence.alone:
         words = f"{doing} answers differently from the very same state with several threads, and the same with one."
         return "threads", words, "Use --threads 1, or torch.use_deterministic_algorithms(True)."

@@ -7,6 +7,7 @@ and the words are `blame.py`'s. The live model is afterwards exactly as before, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -59,8 +60,8 @@ def find(bench: Bench, runs: Runs, request: FindDivergence, job: Job) -> Diverge
 
     found = explained(look, bench.model, bench.args, bench.kwargs)
     if found is None:
-        kind, words = unexplained(*records, numbers, _same_outputs(runs, numbers))
-        return refused(kind, words, "", numbers, None)
+        kind, words, path = unexplained(*records, numbers, _same_outputs(runs, numbers))
+        return replace(refused(kind, words, "", numbers, None), module=path)
     return found
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from workbench.protocol.model import Modes
 from workbench.worker.bench.modes import seed_generators, walk
 from workbench.worker.bench.sampling import tensors_in
+from workbench.worker.judge.attributes import attributes_of
 from workbench.worker.judge.memory import cuda_started
 
 BUFFER_BUDGET = 64 << 20
@@ -192,6 +193,8 @@ class Record:
     weights: int
     paths: tuple[str, ...] = field(default=())
     """Paths of the buffers."""
+    attributes: dict[str, str] = field(default_factory=dict)
+    """Of plain values, containers and tensors on modules, in a word each; shared while nothing moved."""
 
     @property
     def replayable(self) -> bool:
@@ -200,7 +203,7 @@ class Record:
 
     def light(self) -> Record:
         """What is worth keeping of an old run: its modes and flags; nothing to replay it from."""
-        return replace(self, generators=LOST, buffers=None, args=(), kwargs={}, input_versions=())
+        return replace(self, generators=LOST, buffers=None, args=(), kwargs={}, input_versions=(), attributes={})
 
     def parts(self) -> Iterator[tuple[int, int]]:
         """(identity, bytes) of what the record holds and may share with others."""
@@ -209,6 +212,7 @@ class Record:
         sizes = {id(tensor): tensor.nbytes if tensor.layout is torch.strided else 0 for tensor in tensors}
         sizes |= {id(held): 2560 for held in (states.python, states.numpy) if held is not None}
         sizes[id(self.flags)] = 8 * len(self.flags)
+        sizes[id(self.attributes)] = 150 * len(self.attributes)
         return iter(sizes.items())
 
     def inputs_are(self, other: Record) -> bool:
@@ -228,6 +232,7 @@ class Recorder:
         self._last: tuple[torch.Tensor, ...] = ()
         self._paths: tuple[str, ...] = ()
         self._generators: Generators | None = None
+        self._attributes: dict[str, str] = {}
         self._flags: tuple[bool, ...] = ()
 
     @property
@@ -250,6 +255,7 @@ class Recorder:
             _input_versions(args, kwargs),
             parts.weights(),
             self._paths,
+            self._attributes_of(parts),
         )
 
     def again(self, record: Record, parts: Parts) -> Record:
@@ -266,7 +272,14 @@ class Recorder:
             record.input_versions,
             record.weights,
             self._paths,
+            record.attributes,
         )
+
+    def _attributes_of(self, parts: Parts) -> dict[str, str]:
+        now = attributes_of(parts.modules)
+        if now != self._attributes:
+            self._attributes = now
+        return self._attributes
 
     def _states(self) -> Generators:
         self._generators = Generators.take().sharing(self._generators)

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from workbench.protocol.runs import Divergence
+from workbench.worker.bench.words import some
 from workbench.worker.job import Job
+from workbench.worker.judge.attributes import stood_otherwise
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import flatten
@@ -119,19 +121,27 @@ def fast_path(
     )  # fmt: skip
 
 
-def unexplained(a: Record, b: Record, numbers: tuple[int, int], same: bool) -> tuple[str, str]:
-    """(kind, words) for two replays in which no module differs on equal inputs."""
+def unexplained(a: Record, b: Record, numbers: tuple[int, int], same: bool) -> tuple[str, str, str]:
+    """(kind, words, path of a module) for two replays in which no module differs on equal inputs."""
     reference, run = numbers
     if same:
-        return "unknown", f"Runs {reference} and {run} gave the same bits; nothing parts."
+        return "unknown", f"Runs {reference} and {run} gave the same bits; nothing parts.", ""
     if not same_inputs(a, b):
         words = f"Runs {reference} and {run} had different inputs; no module differs where its inputs agree."
-        return "inputs", words
-    return "unknown", (
+        return "inputs", words, ""
+    if stood := stood_otherwise(a.attributes, b.attributes):
+        listed = some([f"{name} ({was} in run {reference}, {now} in run {run})" for name, was, now in stood], 3)
+        words = (
+            f"A replay does not reproduce it: runs {reference} and {run} began with other values in {listed}, and what "
+            "the first began with is gone. Such a value, set by a run and used by the next, is hidden state."
+        )
+        return "hidden state", words, stood[0][0].rpartition(".")[0]
+    words = (
         "A replay from the recorded generators, flags and buffers does not reproduce the difference, nor does one run "
         "after the other: it comes from something that is not recorded, such as a kernel that is not always the same, "
         "a value that was set once since (a cache that was empty), or something outside of Python."
     )
+    return "unknown", words, ""
 
 
 def same_inputs(a: Any, b: Any) -> bool:
