@@ -15,8 +15,8 @@ from workbench.worker.bench.modes import grad_context, seed_generators
 from workbench.worker.job import Job
 from workbench.worker.judge import leak, memory
 from workbench.worker.judge.look import Looker
-from workbench.worker.judge.pace import BLOCK, Pace
-from workbench.worker.judge.replay import Parts, Record, seed_quickly
+from workbench.worker.judge.pace import BLOCK, Pace, seed_quickly
+from workbench.worker.judge.replay import Parts, Record
 from workbench.worker.judge.rows import Row
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from workbench.protocol.model import Modes
-from workbench.worker.bench.modes import seed_generators, walk
+from workbench.worker.bench.modes import walk
 from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.judge.attributes import attributes_of
 from workbench.worker.judge.memory import cuda_started
@@ -119,20 +119,6 @@ def _unpacked(state: Any) -> Any:
 
 def _same_numpy(a: Any, b: Any) -> bool:
     return bool(a[2:] == b[2:] and a[1].tobytes() == b[1].tobytes())
-
-
-def seed_quickly(modes: Modes) -> None:
-    """`seed_generators` for one run of a repeat: the same states, without asking every kind of device (100 µs)."""
-    if not modes.device.startswith(("cpu", "cuda")):
-        seed_generators(modes.seed)
-        return
-    torch.default_generator.manual_seed(modes.seed)
-    if cuda_started():
-        torch.cuda.manual_seed_all(modes.seed)
-    random.seed(modes.seed)
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed(modes.seed % 2**32)
 
 
 class Parts:
