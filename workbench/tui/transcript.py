@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codeop
-import warnings
 from collections import deque
 from collections.abc import Callable
 
@@ -57,6 +55,9 @@ def wants_more(text: str) -> bool:
     """Whether an entry is not finished: a block that was opened, a bracket or a string that was not closed."""
     if text.endswith("\n"):
         return False
+    import codeop  # not wanted before something was typed
+    import warnings
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
