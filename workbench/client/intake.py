@@ -141,4 +141,4 @@ def _row(state: State, row: RunRow) -> None:
     if row.reference:
         state.reference = row.run
     while len(state.rows) > ROWS_KEPT:
-        del state.rows[min(state.rows)]
+        del state.rows[min((run for run, kept in state.rows.items() if not kept.pinned), default=min(state.rows))]

@@ -96,3 +96,11 @@ class Compared:
     notes: tuple[str, ...] = ()
     """Worth knowing: inputs that A itself refuses, fewer cases than usual."""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Keep a run's output for comparison, or let it go its way again. The row is sent. Result: None."""
+
+    run: int
+    pinned: bool = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .artifacts import CheckRow, ExportResult, Fingerprint, Inspection, Made, Proof, VerifyResult
 from .cause import ErrorTable, MeasureErrors
-from .compare import Compare, Compared
+from .compare import Compare, Compared, Pin
 from .events import (
     Beat,
     Done,
@@ -105,6 +105,7 @@ __all__ = [
     "MeasureNoise",
     "ModesNow",
     "Paused",
+    "Pin",
     "Progress",
     "Prove",
     "Quit",
@@ -133,7 +134,7 @@ PROTOCOL = 4
 BENCH_REQUESTS = (
     Load, SetModes, Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, SaveState, LookInside,
     Evaluate, Complete, MeasureErrors,
-    AccountMemory,
+    AccountMemory, Pin,
 )  # fmt: skip
 SUPERVISOR_REQUESTS = (
     Start, Cancel, Kill, SetRate, MeasureNoise, MeasureMatrix, MeasureCounterfactual, Compare, Export,

@@ -230,3 +230,5 @@ class RunRow:
     """Anything worth knowing: "no graph: output does not require grad", "first call 41x the median"."""
     same_as: int = 0
     """The run just before it, when that is not the reference and gave the same bits; 0 otherwise."""
+    pinned: bool = False
+    """Its output is kept for comparison, whatever comes after it."""

@@ -104,6 +104,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("continuous", ("R",), "fire on", "Run it until esc stops it.", "Runs", 0, with_model),
     Action("inputs", ("n",), "new inputs", "Draw new inputs of the same shapes and run once.", "Runs", 0, with_model),
     Action("reference", ("b",), "reference", "Compare all runs with the selected one.", "Runs", 7, with_run),
+    Action("pin", ("p",), "pin", "Keep the selected run's output for comparison, or let it go.", "Runs", 0, with_run),
+    Action("compare", ("w",), "compare with", "Compare with another run, or the model with another mode, grad, dtype, "
+           "device, weights file or model.", "Runs", 0, with_model),
     Action("diff", ("d",), "diff", "Show the selected run's difference, full screen.", "Runs", 5, with_two_runs),
     Action("diverge", ("f",), "find cause", "Find the first module at which run and reference part.", "Runs", 6,
            with_two_runs),

@@ -23,6 +23,8 @@ WORDS = {
     "Restore": "back to the checkpoint",
     "Fire": "firing",
     "GetDiff": "comparing",
+    "Compare": "comparing the models",
+    "Pin": "pinning",
     "FindDivergence": "replaying both runs, every module watched",
     "MeasureErrors": "measuring the error of every module call",
     "LookInside": "replaying the last run, one module watched",

@@ -28,6 +28,7 @@ from workbench.tui.panes.status import StatusLine
 from workbench.tui.wiring import Wiring
 
 if TYPE_CHECKING:
+    from workbench.protocol.compare import Compared
     from workbench.protocol.runs import Diff, Divergence
     from workbench.tui.desk import Desk
 
@@ -147,6 +148,11 @@ class MainScreen(Screen[None]):
 
     def show_diff(self, diff: Diff) -> None:
         self.diff.show(diff)
+        self.painter.news("diff")
+        self._retab()
+
+    def show_compared(self, found: Compared) -> None:
+        self.diff.show_compared(found)
         self.painter.news("diff")
         self._retab()
 

@@ -120,6 +120,12 @@ def _get_diff(request: messages.GetDiff, job: Job, state: State) -> Any:
     return state.judged()[1].diff(request, job)
 
 
+def _pin(request: messages.Pin, job: Job, state: State) -> Any:
+    from workbench.worker.judge.pins import pin
+
+    return pin(state.judged()[1], request, job)
+
+
 def _set_yardstick(request: messages.SetYardstick, job: Job, state: State) -> Any:
     return state.judged()[1].set_yardstick(request, job)
 
@@ -235,6 +241,7 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.SetReference: _set_reference,
     messages.GetDiff: _get_diff,
     messages.SetYardstick: _set_yardstick,
+    messages.Pin: _pin,
     messages.FindDivergence: _find_divergence,
     messages.MeasureErrors: _measure_errors,
     messages.Check: _check,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.tui.desk import Command
 
-from . import artifacts, checks, inside, matrix, memory, model, modes, runs, view
+from . import artifacts, checks, compare, inside, matrix, memory, model, modes, runs, view
 
 COMMANDS: dict[str, Command] = {
     "fire": runs.fire,
@@ -12,6 +12,8 @@ COMMANDS: dict[str, Command] = {
     "continuous": runs.continuous,
     "inputs": runs.inputs,
     "reference": runs.reference,
+    "pin": compare.pin,
+    "compare": compare.compare,
     "diff": runs.diff,
     "diverge": runs.diverge,
     "errors": runs.errors,

@@ -93,7 +93,10 @@ def row_line(row: RunRow, layout: Layout) -> Line:
 def _cell(row: RunRow, column: Column) -> Span:
     match column.key:
         case "run":
-            return f"{'◌' if row.running else '★' if row.reference else ''}{row.run}", "strong" if row.reference else ""
+            return (
+                f"{'◌' if row.running else '★' if row.reference else '■' if row.pinned else ''}{row.run}",
+                "strong" if row.reference else "",
+            )
         case "times":
             return _times(row.count), ""
         case "training":
@@ -180,6 +183,8 @@ def detail_line(row: RunRow) -> Line:
         spans.append((f"  {row.differing} of {row.compared} differ", "warn"))
     if row.mark:
         spans.append((f"  {against_text(row, 999)}", MARK_STYLES.get(row.mark, "warn")))
+    if row.pinned:
+        spans.append(("  pinned", "accent"))
     if row.cause:
         spans.append((f"  {row.cause}", "warn"))
     if row.cuda is not None:

@@ -10,6 +10,7 @@ from workbench.tui.draw.spans import Line, wrapped
 from workbench.tui.panes.document_pane import DocumentPane
 
 if TYPE_CHECKING:
+    from workbench.protocol.compare import Compared
     from workbench.protocol.runs import Diff, Divergence
 
 
@@ -27,6 +28,7 @@ class DiffPane(DocumentPane):
         super().__init__(id=id, classes=classes, unicode=unicode)
         self._diff: Diff | None = None
         self._divergence: Divergence | None = None
+        self._compared: Compared | None = None
         self._hint = "d compares a run with the reference"
 
     @property
@@ -38,22 +40,32 @@ class DiffPane(DocumentPane):
         """Another difference; the place in it is kept while it is about the same two runs."""
         if self.shown != (diff.run, diff.against):
             self._top = 0
-        self._diff = diff
+        self._diff, self._compared = diff, None
+        self.changed()
+
+    def show_compared(self, found: Compared) -> None:
+        """Two models, or one under two settings, in the place of two runs."""
+        self._diff = self._divergence = None
+        self._compared, self._top = found, 0
         self.changed()
 
     def show_divergence(self, divergence: Divergence) -> None:
         """Where two runs part; shown with their difference, or alone when that is not there."""
-        self._divergence = divergence
+        self._divergence, self._compared = divergence, None
         self._top = 0
         self.changed()
 
     def clear(self, hint: str = "") -> None:
         """Nothing to compare; `hint` says why, or what to press."""
-        self._diff = self._divergence = None
+        self._diff = self._divergence = self._compared = None
         self._hint = hint or self._hint
         self.changed()
 
     def make_lines(self, width: int, height: int) -> list[Line]:
+        if self._compared is not None:
+            from workbench.tui.draw.compare_lines import compared_lines
+
+            return compared_lines(self._compared, width, self.unicode)
         if self._diff is None and self._divergence is None:
             return wrapped(self._hint, width, "dim")
         from workbench.tui.draw.diff_lines import diff_lines, divergence_lines  # the first frame wants none of it

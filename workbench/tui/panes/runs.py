@@ -89,7 +89,9 @@ class RunsPane(LinePane):
         follows = self._cursor >= len(self._rows) - 1
         if len(self._rows) >= MOST_ROWS:
             dropped = MOST_ROWS // 20
-            self._rows = self._rows[dropped:]
+            pinned = [kept for kept in self._rows[:dropped] if kept.pinned]
+            self._rows = pinned + self._rows[dropped:]
+            dropped -= len(pinned)
             self._place = {kept.run: place for place, kept in enumerate(self._rows)}
             self._lines_made.clear()
             self._cursor, self._top = max(0, self._cursor - dropped), max(0, self._top - dropped)

@@ -42,7 +42,10 @@ class Records:
             self._shares[key] = (holders + 1, size)
             self._bytes += 0 if holders else size
         while len(self._full) > RECORDS or self._bytes > RECORD_BYTES:
-            oldest = next((one for one in self._full.values() if one.number != reference and one is not row), None)
+            oldest = next(
+                (one for one in self._full.values() if one.number != reference and one is not row and not one.pinned),
+                None,
+            )
             if oldest is None:
                 return
             self._give_up(oldest)

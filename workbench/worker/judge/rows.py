@@ -89,6 +89,8 @@ class Row:
     """The run just before, when it gave the same bits and is not the reference."""
     judged: Judged = field(default_factory=Judged)
     """The worst of those compared."""
+    pinned: bool = False
+    """Its output and its record are kept."""
     differing: int = 0
     compared: int = 0
     moved: tuple[str, ...] = ()
@@ -144,4 +146,5 @@ class Row:
             self.cuda,
             "; ".join(notes),
             self.same_as,
+            self.pinned,
         )

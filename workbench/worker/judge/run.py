@@ -104,7 +104,11 @@ class Runs:
     def make_reference(self, run: int) -> None:
         """Compare with `run` from now on; nothing is judged again."""
         self.reference = run
-        self.store.pin({run})
+        self.hold()
+
+    def hold(self) -> None:
+        """Never let go of the reference and of what is pinned."""
+        self.store.pin({self.reference, *(row.number for row in self.rows.values() if row.pinned)})
 
     def reference_output(self) -> Flat:
         """The reference's output. Raises `WorkbenchError("usage")` when it is no longer kept."""
@@ -176,7 +180,7 @@ class Runs:
         self._next = row.number + 1
         self.records.admit(row, self.reference)
         while len(self.rows) > ROW_BUDGET:
-            oldest = next(number for number in self.rows if number != self.reference)
+            oldest = next(number for number, row in self.rows.items() if number != self.reference and not row.pinned)
             self.store.drop(oldest)
             self.records.forget(self.rows.pop(oldest))
 
