@@ -18,7 +18,7 @@ from workbench.worker.bench import load as loading
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.bench.words import counted, some
-from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.checks_run import Subject, multiple_words
 
 DEPTH, MOST = 4, 1000
 """Containers within each other that are looked into, and things in each."""
@@ -89,7 +89,7 @@ def _compare_reloaded(subject: Subject, fresh: nn.Module) -> CheckRow:
     if all(mark == IDENTICAL for mark in marks):
         return subject.passed(f"{start}: identical bits on {counted(len(marks), 'input')}.{left_out}")
     leaf = max(worst, key=lambda one: (one.mark == BEYOND, one.noise_multiple))
-    numbers = f"max|Δ| {leaf.max_abs:.3g} at {leaf.path}, {leaf.noise_multiple:.3g}× the noise"
+    numbers = f"max|Δ| {leaf.max_abs:.3g} at {leaf.path}, {multiple_words(leaf, subject.yardstick)}"
     if BEYOND not in marks and INCOMPARABLE not in marks:
         return subject.passed(f"{start}: within the noise on {counted(len(marks), 'input')} ({numbers}).{left_out}")
     evidence = f"{start}: the answers differ ({leaf.reason or numbers}).{left_out}"

@@ -30,7 +30,7 @@ from workbench.worker.job import Job
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import Flat, flatten
-from workbench.worker.judge.verdict import judge_all, worst_mark
+from workbench.worker.judge.verdict import judge_all, worst_mark, yardstick_used
 
 if TYPE_CHECKING:
     from workbench.worker.bench.bench import Bench
@@ -137,7 +137,7 @@ class Subject:
             kept = tuple(self._discrete(leaf) for leaf in kept)
             mark = worst_mark(leaf.mark for leaf in kept)
         words = f" Not compared: {some(left_out, 4)}." if left_out else ""
-        return Comparison(structure, mark, kept, words + first.thinned)
+        return Comparison(structure, mark, kept, words + first.thinned, self.yardstick)
 
     def _discrete(self, leaf: LeafDiff) -> LeafDiff:
         least = self.policy.discrete.get(leaf.path)
@@ -250,6 +250,8 @@ class Comparison:
     """Those that can be compared, judged."""
     left_out: str
     """Sentences that name the parts that cannot be (opaque objects, sparse tensors) or were not whole; or empty."""
+    yardstick: Yardstick
+    """What they were judged with."""
 
     @property
     def nothing(self) -> bool:
@@ -264,16 +266,28 @@ class Comparison:
     @property
     def words(self) -> str:
         """The leaf that stands furthest, in numbers."""
-        return self.structure or worst_words(self.leaves)
+        return self.structure or worst_words(self.leaves, self.yardstick)
 
 
-def worst_words(leaves: tuple[LeafDiff, ...]) -> str:
-    """The leaf that stands furthest, in numbers."""
+def worst_words(leaves: tuple[LeafDiff, ...], yardstick: Yardstick) -> str:
+    """The leaf that stands furthest, in numbers, and the yardstick that it was judged with."""
     leaf = max(leaves, key=lambda one: (one.mark == BEYOND, one.mark == INCOMPARABLE, one.noise_multiple))
     if leaf.reason:
         return f"{leaf.path}: {leaf.reason}"
     place = f" at {list(leaf.worst_index)}: {leaf.worst_a} → {leaf.worst_b}" if leaf.worst_a else ""
-    return f"{leaf.path} max|Δ| {leaf.max_abs:.3g}{place}, {leaf.noise_multiple:.3g}× the noise"
+    return f"{leaf.path} max|Δ| {leaf.max_abs:.3g}{place}, {multiple_words(leaf, yardstick)}"
+
+
+def multiple_words(leaf: LeafDiff, yardstick: Yardstick) -> str:
+    """ "0.4× the noise": how far a leaf stands, in what it was really measured with; eager's own noise where known."""
+    return f"{leaf.noise_multiple:.3g}× {_UNITS[yardstick_used([leaf], yardstick).kind]}"
+
+
+_UNITS = {
+    "float64": "the noise",
+    "tolerance": "torch.testing's tolerance, for the noise is not known",
+    "given": "--tolerance",
+}
 
 
 def fresh(tensor: torch.Tensor) -> torch.Tensor:
