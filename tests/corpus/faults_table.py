@@ -81,6 +81,7 @@ FAULTS = (
     _answers("SoftmaxOverBatch", "batch_rows", LINE),
     _answers("BatchScale", "batch_rows", LINE),
     _answers("NeighbourRow", "batch_rows", LINE),
+    _answers("SumOfFormer", "batch_rows", "cumsum", LINE),
     _answers("NoStatistics", "batch_rows", "norm"),
     Fault("WrongAxis", "batch_rows", ("attend",), ("x=float32[batch:2..8,5,8]",), A),
     Fault("net", "batch_sizes", (LINE,), file=A, kwargs={"name": "FixedBatch"}),

@@ -15,9 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.judge.checks_places import users_line, watching
-
-_UNDEFINED = ("aten.empty", "aten.new_empty", "aten.resize_")
-"""Operators whose answer is whatever lay in memory."""
+from workbench.worker.judge.mixing import UNDEFINED
 
 
 def all_finite(leaf: torch.Tensor) -> bool:
@@ -61,7 +59,7 @@ class _Breaking(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self.words or not self._active() or str(func.overloadpacket).startswith(_UNDEFINED):
+        if self.words or not self._active() or str(func.overloadpacket).startswith(UNDEFINED):
             return func(*args, **kwargs)
         given = tensors_in((args, kwargs))  # looked at before an operator may write into them
         numbers = [value for value in (*args, *kwargs.values()) if isinstance(value, float)]

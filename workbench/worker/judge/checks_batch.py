@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from workbench.protocol.artifacts import CheckRow
-from workbench.protocol.runs import IDENTICAL
+from workbench.protocol.runs import BEYOND, IDENTICAL
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import some
@@ -76,9 +76,11 @@ def check_batch_rows(subject: Subject) -> CheckRow:
     reason, remedy = excuse(subject)
     if reason:
         return subject.skipped(f"{reason} ({start}: {found.words}).", remedy)
-    strange = _with_row((args, kwargs), strangers, sizes, asked[0])
+    worst = max(found.leaves, key=lambda leaf: (leaf.mark == BEYOND, leaf.noise_multiple))
+    row = asked[worst.worst_index[0]] if worst.worst_index else asked[-1]  # the rows lie along dimension 0 there
+    strange = _with_row((args, kwargs), strangers, sizes, row)
     inputs = ((args, kwargs), strange, (other_args, other_kwargs))
-    return _mixed(subject, f"{start}: {found.words}.", _meeting(subject, inputs, (batch, other_size), asked[0]))
+    return _mixed(subject, f"{start}: {found.words}.", _meeting(subject, inputs, (batch, other_size), row))
 
 
 def _meeting(subject: Subject, inputs: tuple[Any, Any, Any], sizes: tuple[int, int], row: int) -> str:

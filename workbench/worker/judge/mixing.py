@@ -20,6 +20,8 @@ from workbench.worker.judge.checks_places import named, users_line, watching
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.leaves import Flat
 
+UNDEFINED = ("aten.empty", "aten.new_empty", "aten.resize_")
+"""Operators whose answer is whatever lay in memory."""
 STEPS = 20_000
 """Operators that are followed; rows that meet later are not found."""
 
@@ -96,7 +98,7 @@ class _Rows(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name, shapes_given, shapes_made = self._shapes.steps[number]
         given = self._look(tensors_in((args, kwargs or {})), shapes_given)[1]
         output = func(*args, **(kwargs or {}))
-        rows, wholes = self._look(tensors_in(output), shapes_made)
+        rows, wholes = self._look([] if name.startswith(UNDEFINED) else tensors_in(output), shapes_made)
         module = self._stack.names[-1] if self._stack.names else "the model itself"
         self.steps.append(Step(name, users_line(), module, rows, wholes, frozenset(given) - {b""}))
         return output
