@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,19 @@ async def gone(pid: int, seconds: float = 3.0) -> bool:
         while alive(pid):
             await asyncio.sleep(0.01)
     return True
+
+
+async def ignoring(pid: int, number: signal.Signals, seconds: float = 3.0) -> None:
+    """Wait until a process ignores a signal."""
+    async with asyncio.timeout(seconds):
+        while not int(status_of(pid, "SigIgn"), 16) >> (number - 1) & 1:
+            await asyncio.sleep(0.01)
+
+
+def status_of(pid: int, name: str) -> str:
+    """A line of /proc/PID/status, without its name and unit."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
 
 
 async def test_hello_then_a_worker_that_answers():
@@ -141,7 +155,7 @@ async def test_start_replaces_a_deaf_worker_by_force():
         ready = await face.start()
         job = face.send(Check("deaf"))
         await face.until(lambda event: isinstance(event.body, MemorySample))
-        await asyncio.sleep(0.2)  # the signals are being ignored by now
+        await ignoring(ready.pid, signal.SIGHUP)
         fresh = await face.ask(Start())
         assert isinstance(fresh, WorkerReady)
         died = await face.death()
@@ -167,7 +181,7 @@ async def test_no_process_is_left_however_it_ends(way: str, state: str):
         ready = await face.start()
         if state == "deaf":
             face.send(Check("deaf"))
-            await asyncio.sleep(0.2)
+            await ignoring(ready.pid, signal.SIGHUP)
         if way == "stdin":
             face.process.stdin.close()
         else:
@@ -187,21 +201,21 @@ async def test_idle_engine_sends_nothing():
 
 
 async def test_a_face_that_stops_reading_does_not_fill_memory():
+    """100 MB of rows and 20 MB of log, of which the newest rows and lines wait: 10 MB and a copy."""
     async with Face() as face:
-        await face.start()
-        face._reader.cancel()
+        ready = await face.start()
         face.process.stdout._transport.pause_reading()
-        job = face.send(Fire(count=0))
+        before = int(status_of(face.process.pid, "VmRSS"))
         face.send(Check("flood"))
-        await asyncio.sleep(1.5)
-        face.send(Cancel(job))
-        await asyncio.sleep(1.5)
-        with open(f"/proc/{face.process.pid}/status") as status:
-            rss = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
-        assert rss < 60_000
+        job = face.send(Check("rows"))
+        assert await gone(ready.pid, 60)
+        assert int(status_of(face.process.pid, "VmHWM")) - before < 60_000
         face.process.stdout._transport.resume_reading()
-        await asyncio.sleep(0)
-        face._reader = asyncio.create_task(asyncio.sleep(0))
+        assert (await face.death()).pid == ready.pid
+        assert (await face.end_of(job)).failure.kind == "engine"
+        rows = [row.run for row in face.of(RunRow)]
+        assert rows[-1] == 10_000
+        assert 900 < len(rows) < 3000
 
 
 async def test_progress_is_coalesced():

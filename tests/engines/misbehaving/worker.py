@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import queue
 import signal
@@ -92,6 +93,10 @@ def misbehave(word: str, job: int) -> None:
             chunk = b"flood " * 20 + b"\n"
             for _ in range(20_000_000 // (len(chunk) * 1000)):
                 os.write(2, chunk * 1000)
+        case "rows":  # more than anybody reads, no two of one run; then it is gone
+            for number in range(1, 10_001):
+                speech.send(dataclasses.replace(row(number, 1, True), note="x" * 10_000), job)
+            os._exit(0)
         case "endless line":
             for _ in range(50):
                 os.write(2, b"x" * 100_000)
