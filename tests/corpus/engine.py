@@ -110,21 +110,26 @@ class Stand:
         self.bench.set_modes(SetModes(ModeChange(**change)), quiet_job())
 
     def load(self, recipe: Recipe, **change: Any) -> None:
-        """Another model on the same bench; the runs stay."""
+        """Another model on the same bench; the runs stay, and its noise is measured, as the app does after a reload."""
         self.bench.load(Load(recipe, ModeChange(**change), keep_runs=True), quiet_job())
-        self.runs.settle()
+        self.runs.settle(quiet_job())
+        self.measure(recipe)
+
+    def measure(self, recipe: Recipe) -> None:
+        """Judge by eager's own noise where there is one, else by tolerance, as the client does."""
+        with contextlib.suppress(WorkbenchError):
+            yardstick = measure_noise(MeasureNoise(recipe, self.bench.modes), quiet_job())
+            self.runs.set_yardstick(SetYardstick(yardstick), quiet_job())
 
 
 def stand(recipe: Recipe, measured: bool = True, **change: Any) -> Stand:
     """Load as `workbench check` does, but for what `change` says, and measure the noise as it does."""
     bench = Bench()
     bench.load(Load(recipe, ModeChange(**{"training": False, "grad": "no_grad", **change})), quiet_job())
-    runs = Runs(bench)
+    on = Stand(bench, Runs(bench), recipe)
     if measured:
-        request = MeasureNoise(recipe, bench.modes)
-        with contextlib.suppress(WorkbenchError):  # then it is judged by tolerance, as the client does
-            runs.set_yardstick(SetYardstick(measure_noise(request, quiet_job())), quiet_job())
-    return Stand(bench, runs, recipe)
+        on.measure(recipe)
+    return on
 
 
 def recipe_of(case: Healthy, seed: int = 0) -> Recipe:

@@ -38,6 +38,7 @@ from workbench.protocol.messages import (
     Start,
     WorkerDied,
     WorkerReady,
+    YardstickNow,
 )
 from workbench.protocol.model import ModelInfo, Modes, ModuleColumns
 from workbench.protocol.results import done, failed
@@ -50,6 +51,9 @@ INFO = ModelInfo("Net", "net.py:Net", "", "", "", "", "CODE (Python)", 0, 0, 0, 
 STARTS: list[Start] = []
 EXPORTS: list[tuple[int, str]] = []
 """(job, file of the state) of exports that have not ended."""
+
+JUDGED = {"kind": "tolerance", "dtype": ""}
+"""What the bench worker judges with, and the dtype it was told of."""
 
 LATE: dict[int, object] = {}
 """Results that are sent when their job is cancelled (it was over just before), or when a source is scanned."""
@@ -64,12 +68,20 @@ def tell(*words: object) -> None:
     send(LogLines("bench", (" ".join(map(str, words)),)))
 
 
+def judge_by(kind: str) -> None:
+    """As the bench worker does: it says what it judges with whenever that changes."""
+    if JUDGED["kind"] != kind:
+        JUDGED["kind"] = kind
+        send(YardstickNow(kind))
+
+
 def start(behaviour: str, request: Start, job: int) -> None:
     STARTS.append(request)
     tell("start", request.python)
     if behaviour == "never starts" or (behaviour == "starts once" and len(STARTS) > 1):
         send(failed(Failure("engine", "There is no such interpreter.")), job)
     elif not (behaviour == "hangs at its second start" and len(STARTS) > 1):
+        JUDGED["kind"] = "tolerance"  # of a fresh worker
         send(READY)
         send(done(READY), job)
 
@@ -80,6 +92,7 @@ def artifacts(request: object, job: int) -> None:
         case Load() if request.recipe.target.startswith("late"):
             LATE[job] = Loaded(INFO, Modes())
         case Load():
+            judge_by("tolerance")
             send(done(Loaded(INFO, Modes())), job)
         case SaveState():
             Path(request.path).write_text(str(job))
@@ -96,6 +109,7 @@ def artifacts(request: object, job: int) -> None:
             send(done(Yardstick("float64")), job)
         case SetYardstick():
             tell("yardstick", request.yardstick.kind)
+            judge_by(request.yardstick.kind)
             send(done(), job)
 
 
@@ -127,6 +141,9 @@ def answer(behaviour: str, request: object, job: int, open_jobs: dict[int, str])
                 flips=request.change.flips or (),
                 dtype=request.change.dtype or "",
             )
+            if JUDGED["dtype"] != modes.dtype and JUDGED["kind"] != "given":
+                judge_by("tolerance")
+            JUDGED["dtype"] = modes.dtype
             send(done(ModesNow(modes)), job)
         case Fire() if behaviour == "dies":
             sys.stderr.write("last words\n")

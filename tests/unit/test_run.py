@@ -11,9 +11,10 @@ from torch import nn
 
 from tests.unit.run_bench import Sent, bench_with, fire
 from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.messages import Fire, GetDiff, SetReference, SetYardstick
-from workbench.protocol.runs import RunRow, Yardstick
+from workbench.protocol.messages import Fire, GetDiff, SetReference, SetYardstick, YardstickNow
+from workbench.protocol.runs import LeafNoise, RunRow, Yardstick
 from workbench.worker.job import Cancelled
+from workbench.worker.judge.rows import DEFAULT_YARDSTICK
 
 
 def test_the_story_train_differs_eval_repeats_and_no_grad_drops_the_graph() -> None:
@@ -137,6 +138,31 @@ def test_a_first_run_that_could_not_be_kept_is_no_reference(
     assert (runs.reference, runs.rows) == (0, {})
     assert fire(runs).reference
     assert fire(runs).mark == "identical"
+
+
+FLOAT64 = Yardstick("float64", {"output": LeafNoise(1e-7, 1e-7, 2.0**-23, 16)})
+
+
+@pytest.mark.parametrize("yardstick", [FLOAT64, Yardstick("tolerance", reason="it downcasts"), Yardstick("given")])
+@pytest.mark.parametrize("what", ["another model", "another dtype and back", "another mode"])
+def test_a_yardstick_goes_with_the_model_dtype_and_device_it_was_measured_of(yardstick: Yardstick, what: str) -> None:
+    bench, runs = bench_with(training=False)
+    sent = Sent()
+    runs.set_yardstick(SetYardstick(yardstick), sent.job)
+    if what == "another model":
+        bench.model = nn.Linear(10, 5)
+        runs.settle(sent.job)
+    elif what == "another dtype and back":
+        for dtype in ("float64", ""):
+            bench.switch(dtype=dtype)
+            runs.settle(sent.job)
+    else:
+        bench.switch(training=True, grad="no_grad", threads=1)
+        runs.settle(sent.job)
+    kept = what == "another mode" or yardstick.kind == "given"
+    assert runs.yardstick == (yardstick if kept else DEFAULT_YARDSTICK)
+    told = [now.kind for now in sent.of(YardstickNow)]
+    assert told == ([] if yardstick.kind == "tolerance" else [yardstick.kind, *["tolerance"] * (not kept)])
 
 
 def test_new_inputs_are_a_cause() -> None:

@@ -27,7 +27,7 @@ def test_kept_outputs_climb_under_grad_stay_flat_under_no_grad_and_are_given_bac
         assert 0.75 * row.saved_bytes < slope < 2 * row.saved_bytes
     assert "no_grad does" in climbing.words
     bench.switch(keep_outputs=False)
-    runs.settle()
+    runs.settle(Sent().job)
     assert runs.kept == []
     bench.switch(keep_outputs=True, grad="no_grad")
     sent = Sent()

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from workbench.protocol.exits import KINDS
 from workbench.protocol.failures import error
-from workbench.protocol.messages import WORKER_REQUESTS, Attend, Cancel
-from workbench.worker.handlers import TABLE
+from workbench.protocol.messages import (
+    WORKER_REQUESTS,
+    Attend,
+    Cancel,
+    Load,
+    Restore,
+    SetModes,
+    SetYardstick,
+    YardstickNow,
+)
+from workbench.protocol.model import ModeChange, Recipe
+from workbench.protocol.runs import Yardstick
+from workbench.worker.handlers import TABLE, State, handle
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.serve import outcome
 
@@ -40,3 +53,25 @@ def test_what_was_raised_decides_the_kind(problem: BaseException, kind: str) -> 
     assert failure.kind in KINDS
     assert failure.message
     assert "Traceback" not in failure.message
+
+
+def test_a_new_model_is_judged_by_tolerance_and_the_face_is_told(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import torch\n\n\ndef net():\n    return torch.nn.Linear(3, 3)\n")
+    load = Load(Recipe(f"{tmp_path}/net.py:net", inputs=("input=float32[2,3]",)))
+    told: list[str] = []
+    job = Job(1, lambda body, number: told.append(body.kind) if isinstance(body, YardstickNow) else None)
+    state = State()
+    for kind, request, after in (
+        ("float64", load, "tolerance"),
+        ("given", load, "tolerance"),
+        ("float64", replace(load, keep_runs=True, keep_state=True), "tolerance"),  # an edited source
+        ("given", replace(load, keep_runs=True, keep_state=True), "given"),
+        ("float64", Restore(), "tolerance"),
+        ("float64", SetModes(ModeChange(dtype="bfloat16")), "tolerance"),
+        ("float64", SetModes(ModeChange(training=True)), "float64"),
+    ):
+        handle(load, job, state)
+        handle(SetYardstick(Yardstick(kind)), job, state)
+        assert told[-1] == kind
+        handle(request, job, state)
+        assert state.judged()[1].yardstick.kind == told[-1] == after

@@ -11,7 +11,16 @@ from workbench.protocol.failures import Failure
 from workbench.protocol.inside import Paused, Resumed
 from workbench.protocol.matrix import Matrix
 from workbench.protocol.memory import Counterfactual, Leak, MemoryAccount, MemoryMark, MemorySample
-from workbench.protocol.messages import Loaded, LogLines, ModesNow, Progress, WeightsHashed, WorkerDied, WorkerReady
+from workbench.protocol.messages import (
+    Loaded,
+    LogLines,
+    ModesNow,
+    Progress,
+    WeightsHashed,
+    WorkerDied,
+    WorkerReady,
+    YardstickNow,
+)
 from workbench.protocol.model import Modes, Recipe
 from workbench.protocol.runs import RunRow
 
@@ -25,6 +34,8 @@ def take(state: State, envelope: Envelope, recipe: Recipe | None = None) -> None
     """Put one event, or one result record, into `state`; `recipe`: the one that the request of a result named."""
     match envelope.body:
         case WorkerReady(role="bench"):
+            if state.engine != "ready":
+                state.yardstick = "tolerance"  # what a fresh worker judges by
             state.engine, state.ready, state.died = "ready", envelope.body, None
         case WorkerDied(role="bench"):
             _died(state, envelope.body)
@@ -34,6 +45,8 @@ def take(state: State, envelope: Envelope, recipe: Recipe | None = None) -> None
             state.info = dataclasses.replace(state.info, weights_sha256=sha256)
         case ModesNow():
             _modes(state, envelope.body.modes)
+        case YardstickNow():
+            state.yardstick = envelope.body.kind
         case RunRow():
             _row(state, envelope.body)
         case Paused() if envelope.job is not None:
@@ -120,20 +133,18 @@ def _loaded(state: State, loaded: Loaded, recipe: Recipe | None) -> None:
     if not loaded.keep_runs:
         state.rows.clear()
         state.undo.clear()
-        state.reference, state.leak, state.yardstick, state.matrix = 0, None, "tolerance", None
+        state.reference, state.leak, state.matrix = 0, None, None
         state.account = state.counterfactual = None
     _modes(state, loaded.modes)
     state.info = loaded.info
 
 
 def _modes(state: State, modes: Modes) -> None:
-    """Noise belongs to the dtype and device that it was measured in; a given tolerance to none."""
+    """Noise belongs to the dtype and device that it was measured in: what was asked for another is not this one's."""
     before, state.modes = state.modes, modes
     if before is None or (before.dtype, before.device) == (modes.dtype, modes.device):
         return
     state.epoch += 1
-    if state.yardstick == "float64":
-        state.yardstick = "tolerance"
 
 
 def _row(state: State, row: RunRow) -> None:

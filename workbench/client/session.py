@@ -109,8 +109,8 @@ class Session(Conversation):
         `timeout` is that of the load; the start has one of its own."""
         recipe, modes = self.state.recipe, self.state.modes
         yardstick = self.judged_with
-        if yardstick is not None and yardstick.kind != self.state.yardstick:  # of a model or a dtype that was left
-            yardstick = None
+        if yardstick is not None and (yardstick.kind == "tolerance" or yardstick.kind != self.state.yardstick):
+            yardstick = None  # of a model or a dtype that was left, or no measurement at all
         if self.state.engine == "gone":
             await self.renew()
         await self.start(python, START_SECONDS)
@@ -207,7 +207,7 @@ class Session(Conversation):
     async def use(self, yardstick: Yardstick) -> None:
         """Judge with this yardstick from now on; rows already there are judged again."""
         await self.request(SetYardstick(yardstick))
-        self.state.yardstick, self.judged_with = yardstick.kind, yardstick
+        self.judged_with = yardstick
 
     # artifacts
 

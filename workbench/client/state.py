@@ -76,7 +76,7 @@ class State:
     undo: collections.deque[Modes] = field(default_factory=lambda: collections.deque(maxlen=UNDO_KEPT))
     """Modes to go back to, the newest last."""
     yardstick: str = "tolerance"
-    """Kind of the yardstick the rows are judged with."""
+    """Kind of the yardstick the rows are judged with, as the bench worker says."""
     noise_asked: int = -1
     """The epoch in which eager's noise was last asked for, whatever came of it."""
     epoch: int = 0

@@ -98,6 +98,14 @@ class ModesNow:
 
 
 @dataclass(frozen=True)
+class YardstickNow:
+    """What differences are judged with from now on: sent whenever the bench worker changes it, or drops it."""
+
+    kind: str
+    """As `Yardstick.kind`."""
+
+
+@dataclass(frozen=True)
 class Scanned:
     """What a source file offers."""
 

@@ -24,6 +24,7 @@ from .events import (
     WorkerBusy,
     WorkerDied,
     WorkerReady,
+    YardstickNow,
 )
 from .inside import Attend, Complete, Completions, Evaluate, Evaluated, Inside, LookInside, Paused, Resumed
 from .matrix import Matrix, MeasureMatrix
@@ -125,6 +126,7 @@ __all__ = [
     "WorkerBusy",
     "WorkerDied",
     "WorkerReady",
+    "YardstickNow",
 ]
 
 PROTOCOL = 4
@@ -157,7 +159,7 @@ EVENTS = (
     Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
     Beat, Done, RunRow, Diff, Divergence, ErrorTable, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
     ExportResult, VerifyResult, Fingerprint, Inspection, Inside, Evaluated, Completions, Paused, Resumed,
-    Matrix, Compared, MemoryAccount, Counterfactual,
+    Matrix, Compared, MemoryAccount, Counterfactual, YardstickNow,
 )  # fmt: skip
 
 REGISTRY: dict[str, type] = {

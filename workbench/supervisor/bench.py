@@ -30,6 +30,7 @@ from workbench.protocol.messages import (
     WeightsHashed,
     WorkerDied,
     WorkerReady,
+    YardstickNow,
 )
 from workbench.protocol.model import Modes
 from workbench.protocol.results import failed
@@ -47,7 +48,7 @@ REMEDY = "Start a fresh worker: K in the app; on the command line, run it again.
 ASK_FIRST = 0.5
 """Seconds that a cancelled job has to stop by itself before it is interrupted."""
 
-_PASSED_ON = (Progress, RunRow, Leak, CheckRow, Hello, WeightsHashed, Loaded, ModesNow, Paused, Resumed)
+_PASSED_ON = (Progress, RunRow, Leak, CheckRow, Hello, WeightsHashed, Loaded, ModesNow, YardstickNow, Paused, Resumed)
 """Events of a bench worker that reach the face; Beat, Done and WorkerReady are handled apart."""
 
 

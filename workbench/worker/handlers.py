@@ -80,28 +80,30 @@ def _load(request: messages.Load, job: Job, state: State) -> Any:
     bench = state.bench or Bench()
     loaded = bench.load(request, job)
     state.bench = bench
-    if not request.keep_runs:
-        state.runs = None
-    _settle_runs(state)
+    if not request.keep_runs and state.runs is not None:
+        kind, state.runs = state.runs.yardstick.kind, None
+        if kind != "tolerance":  # what new runs begin with
+            job.emit(messages.YardstickNow("tolerance"))
+    _settle_runs(state, job)
     return loaded
 
 
 def _set_modes(request: messages.SetModes, job: Job, state: State) -> Any:
     now = state.on_bench().set_modes(request, job)
-    _settle_runs(state)
+    _settle_runs(state, job)
     return now
 
 
 def _restore(request: messages.Restore, job: Job, state: State) -> Any:
     loaded = state.on_bench().restore(request, job)
-    _settle_runs(state)
+    _settle_runs(state, job)
     return loaded
 
 
-def _settle_runs(state: State) -> None:
-    """Outputs kept for the model or the switches before are let go of now, not at the next run."""
+def _settle_runs(state: State, job: Job) -> None:
+    """What is kept for the model or the switches before is let go of now, not at the next run."""
     if state.runs is not None:
-        state.runs.settle()
+        state.runs.settle(job)
 
 
 def _save_state(request: messages.SaveState, job: Job, state: State) -> Any:

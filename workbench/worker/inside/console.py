@@ -123,6 +123,7 @@ class Notice:
         elif now is not None:
             job.emit(now)
         if runs is not None:
+            runs.settle(job)
             runs.disturbed("changed at the console: " + ", ".join(changed))
         note = "" if self._told else REAL
         self._told = True

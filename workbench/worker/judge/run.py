@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workbench.protocol.failures import error
-from workbench.protocol.messages import Fire, GetDiff, SetReference, SetYardstick
+from workbench.protocol.messages import Fire, GetDiff, SetReference, SetYardstick, YardstickNow
 from workbench.protocol.runs import Diff, RunRow, Yardstick
 from workbench.worker.job import Job
 from workbench.worker.judge import leak, memory
@@ -51,7 +51,7 @@ class Runs:
         self._series = leak.Series()
         self._series_runs = self._kept_before = 0
         self._series_key: tuple[Any, ...] = ()
-        self._model = bench.model
+        self._model, self._placed = bench.model, _placed(bench)
         self._disturbances: list[str] = []
 
     @property
@@ -66,7 +66,7 @@ class Runs:
         A cancelled repeat ends normally with what it has. Raises `WorkbenchError` with what the forward raised
         ("forward", "memory", "inputs" …); a repeat that came some way keeps its row.
         """
-        self.settle()
+        self.settle(job)
         if request.new_inputs:
             self.bench.new_inputs()
         job.raise_if_cancelled()
@@ -92,10 +92,13 @@ class Runs:
         if words and words not in self._disturbances:
             self._disturbances.append(words)
 
-    def settle(self) -> None:
-        """Take note of switches and of a new model: kept outputs go when nobody wants them any more."""
-        swapped = self.bench.model is not self._model
-        self._model = self.bench.model
+    def settle(self, job: Job) -> None:
+        """Take note of switches and of a new model: kept outputs go when nobody wants them any more, and so does a
+        yardstick that was measured of another model, dtype or device."""
+        swapped, placed = self.bench.model is not self._model, _placed(self.bench)
+        if (swapped or placed != self._placed) and self.yardstick.kind != "given":
+            self._judge_with(DEFAULT_YARDSTICK, job)
+        self._model, self._placed = self.bench.model, placed
         if self.kept and (swapped or not self.bench.modes.keep_outputs):
             self.kept.clear()
             self._series_key = ()
@@ -124,7 +127,7 @@ class Runs:
 
     def set_yardstick(self, request: SetYardstick, job: Job) -> None:
         """Judge with this from now on; judges every row again and emits it."""
-        self.yardstick = request.yardstick
+        self._judge_with(request.yardstick, job)
         self._judge_again(job)
 
     def diff(self, request: GetDiff, job: Job) -> Diff:
@@ -184,6 +187,11 @@ class Runs:
             self.store.drop(oldest)
             self.records.forget(self.rows.pop(oldest))
 
+    def _judge_with(self, yardstick: Yardstick, job: Job) -> None:
+        told, self.yardstick = self.yardstick.kind, yardstick
+        if told != yardstick.kind:
+            job.emit(YardstickNow(yardstick.kind))
+
     def _judge_again(self, job: Job) -> None:
         reference = self.row(self.reference) if self.reference else None
         for row in list(self.rows.values()):
@@ -210,3 +218,8 @@ class Runs:
         row.compared, row.differing = 1, int(row.judged.differs)
         if row.judged.differs:
             row.cause = cause(row.record, row.moved, reference.record, reference.moved)
+
+
+def _placed(bench: Bench) -> tuple[str, str]:
+    """What a measured yardstick holds for, beside the model."""
+    return bench.modes.dtype, bench.modes.device
