@@ -174,3 +174,30 @@ def test_a_terminal_without_unicode_gets_ascii(workbench: Open) -> None:
     terminal.wait_for("#1 is the reference")
     assert terminal.text.isascii()
     leave(terminal)
+
+
+def test_h_asks_whether_it_is_ready_and_esc_ends_the_asking(workbench: Open) -> None:
+    terminal = ready(
+        workbench("sample_models/slow.py:Slow", "--mode", "eval", "--grad", "no_grad", rows=40, columns=120)
+    )
+    terminal.send("h")
+    terminal.wait_for(re.compile(r"◌ 00:\d\d  repeatable  1 of 16"), 60)
+    terminal.send("escape")
+    terminal.wait_for("! cancelled", 60)
+    terminal.send("2", "space")
+    terminal.wait_for("#1 is the reference", 60)
+    leave(terminal)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(24, 80), (40, 120)])
+def test_the_checks_say_what_is_not_ready_and_which_key_mends_it(workbench: Open, rows: int, columns: int) -> None:
+    terminal = ready(workbench(*STORY, "--threads", "1", rows=rows, columns=columns))
+    terminal.send("h")
+    terminal.wait_for("✗ not ready", 110)
+    terminal.wait_for(re.compile(r"✗ modes +fail"))
+    terminal.wait_for("press e for eval and g for no_grad")
+    terminal.send("e")
+    terminal.wait_for("h asks again")
+    terminal.send("2")
+    terminal.wait_for("no runs yet")
+    leave(terminal)

@@ -21,6 +21,7 @@ async def reload(desk: Desk) -> None:
     """The edited source again; where something was fired, once more against the reference."""
     async with desk.firing.paused():
         loaded = await desk.session.reload()
+    desk.app.main.checks.clear()
     desk.say(f"read {loaded.info.source or loaded.info.target} again in {loaded.info.seconds:.1f} s", "good")
     if desk.state.rows:
         row = await desk.firing.once()
