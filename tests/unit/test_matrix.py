@@ -184,6 +184,8 @@ def test_peak_and_saved_bytes_are_those_of_the_activations():
     activation = 2048 * 1024 * 4
     frugal, grad = cell(matrix, False, "no_grad"), cell(matrix, False, "grad")
     assert grad.saved_bytes == pytest.approx(2 * activation, rel=0.02)
+    if frugal.peak_bytes < 0:
+        pytest.skip("this kernel has no mark of the highest resident memory that can be reset")
     # matmul may take a copy for itself in a busy process, so from above this is generous
     assert 1.9 * activation < frugal.peak_bytes < 3.2 * activation
     assert 1.9 * activation < grad.peak_bytes < 3.2 * activation

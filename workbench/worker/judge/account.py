@@ -103,8 +103,7 @@ class _Ledger:
         sizes: dict[str, int] = {}
         count = 0
         for tensor in tensors:
-            for part in _parts_of(tensor):
-                key = storage_key(part)
+            for part, key in _parts_of(tensor):
                 if key in self._seen or not key[1]:
                     continue
                 self._seen.add(key)
@@ -117,10 +116,13 @@ class _Ledger:
         return sizes, f"{count} tensor{'s' if count != 1 else ''}" if count else ""
 
 
-def _parts_of(tensor: torch.Tensor) -> list[torch.Tensor]:
+def _parts_of(tensor: torch.Tensor) -> list[tuple[torch.Tensor, tuple[str, int]]]:
+    """(strided part, its storage) of a tensor; none for what torch.compile leaves of its traces: it has no memory."""
+    if type(tensor).__name__ in ("FakeTensor", "FunctionalTensor"):
+        return []
     try:
-        return components(tensor)
-    except (RuntimeError, NotImplementedError):  # a fake, lazy or functional tensor has no storage
+        return [(part, storage_key(part)) for part in components(tensor)]
+    except (RuntimeError, NotImplementedError):  # a lazy tensor, or a subclass that lends its storage to nobody
         return []
 
 

@@ -8,6 +8,8 @@ so meanwhile large blocks are mapped one by one. That costs time: nothing is tim
 from __future__ import annotations
 
 import ctypes
+import functools
+import mmap
 
 import torch
 
@@ -19,6 +21,8 @@ _RESET = b"5"
 
 _LARGE = 128 << 10
 """Bytes of a block from which on it is mapped by itself meanwhile: glibc's own threshold before it adapts."""
+_PROBE = 8 << 20
+"""Bytes of a block that the mark is tried with."""
 _ADAPTED = 32 << 20
 """glibc's largest adapted threshold (`DEFAULT_MMAP_THRESHOLD_MAX`), which a process reaches that frees large blocks."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
@@ -51,19 +55,35 @@ class Peak:
             return int(torch.cuda.memory_allocated(self._device))
         if self._device != "cpu":
             return -1
-        _map_from(_LARGE)
-        try:
-            with open("/proc/self/clear_refs", "wb", buffering=0) as stream:
-                stream.write(_RESET)
-        except OSError:
+        if not _kernel_says():
             return -1
-        return highest()
+        _map_from(_LARGE)
+        return _reset()
 
     def _now(self) -> int:
         if self._device.startswith("cuda"):
             torch.cuda.synchronize(self._device)
             return int(torch.cuda.max_memory_allocated(self._device))
         return highest()
+
+
+def _reset() -> int:
+    """The highest mark after it was set back to what is resident now; -1 where that cannot be done."""
+    try:
+        with open("/proc/self/clear_refs", "wb", buffering=0) as stream:
+            stream.write(_RESET)
+    except OSError:
+        return -1
+    return highest()
+
+
+@functools.cache
+def _kernel_says() -> bool:
+    """Whether the mark rises with a block that is gone again by then: sandboxes have the file and no mark behind it."""
+    before = _reset()
+    with mmap.mmap(-1, _PROBE) as block:
+        block.write(b"x" * _PROBE)
+    return before >= 0 and highest() - before >= _PROBE * 3 // 4
 
 
 def _map_from(threshold: int) -> None:
