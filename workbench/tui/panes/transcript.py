@@ -15,7 +15,7 @@ PROSE = ("dim", "warn")
 class TranscriptPane(DocumentPane, can_focus=False):
     """The transcript, at its end unless somebody has scrolled back."""
 
-    DEFAULT_CSS = "TranscriptPane { height: 1fr; border: none; }"
+    DEFAULT_CSS = "TranscriptPane { height: 1fr; border: none; &:ansi { border: none; } &.-ascii { border: none; } }"
 
     def __init__(self, transcript: Transcript, *, unicode: bool) -> None:
         super().__init__(id="transcript", unicode=unicode)

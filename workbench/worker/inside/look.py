@@ -40,6 +40,9 @@ MOST_HOOKS = 32
 _DETAILS = 300
 """Characters of extra_repr."""
 
+_PRIVATE = "workbench_model_"
+"""Beginning of the name under which a model's file is imported."""
+
 _HOOKS = (
     ("_forward_pre_hooks", "forward pre"),
     ("_forward_hooks", "forward"),
@@ -77,7 +80,7 @@ def look_inside(bench: Bench, runs: Runs, request: LookInside, job: Job) -> Insi
     kind = type(module)
     return Inside(
         request.path,
-        f"{kind.__module__}.{kind.__qualname__}",
+        f"{kind.__module__.removeprefix(_PRIVATE)}.{kind.__qualname__}",
         module.training,
         _details(module),
         source,
