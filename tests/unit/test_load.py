@@ -83,14 +83,14 @@ def test_a_package_from_its_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "name", "kind", "words"),
     [
-        ("class Net(:\n", "Net", "model", ("m.py:1", "not Python")),
+        ("class Net(:\n", "Net", "model", ("m.py:1", "not Python", "Mend line 1")),
         ("a\0b", "Net", "model", ("not Python",)),
         ("x = 1\n\n1 / 0\n", "Net", "model", ("m.py:3", "ZeroDivisionError")),
         ("import helper_not_there\n", "Net", "model", ("m.py:1", "helper_not_there")),
         ("raise SystemExit(2)\n", "Net", "model", ("asked Python to exit",)),
         ("from torch import nn\nclass Nett(nn.Module): pass\n", "Net", "model", ("Nett", "Did you mean")),
         ("Net = 3\n", "Net", "model", ("int", "no nn.Module")),
-        ("def Net(): return 3\n", "Net", "model", ("made a int",)),
+        ("def Net(): return 3\n", "Net", "model", ("made an int",)),
         (
             "def Net(width: int, depth=2): pass\n",
             "Net",

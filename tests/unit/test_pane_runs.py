@@ -4,6 +4,7 @@ from tests.unit.pane_host import hosted, spy_on_refresh
 from tests.unit.pane_records import run_row
 from workbench.protocol.model import Modes
 from workbench.protocol.runs import CudaUse
+from workbench.tui.board import plan
 from workbench.tui.draw.run_table import detail_line, layout_for, modes_line, row_line, title_line
 from workbench.tui.draw.spans import cells_of, text_of
 from workbench.tui.panes import runs
@@ -26,6 +27,19 @@ def test_columns_give_way_in_order_and_never_overflow() -> None:
     assert {"run", "training", "grad", "ms", "against"} <= kept[0]
     for width in range(60, 200):
         assert cells_of(row_line(run_row(2, **BEYOND), layout_for(width))) <= width
+
+
+def test_120_columns_have_memory_and_the_whole_cause() -> None:
+    board = plan(120, 36, "runs")["runs"].width
+    layout = layout_for(board - 4)
+    assert {"rss", "growth"} <= {column.key for column in layout.columns}
+    row = run_row(2, **{**BEYOND, "cause": "drop1 +1 (train)"}, growth=49.5 * 2**20)
+    assert "drop1 +1 (train)" in text_of(row_line(row, layout))
+    assert "+49.5 MB" in text_of(row_line(row, layout))
+
+
+def test_a_slow_repeat_has_a_rate() -> None:
+    assert "0.37 runs/s" in text_of(detail_line(run_row(4, 2700, 5)))
 
 
 def test_a_repeat_shows_its_spread() -> None:

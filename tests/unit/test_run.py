@@ -12,7 +12,7 @@ from torch import nn
 from tests.unit.run_bench import Sent, bench_with, fire
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import Fire, GetDiff, SetReference, SetYardstick, YardstickNow
-from workbench.protocol.runs import LeafNoise, RunRow, Yardstick
+from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, LeafNoise, RunRow, Yardstick
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.rows import DEFAULT_YARDSTICK
 
@@ -172,6 +172,15 @@ def test_new_inputs_are_a_cause() -> None:
     assert bench.drawn == 1
     assert row.cause == "other inputs"
     assert fire(runs).cause == "other inputs"
+    assert row.mark == INCOMPARABLE, "other inputs say nothing about the model"
+    assert row.max_abs > 0
+    difference = runs.diff(GetDiff(2), Sent().job)
+    assert {difference.mark, *(leaf.mark for leaf in difference.leaves)} == {INCOMPARABLE}
+    job = Sent()
+    runs.set_yardstick(SetYardstick(Yardstick("given", tolerance=1e-6)), job.job)
+    assert [one.mark for one in job.of(RunRow)] == ["", INCOMPARABLE, INCOMPARABLE]
+    runs.set_reference(SetReference(2), job.job)
+    assert [one.mark for one in job.of(RunRow)][3:] == [INCOMPARABLE, "", IDENTICAL]
 
 
 def test_inputs_made_anew_with_the_same_values_are_no_cause() -> None:

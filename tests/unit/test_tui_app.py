@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from workbench.protocol.exits import Exit
+from workbench.protocol.failures import Failure, error
 from workbench.protocol.messages import Export, LogLines, Verify
 from workbench.protocol.model import ModeChange
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.screens.ask import AskText, Choose, Confirm
-from workbench.tui.screens.error_card import ErrorCard
+from workbench.tui.screens.error_card import ErrorCard, remedy_here
 from workbench.tui.screens.open_screen import OpenScreen
 from workbench.tui.screens.palette import Palette
 from workbench.tui.screens.text_card import TextCard
@@ -51,6 +53,43 @@ async def test_a_model_is_opened_and_fired_and_compared() -> None:
         assert ("diff", 2) in session.asked
         assert app.main.diff.shown == (2, 1)
         assert "max|Δ| 0.49" in app.main.activity.text
+
+
+async def test_the_pane_the_words_and_the_keys_are_about_the_run_that_was_chosen() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, *["space"] * 4, "up", "up")
+        app = pilot.app
+        assert isinstance(app, WorkbenchApp)
+        assert app.main.diff.shown == (2, 1)
+        await press(pilot, "space")
+        assert app.main.diff.shown == (2, 1)
+        assert "f finds where #2 parts" in app.main.activity.text
+        await press(pilot, "f")
+        assert ("divergence", 2) in session.asked
+        await press(pilot, "2", "end", "space")
+        assert app.main.diff.shown == (6, 1)
+        assert "f finds where they part" in app.main.activity.text
+        await press(pilot, "home", "space", "space")
+        assert app.main.diff.shown == (8, 1), "the reference has no difference to stay with"
+
+
+async def test_the_header_says_that_it_fires() -> None:
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        session.gate = asyncio.Event()
+        await press(pilot, "R")
+        app.main.wiring.touch("status")
+        await settle(pilot)
+        line = app.screen._compositor.render_strips()[0].text
+        assert "firing" in line
+        assert "ready" not in line
+        session.gate.set()
+        await settle(pilot)
+        assert "ready" in app.screen._compositor.render_strips()[0].text
 
 
 async def test_modes_go_round_and_come_back() -> None:
@@ -118,6 +157,27 @@ async def test_a_failure_is_a_card_and_its_traceback_one_key_further() -> None:
         assert not isinstance(pilot.app.screen, ErrorCard)
 
 
+async def test_weights_that_do_not_fit_show_the_whole_difference() -> None:
+    session = FakeSession()
+    session.refuse = error("weights", "1 key does not fit.", "net.pt", "Give other --weights.", "missing: fc2.bias")
+    app = app_with(session)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        card = app.screen
+        assert isinstance(card, ErrorCard)
+        assert card.query_one("#details").display
+        assert "traceback" not in str(card.query_one("#card").border_subtitle)
+        assert "o opens it with other weights" in str(card.query_one("#remedy").render())
+
+
+def test_options_of_the_command_line_are_keys_in_the_app() -> None:
+    remedy = "Give it --input 'x=float32[4,10]', or cast the model with --dtype float64."
+    assert remedy_here(Failure("inputs", "", "", remedy)) == (
+        "Give it x=float32[4,10], or cast the model with D (float64). o opens it with other inputs."
+    )
+    assert remedy_here(Failure("model", "", "", "Mend line 3.")) == "Mend line 3."
+
+
 async def test_a_cancelled_job_is_no_error() -> None:
     session = FakeSession()
     async with app_with(session).run_test(size=BIG) as pilot:
@@ -157,6 +217,9 @@ async def test_the_palette_finds_an_action_by_its_words() -> None:
         await settle(pilot)
         await press(pilot, "ctrl+p")
         assert isinstance(pilot.app.screen, Palette)
+        await press(pilot, *"zz")
+        assert "no action is called so" in str(pilot.app.screen.query_one(OptionList).get_option_at_index(0).prompt)
+        await press(pilot, "enter", "backspace", "backspace")
         await press(pilot, *"new inp", "enter")
         assert ("fire", 1, True) in session.asked
 
@@ -337,8 +400,6 @@ async def test_what_a_model_prints_cannot_reach_the_terminal_as_code() -> None:
 
 
 async def test_ctrl_c_cancels_first_and_leaves_then() -> None:
-    import asyncio
-
     session = FakeSession()
     app = app_with(session)
     async with app.run_test(size=BIG) as pilot:

@@ -25,6 +25,7 @@ from workbench.tui.screens.arguments import parse_arguments, parse_specs, print_
 from workbench.tui.screens.ask import whole_number
 from workbench.tui.screens.paths import completion, free_name, listing
 
+from .pane_records import run_row
 from .tui_fake import INFO, spread
 
 # the board
@@ -78,6 +79,17 @@ def test_native_code_is_named_busy_and_not_dead() -> None:
     line = working(state, 9.0, WorkerBusy("bench", 8.0, "busy in native code"))
     assert line is not None
     assert "busy in native code for 8 s" in line.words
+
+
+def test_other_inputs_are_not_called_a_difference_and_what_f_acts_on_is_named() -> None:
+    other = run_row(5, mark=INCOMPARABLE, cause="other inputs", mismatched=10, max_abs=0.3, against=1)
+    words, severity = summary(other)
+    assert severity == "information"
+    assert "#5 ran on other inputs than #1" in words
+    assert "f finds" not in words
+    beyond = run_row(5, mark=BEYOND, mismatched=10, max_abs=0.3, against=1)
+    assert "f finds where #2 parts" in summary(beyond, chosen=2)[0]
+    assert "f finds where they part" in summary(beyond)[0]
 
 
 def test_a_dead_worker_has_a_cause_and_a_key() -> None:

@@ -37,7 +37,7 @@ def test_every_request_that_a_worker_gets_has_a_handler() -> None:
     [
         (error("weights", "said"), "weights"),
         (Cancelled(), "cancelled"),
-        (KeyboardInterrupt(), "cancelled"),
+        (KeyboardInterrupt(), "model"),
         (MemoryError(), "memory"),
         (torch.OutOfMemoryError("CUDA out of memory."), "memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "memory"),
@@ -75,3 +75,18 @@ def test_a_new_model_is_judged_by_tolerance_and_the_face_is_told(tmp_path: Path)
         assert told[-1] == kind
         handle(request, job, state)
         assert state.judged()[1].yardstick.kind == told[-1] == after
+
+
+def test_an_interrupt_is_a_cancel_only_where_one_was_asked_for() -> None:
+    def forward() -> None:
+        raise KeyboardInterrupt
+
+    job = Job(1, lambda body, number: None)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        forward()
+    failure = outcome(raised.value, job)
+    assert failure.kind == "model"
+    assert failure.where.startswith(__file__)
+    assert failure.remedy
+    job.cancel()
+    assert outcome(raised.value, job).kind == "cancelled"

@@ -45,6 +45,13 @@ def count(number: float) -> str:
     return f"{'-' if number < 0 else ''}{value:.{digits}f}{_COUNT_UNITS[unit]}"
 
 
+def rate(per_second: float) -> str:
+    """How often a second: "0.12", "9.4", "12", "9.4 k"; at most 6 cells from a thousandth."""
+    if 0 < per_second < 9.95:
+        return f"{per_second:.2g}" if per_second >= 0.001 else "<0.001"
+    return count(per_second)
+
+
 def milliseconds(seconds: float) -> str:
     """A time as a bare number of ms with three figures: "0.0212", "12.3", "1234"; at most 6 cells below 1000 s."""
     value = seconds * 1e3

@@ -106,8 +106,8 @@ def switched(modes: Modes, change: ModeChange) -> str:
     return " · ".join(words)
 
 
-def summary(row: RunRow) -> tuple[str, str]:
-    """What a finished run came to, and the severity to say it with."""
+def summary(row: RunRow, chosen: int = 0) -> tuple[str, str]:
+    """What a finished run came to, and the severity to say it with; `chosen`: the run that a person went to, if any."""
     name = f"#{row.run}" + (f" ×{row.count}" if row.count > 1 else "")
     note = f"; {row.note}" if row.note else ""
     if row.mark == IDENTICAL:
@@ -123,10 +123,22 @@ def summary(row: RunRow) -> tuple[str, str]:
         return f"{name} is not what #{row.against} was: {row.note or row.cause or 'another structure'}", "warning"
     if row.mark == BEYOND:
         differs = f"max|Δ| {numbers.measure(row.max_abs)}, {row.mismatched} of {row.elements} differ"
-        return f"{name} is not what #{row.against} was: {differs}{note}; f finds where they part", "warning"
+        return f"{name} is not what #{row.against} was: {differs}{note}; {_finds(row, chosen)}", "warning"
     if row.reference:
         return f"{name} is the reference; space fires again{note}", "information"
+    if row.cause == "other inputs":
+        return (
+            f"{name} ran on other inputs than #{row.against}: not comparable; b makes it the reference",
+            "information",
+        )
     return f"{name} cannot be compared{note}", "warning"
+
+
+def _finds(row: RunRow, chosen: int) -> str:
+    """What f does now: it is about the run that was chosen, and else about this one."""
+    return (
+        "f finds where they part" if chosen in (0, row.run) else f"f finds where #{chosen} parts, end goes to this one"
+    )
 
 
 def dead_line(state: State) -> str:

@@ -215,8 +215,15 @@ class Desk:
     async def fired(self, run: int) -> None:
         """After every fire: what it came to, its difference, and where that helps eager's own noise."""
         row = self.state.rows.get(run)
+        chosen = self.app.main.selected_run
+        if chosen == self.state.reference:  # it has no difference of its own to stay with
+            self.app.main.select_newest()
+            chosen = 0
         if row is not None:
-            self.say(*summary(row))
+            self.say(*summary(row, chosen))
+        if chosen not in (0, run):
+            await self.follow(chosen)
+            return
         diff = await self.show_difference(run)
         from workbench.client.flows import noise_would_help  # not wanted before the first run
 

@@ -125,6 +125,10 @@ class MainScreen(Screen[None]):
         chosen = self.runs.selected_run
         return 0 if chosen == self.painter.newest else chosen
 
+    def select_newest(self) -> None:
+        """The cursor follows the newest run again."""
+        self.runs.select_newest()
+
     @property
     def selected_module(self) -> str:
         return self.model.selected_path

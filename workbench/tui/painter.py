@@ -159,8 +159,9 @@ class Painter:
         elif state.engine == "ready" and any(job.name == "Load" for job in state.jobs.values()):
             line.set_engine("loading", "loading the model", clock=True)
         else:
-            word = "paused" if state.paused is not None else state.engine
-            line.set_engine(word, "engine gone" if state.engine == "gone" else "")
+            firing = state.engine == "ready" and any(job.name == "Fire" for job in state.jobs.values())
+            word = "paused" if state.paused is not None else "busy" if firing else state.engine
+            line.set_engine(word, {"gone": "engine gone", "busy": "firing"}.get(word, ""))
         line.set_rss(state.sample.rss if state.sample is not None and state.engine == "ready" else 0)
 
     def _activity(self) -> None:

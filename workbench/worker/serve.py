@@ -213,6 +213,11 @@ def outcome(problem: BaseException, job: Job) -> Failure:
         return problem.failure
     if isinstance(problem, Aborted):
         return Failure("cancelled", str(problem), details=text)
+    if isinstance(problem, KeyboardInterrupt) and not job.cancelled:
+        frame = traceback.extract_tb(problem.__traceback__)[-1:]
+        where = f"{frame[0].filename}:{frame[0].lineno}" if frame else ""
+        message = "The model's code raised KeyboardInterrupt, and nobody had asked for a cancel."
+        return Failure("model", message, where, "Let it raise an error of its own there.", text)
     if isinstance(problem, (Cancelled, KeyboardInterrupt)):
         return Failure("cancelled", f"Cancelled after {job.seconds:.1f} s.", details=text)
     if out_of_memory(problem):

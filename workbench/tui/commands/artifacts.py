@@ -76,10 +76,8 @@ async def inspect(desk: Desk) -> None:
     told = [("strong gap", f"{found.kind} · {found.trust} · {numbers.size(found.bytes)}"), ("", "\n".join(found.words))]
     rows = [f"  {one.name}  {numbers.shape(one.dtype, one.shape)}" for one in found.tensors[:200]]
     if rows:
-        told += [
-            ("strong gap", f"{found.tensor_count} tensors, {numbers.size(found.tensor_bytes)}"),
-            ("", "\n".join(rows)),
-        ]
+        tensors = "1 tensor" if found.tensor_count == 1 else f"{found.tensor_count} tensors"
+        told += [("strong gap", f"{tensors}, {numbers.size(found.tensor_bytes)}"), ("", "\n".join(rows))]
     if found.unsafe_globals:
         told += [("bad gap", "loading it would run"), ("", "\n".join(f"  {name}" for name in found.unsafe_globals))]
     told.append(("dim gap", f"sha256 {found.sha256}"))

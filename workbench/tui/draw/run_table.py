@@ -28,23 +28,23 @@ class Column:
 
 
 COLUMNS = (
-    Column("run", "#", 5, 0),
-    Column("times", "", 4, 3, right=False),
+    Column("run", "#", 4, 0),
+    Column("times", "", 4, 2, right=False),
     Column("training", "mode", 5, 0, right=False),
-    Column("grad", "grad", 9, 0, right=False),
+    Column("grad", "grad", 7, 0, right=False),
     Column("ms", "ms", 6, 0),
-    Column("p99", "p99", 6, 8),
+    Column("p99", "p99", 6, 6),
     Column("rate", "runs/s", 7, 9),
-    Column("against", "against", 18, 0, right=False, grows=17),
-    Column("cause", "cause", 12, 2, right=False, grows=40),
-    Column("saved", "saved", 7, 4),
-    Column("rss", "RSS", 7, 5),
-    Column("growth", "growth", 8, 6),
-    Column("dtype", "dtype", 8, 7, right=False),
+    Column("against", "against", 11, 0, right=False, grows=24),
+    Column("cause", "cause", 16, 1, right=False, grows=40),
+    Column("saved", "saved", 7, 5),
+    Column("rss", "RSS", 7, 3),
+    Column("growth", "growth", 8, 4),
+    Column("dtype", "dtype", 8, 8, right=False),
 )
 """In the order they are shown; the ranks say what is looked for last."""
 
-_GRAD = {"inference_mode": "inference"}
+_GRAD = {"inference_mode": "infer"}
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _cell(row: RunRow, column: Column) -> Span:
         case "p99":
             return (numbers.milliseconds(row.latency.p99) if row.count > 1 else ""), "dim"
         case "rate":
-            return (numbers.count(row.latency.per_second) if row.count > 1 else ""), "dim"
+            return (numbers.rate(row.latency.per_second) if row.count > 1 else ""), "dim"
         case "against":
             return against_text(row, column.width), MARK_STYLES.get(row.mark, "dim")
         case "cause":
@@ -175,7 +175,7 @@ def detail_line(row: RunRow) -> Line:
         doubt = latency.iqr / latency.median if latency.median else 0.0
         wide = numbers.doubtful(latency)
         spans.append((f"  median {numbers.duration(latency.median)}  p90 {numbers.duration(latency.p90)}", ""))
-        spans.append((f"  p99 {numbers.duration(latency.p99)}  {numbers.count(latency.per_second)} runs/s", ""))
+        spans.append((f"  p99 {numbers.duration(latency.p99)}  {numbers.rate(latency.per_second)} runs/s", ""))
         spans.append((f"  spread {doubt:.0%}{' (too wide to conclude)' if wide else ''}", "warn" if wide else ""))
     else:
         spans.append((f"  {numbers.duration(latency.median)}", ""))

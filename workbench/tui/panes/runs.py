@@ -63,6 +63,11 @@ class RunsPane(LinePane):
         """Number of the run at the cursor; 0 when there is none."""
         return self._rows[self._cursor].run if self._rows else 0
 
+    def select_newest(self) -> None:
+        """Put the cursor on the last row, from where it follows."""
+        if self._rows:
+            self.move_cursor(len(self._rows) - 1)
+
     def set_modes(self, modes: Modes, batch: int) -> None:
         """The switches as they are now; `batch` is 0 when the inputs have no batch dimension."""
         self._modes, self._batch = modes, batch

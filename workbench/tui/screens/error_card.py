@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -33,11 +34,45 @@ HEADINGS = {
 """A card's title by the kind of its failure."""
 
 
+_KEYS = (
+    (re.compile(r"--inputs? '([^']*)'"), r"\1"),
+    (re.compile(r"\bone --input\b"), "one input"),
+    (re.compile(r"--inputs?\b"), "inputs"),
+    (re.compile(r"--kwargs\b"), "arguments"),
+    (re.compile(r"--weights\b"), "weights"),
+    (re.compile(r"--dtype (\w+)"), r"D (\1)"),
+    (re.compile(r"--device (\w+)"), r"C (\1)"),
+    (re.compile(r"--grad (\w+)"), r"g (\1)"),
+)
+"""Options of the command line, and what stands for them in the app: fields of the open screen, or keys."""
+
+
+def with_keys(text: str) -> str:
+    """A remedy that names options of the command line, in the words of the app."""
+    for option, words_here in _KEYS:
+        text = option.sub(words_here, text)
+    return text
+
+
+def remedy_here(failure: Failure) -> str:
+    """The remedy of a failure with keys in the place of options; what belongs to the opening is given with o."""
+    told = with_keys(failure.remedy)
+    again = [word for word in ("input", "kwargs", "weights") if f"--{word}" in failure.remedy]
+    if not again:
+        return told
+    things = {"input": "inputs", "kwargs": "arguments", "weights": "weights"}[again[0]]
+    return f"{told.rstrip()}{'' if told.rstrip().endswith('.') else '.'} o opens it with other {things}."
+
+
 class ErrorCard(Dialog[bool]):
-    """One failure. `t` turns its details on and off."""
+    """One failure. `t` turns its traceback on and off; other details, as a whole difference, are there at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "details", "details", show=False),
+        Binding("down,j", "scroll(2)", "down", show=False),
+        Binding("up,k", "scroll(-2)", "up", show=False),
+        Binding("pagedown", "scroll(10)", "page down", show=False),
+        Binding("pageup", "scroll(-10)", "page up", show=False),
         Binding("c", "copy", "copy", show=False),
         Binding("enter,q", "close", "close", show=False),
     ]
@@ -46,22 +81,28 @@ class ErrorCard(Dialog[bool]):
         super().__init__(classes="-danger")
         self.failure = failure
         self.heading = HEADINGS.get(failure.kind, failure.kind)
-        self.hint = "t traceback · c copy · esc closes" if failure.details else "c copy · esc closes"
+        self._shown = failure.kind == "weights" and bool(failure.details)
+        word = "details" if self._shown or not failure.details.startswith("Traceback") else "traceback"
+        keys = f"t {word} · c copy · esc closes" if failure.details else "c copy · esc closes"
+        self.hint = f"↑↓ scroll · {keys}" if self._shown else keys
 
     def content(self) -> ComposeResult:
         yield words(self.failure.message, "strong gap", id="message")
         if self.failure.where:
-            yield words(f"where   {self.failure.where}", "gap dim", id="where")
+            yield words(f"where   {with_keys(self.failure.where)}", "gap dim", id="where")
         if self.failure.remedy:
-            yield words(f"next    {self.failure.remedy}", "gap good", id="remedy")
+            yield words(f"next    {remedy_here(self.failure)}", "gap good", id="remedy")
         details = words(self.failure.details, "gap dim", id="details")
-        details.display = False
+        details.display = self._shown
         yield details
 
     def action_details(self) -> None:
         """Show or hide the traceback."""
         details = self.query_one("#details")
         details.display = bool(self.failure.details) and not details.display
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one("#card").scroll_relative(y=lines, animate=False)
 
     def action_copy(self) -> None:
         """Everything that is known, onto the clipboard."""

@@ -25,6 +25,7 @@ from workbench.protocol.text import clean_line
 
 from .arguments import parse_arguments, parse_specs, print_arguments
 from .dialog import Dialog, field, set_words, words
+from .error_card import with_keys
 from .paths import completion, listing
 
 FIELDS = (
@@ -242,7 +243,7 @@ class OpenScreen(Dialog[bool]):
     def _tell(self, failure: Failure) -> None:
         status = self.query_one("#open-status")
         status.add_class("bad")
-        parts = (failure.message, failure.where, failure.remedy)
+        parts = (failure.message, with_keys(failure.where), with_keys(failure.remedy))
         set_words(status, "\n".join(part for part in parts if part))
 
 

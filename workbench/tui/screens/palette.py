@@ -76,6 +76,8 @@ class Palette(Dialog[str]):
         listing.add_options([Option(self._row(action)) for action in self._found])
         if self._found:
             listing.highlighted = 0
+        else:
+            listing.add_option(Option(Content.styled("no action is called so; backspace", "dim"), disabled=True))
 
     def _row(self, action: Action) -> Content:
         reason = action.when(self._state)

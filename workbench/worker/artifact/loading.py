@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from workbench.worker.bench.words import counted
 from workbench.worker.checkpoint import state_dict_in
 from workbench.worker.tensorfile import load
 
@@ -75,16 +76,18 @@ def open_artifact(
         return open_program(path, kind, device)
     tensors = _loading_weights(path, manifest)
     if not architecture:
-        return Opened(None, tensors=tensors, words=f"{len(tensors)} tensors", no_call="no architecture to fill")
+        return Opened(None, tensors=tensors, words=counted(len(tensors), "tensor"), no_call="no architecture to fill")
     built = manifest.get("architecture") or {}
     try:
         model = build_architecture(stage, architecture, built.get("kwargs") or {} if kwargs is None else kwargs)
     except ValueError as problem:
         if insist:
             raise
-        return Opened(None, tensors=tensors, words=f"{len(tensors)} tensors", no_call=str(problem))
+        return Opened(None, tensors=tensors, words=counted(len(tensors), "tensor"), no_call=str(problem))
     fill_architecture(model, tensors, manifest, device)
-    return Opened(model, tensors=dict(model.state_dict()), words=f"{len(tensors)} tensors into {architecture}")
+    return Opened(
+        model, tensors=dict(model.state_dict()), words=f"{counted(len(tensors), 'tensor')} into {architecture}"
+    )
 
 
 def _loading_weights(path: Path, manifest: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -13,6 +13,7 @@ from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import error
 from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.artifact.trace import save_or_raise
+from workbench.worker.bench.words import with_article
 from workbench.worker.job import Job
 from workbench.worker.tensorfile import save
 
@@ -25,7 +26,8 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
     state = subject.model.state_dict()
     strange = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if strange:
-        message = f"The state_dict holds {strange[0]}, which is a {type(state[strange[0]]).__name__} and no tensor."
+        kind = with_article(type(state[strange[0]]).__name__)
+        message = f"The state_dict holds {strange[0]}, which is {kind} and no tensor."
         remedy = "Keep such state in the constructor's arguments, or save it beside the weights."
         raise error("export", message, strange[0], remedy)
     ties = tied(state)

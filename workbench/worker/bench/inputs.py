@@ -21,7 +21,7 @@ from workbench.worker.bench import spec as specs_of
 from workbench.worker.bench.sampling import draw, map_tensors, resize, tensors_in, vary
 from workbench.worker.bench.signature import Forward
 from workbench.worker.bench.spec import InputSpec
-from workbench.worker.bench.words import shape_text
+from workbench.worker.bench.words import shape_text, with_article
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _named(content: Any, origin: str) -> list[Argument]:
         return [Argument("", None, value, origin) for value in content]
     if isinstance(content, torch.Tensor):
         return [Argument("", None, content, origin)]
-    message = f"The inputs {origin} are a {type(content).__name__}, not tensors."
+    message = f"The inputs {origin} are {with_article(type(content).__name__)}, not tensors."
     raise error("inputs", message, remedy="Give a dict of name → tensor, a tuple of tensors, or one tensor.")
 
 

@@ -29,7 +29,7 @@ from workbench.worker.bench.info import absolute, describe, tied, unset_tensors
 from workbench.worker.bench.inputs import Example, example_from
 from workbench.worker.bench.modes import generators_kept
 from workbench.worker.bench.target import Imports, Resolved, module_classes
-from workbench.worker.bench.words import some
+from workbench.worker.bench.words import some, with_article
 from workbench.worker.job import Job
 
 META_FROM = 64 << 20
@@ -187,7 +187,7 @@ def instantiate(resolved: Resolved, recipe: Recipe) -> nn.Module:
                 return copy.deepcopy(named)
         return named
     if not callable(named):
-        message = f"{resolved.name} is a {type(named).__name__}, no nn.Module class, factory or instance."
+        message = f"{resolved.name} is {with_article(type(named).__name__)}, no nn.Module class, factory or instance."
         raise error("model", message, where, _offer(resolved))
     _check_arguments(resolved, recipe)
     try:
@@ -198,7 +198,7 @@ def instantiate(resolved: Resolved, recipe: Recipe) -> nn.Module:
             raise WorkbenchError(known) from problem
         raise failed_in(problem, "model", f"{resolved.name} raised while it was constructed", where) from problem
     if not isinstance(model, nn.Module):
-        message = f"{resolved.name}() made a {type(model).__name__}, no nn.Module."
+        message = f"{resolved.name}() made {with_article(type(model).__name__)}, no nn.Module."
         raise error("model", message, where, _offer(resolved))
     return model
 

@@ -113,7 +113,8 @@ def _import_file(path: str) -> tuple[types.ModuleType, str]:
         line = getattr(problem, "lineno", None)
         where = f"{path}:{line}" if line else path
         reason = getattr(problem, "msg", None) or str(problem)
-        raise error("model", f"{path} is not Python: {reason}.", where, details=str(problem)) from problem
+        remedy = f"Mend line {line} and open it again." if line else "Mend it and open it again."
+        raise error("model", f"{path} is not Python: {reason}.", where, remedy, str(problem)) from problem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:
         raise error("model", f"{path} is not Python: its name does not end in .py.", path)

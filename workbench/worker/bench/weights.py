@@ -19,7 +19,7 @@ import torch
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker import tensorfile
 from workbench.worker.bench.snapshot import Digest, Snapshot
-from workbench.worker.bench.words import closest, some
+from workbench.worker.bench.words import closest, some, with_article
 from workbench.worker.checkpoint import state_dict_in
 
 
@@ -152,5 +152,5 @@ def _state_dict_in(content: Any, checkpoint: Checkpoint) -> dict[str, Any]:
         keys = some([repr(key) for key in content], 6) or "nothing"
         message = f"{checkpoint.path} holds a dict of {keys}, and no state_dict among them."
     else:
-        message = f"{checkpoint.path} holds a {type(content).__name__}, not a state_dict."
+        message = f"{checkpoint.path} holds {with_article(type(content).__name__)}, not a state_dict."
     raise error("weights", message, checkpoint.path, "Save it with torch.save(model.state_dict(), …).")

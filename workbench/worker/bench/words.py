@@ -23,6 +23,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def with_article(noun: str) -> str:
+    """ "an int", "a dict"."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
 def shape_text(shape: Iterable[int]) -> str:
     """ "[4,10]", as input specs write it."""
     return f"[{','.join(str(size) for size in shape)}]"

@@ -11,6 +11,8 @@ from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import Record
 from workbench.worker.judge.store import same_bits
 
+OTHER_INPUTS = "other inputs"
+
 
 def cause(record: Record, moved: tuple[str, ...], reference: Record, reference_moved: tuple[str, ...]) -> str:
     """The likeliest reason that the outputs differ; empty when nothing is known.
@@ -21,8 +23,8 @@ def cause(record: Record, moved: tuple[str, ...], reference: Record, reference_m
         return f"dtype {record.modes.dtype or 'as loaded'}"
     if record.modes.device != reference.modes.device:
         return f"device {record.modes.device}"
-    if record.replayable and reference.replayable and not same_inputs(record, reference):
-        return "other inputs"
+    if other_inputs(record, reference):
+        return OTHER_INPUTS
     if record.input_versions != reference.input_versions and record.inputs_are(reference):
         return "inputs changed in place"
     same_model = record.model() is reference.model()
@@ -56,6 +58,13 @@ def buffers_moved(record: Record, reference: Record) -> bool:
         a is not b and not (a.shape == b.shape and a.device == b.device and torch.equal(a, b))
         for a, b in zip(record.buffers, reference.buffers)  # noqa: B905
     )
+
+
+def other_inputs(record: Record, reference: Record) -> bool:
+    """True when a run was given other values, so that its answer has nothing to be compared with."""
+    if (record.modes.dtype, record.modes.device) != (reference.modes.dtype, reference.modes.device):
+        return False
+    return record.replayable and reference.replayable and not same_inputs(record, reference)
 
 
 def same_inputs(a: Record, b: Record) -> bool:

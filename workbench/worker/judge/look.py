@@ -13,13 +13,13 @@ import torch
 
 from workbench.protocol.failures import error
 from workbench.worker.judge import memory
-from workbench.worker.judge.cause import cause
+from workbench.worker.judge.cause import cause, other_inputs
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.graph import NODE_LIMIT
 from workbench.worker.judge.leak import size
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.replay import Generators, Parts, Record
-from workbench.worker.judge.rows import Judged, Row, judge_digests, judge_output
+from workbench.worker.judge.rows import Judged, Row, judge_digests, judge_output, not_comparable
 from workbench.worker.judge.store import LARGEST_OUTPUT, output_bytes, same_bits
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Looker:
             runs.make_reference(row.number)
             return
         row.against = runs.reference
-        judged = self._judge(row, flat)
+        judged = self._judge(row, flat, row.record)
         row.judged, row.compared, row.differing = judged, 1, int(judged.differs)
         row.same_as = 0 if judged.mark == "identical" else self._repeats(row, flat)
         self._keep(row, flat, runs.reference if judged.mark == "identical" else row.same_as)
@@ -69,7 +69,7 @@ class Looker:
         moved = record.generators.moved(Generators.take())
         self._weigh(row, flat)
         row.against = self._runs.reference
-        judged = self._judge(row, flat)
+        judged = self._judge(row, flat, record)
         row.compared += 1
         row.differing += int(judged.differs)
         if not judged.worse_than(row.judged):
@@ -80,7 +80,15 @@ class Looker:
             row.record, row.moved = record, moved
             self._keep(row, flat, 0)
 
-    def _judge(self, row: Row, flat: Flat) -> Judged:
+    def _judge(self, row: Row, flat: Flat, record: Record) -> Judged:
+        """An output that came of `record`; on other inputs than the reference's it is not comparable."""
+        judged = self._compare(row, flat)
+        reference = self._runs.rows.get(self._runs.reference)
+        if judged.differs and reference is not None and other_inputs(record, reference.record):
+            return not_comparable(judged)
+        return judged
+
+    def _compare(self, row: Row, flat: Flat) -> Judged:
         reference = self._runs.rows[self._runs.reference] if self._runs.reference != row.number else row
         if reference.digest or row.output_bytes > LARGEST_OUTPUT:
             if row.output_bytes > LARGEST_OUTPUT and not reference.digest:

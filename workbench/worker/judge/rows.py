@@ -6,7 +6,7 @@ when to look; `firing.py` does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workbench.protocol.model import Modes
 from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, CudaUse, RunRow, Yardstick
@@ -61,6 +61,11 @@ def judge_output(reference: Flat, output: Flat, yardstick: Yardstick) -> Judged:
         sum(leaf.elements for leaf in leaves),
         f"structure: {structure}" if structure else (reasons[0] if reasons else ""),
     )
+
+
+def not_comparable(judged: Judged) -> Judged:
+    """What was judged of two runs whose inputs differ: the figures stay, and no verdict is built on them."""
+    return replace(judged, mark=INCOMPARABLE) if judged.differs else judged
 
 
 def judge_digests(reference: bytes, output: bytes, size: str) -> Judged:

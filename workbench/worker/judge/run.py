@@ -6,20 +6,21 @@ Owns the list of rows, the store of outputs and the outputs that are kept alive 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Fire, GetDiff, SetReference, SetYardstick, YardstickNow
-from workbench.protocol.runs import Diff, RunRow, Yardstick
+from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, Diff, LeafDiff, RunRow, Yardstick
 from workbench.worker.job import Job
 from workbench.worker.judge import leak, memory
-from workbench.worker.judge.cause import cause
+from workbench.worker.judge.cause import OTHER_INPUTS, cause, other_inputs
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.firing import RESERVE, Firing
 from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.records import Records
 from workbench.worker.judge.replay import Recorder
-from workbench.worker.judge.rows import DEFAULT_YARDSTICK, Judged, Row, judge_digests, judge_output
+from workbench.worker.judge.rows import DEFAULT_YARDSTICK, Judged, Row, judge_digests, judge_output, not_comparable
 from workbench.worker.judge.store import Store, gone
 from workbench.worker.judge.verdict import judge_all, yardstick_used
 
@@ -140,6 +141,8 @@ class Runs:
         structure, leaves = compare(self.store.get(against), self.store.get(request.run))
         yardstick = yardstick_used(leaves, self.yardstick)
         mark, leaves = judge_all(structure, leaves, yardstick)
+        if mark != IDENTICAL and against and other_inputs(self.row(request.run).record, self.row(against).record):
+            mark, leaves = INCOMPARABLE, tuple(_on_other_inputs(leaf) for leaf in leaves)
         return Diff(request.run, against, mark, structure, leaves, yardstick.kind, yardstick.reason)
 
     def row(self, run: int) -> Row:
@@ -215,6 +218,8 @@ class Runs:
         else:
             row.judged = Judged("incomparable", note="its output is no longer kept")
             return
+        if other_inputs(row.record, reference.record):
+            row.judged = not_comparable(row.judged)
         row.compared, row.differing = 1, int(row.judged.differs)
         if row.judged.differs:
             row.cause = cause(row.record, row.moved, reference.record, reference.moved)
@@ -223,3 +228,7 @@ class Runs:
 def _placed(bench: Bench) -> tuple[str, str]:
     """What a measured yardstick holds for, beside the model."""
     return bench.modes.dtype, bench.modes.device
+
+
+def _on_other_inputs(leaf: LeafDiff) -> LeafDiff:
+    return leaf if leaf.mark == IDENTICAL else replace(leaf, mark=INCOMPARABLE, reason=leaf.reason or OTHER_INPUTS)
