@@ -193,3 +193,24 @@ def test_every_metric_is_the_oracle_s_at_length(
 def test_nothing_is_identical_to_nothing(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     diff = compare_leaf("output", torch.zeros(shape, dtype=dtype), torch.ones(shape, dtype=dtype))
     assert (diff.mark, diff.elements, diff.mismatched, diff.top1) == (IDENTICAL, 0, 0, -1.0)
+
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize("dtype", tuple(BITS))
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([[0.0, 3.0, 1.0, 2.0]], [[0.0, 3.0, 1.0, 2.5]]),  # zeros in a part that is the same
+        ([[9.0, 1, 2, 3, 4, 5, 6]], [[3.0, 4, 5, 6, 7, NAN, 0]]),  # NaN stands above what was the largest
+        ([[9.0, 1, 2, 3, 4, 5, 6]], [[NAN, 4, 5, 6, 7, 8, NAN]]),
+        ([[9.0, 1, 2, 3, 4, 5, 6]], [[4.0, 4, 4, 4, 4, 4, 5]]),  # equals do not stand above
+        ([[1.0, -1.0, NAN, 2.0]] * 60, [[-1.0, 1.0, NAN, 2.0]] * 60),  # NaN is no distance of 0
+    ],
+)
+@pytest.mark.parametrize("chunk", [2, 64])
+def test_what_a_random_pair_seldom_has(
+    a: list[list[float]], b: list[list[float]], dtype: torch.dtype, chunk: int
+) -> None:
+    check((torch.tensor(a, dtype=dtype), torch.tensor(b, dtype=dtype)), chunk, 1 << 22)

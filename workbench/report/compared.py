@@ -23,7 +23,7 @@ def verdict_line(found: Compared) -> str:
     if found.mark == BEYOND and not any(leaf.worst.mark == BEYOND for leaf in found.leaves):
         words = "does not answer alike"
     by = f" {multiple(found.noise_multiple)}," if found.mark != IDENTICAL and found.noise_multiple else ""
-    return f"{words}:{by} {found.cases} cases"
+    return f"{words}:{by} {found.cases} case{'s' if found.cases > 1 else ''}"
 
 
 def yardstick_line(found: Compared) -> str:

@@ -85,7 +85,8 @@ async def _other(desk: Desk, chosen: str) -> Other | None:
     if chosen in GRADS:
         return sides.with_change(ModeChange(grad=chosen))
     if chosen == DTYPE:
-        dtype = await desk.ask(Choose(DTYPE, "Compare with the model in:", DTYPES, modes.dtype or AS_LOADED))
+        names = [(name, "") for name, _ in DTYPES]
+        dtype = await desk.ask(Choose(DTYPE, "Compare with a copy of the model in:", names, modes.dtype or AS_LOADED))
         return None if dtype is None else sides.with_change(ModeChange(dtype="" if dtype == AS_LOADED else dtype))
     if chosen == DEVICE:
         device = await desk.ask(AskText("Device", "cpu, cuda, cuda:1, mps …", "cpu", _something))
@@ -101,7 +102,7 @@ def show(desk: Desk, found: Compared) -> None:
     """The result in the pane of the difference, and its verdict above the keys."""
     desk.app.main.show_compared(found)
     desk.show_pane("diff")
-    words = f"{SIGNS.get(found.mark, '?')} {verdict_line(found)}"
+    words = verdict_line(found)
     desk.say(f"{words} · {found.cause}" if found.cause else words, "good" if found.verdict == "pass" else "error")
 
 

@@ -64,8 +64,8 @@ class Answers:
         side = self._side
         with untouched_model(side.model):
             answer = self._first()
-            cases = self._planned(answer)
             self._make_twin(output_bytes(answer))
+            cases = self._planned(answer)
             del answer
             for number, case in enumerate(cases):
                 self._job.progress("A answers", number, len(cases))
@@ -135,7 +135,8 @@ class Answers:
         if reason and rows:
             self.notes.append(f"batch {low} only: {reason}")
         if len(cases) < CASES:
-            self.notes.append(f"{len(cases)} cases only, for one takes {size(total)}; {CASES} are usual")
+            few = f"{len(cases)} case{'s' if len(cases) > 1 else ''} only"
+            self.notes.append(f"{few}, for the largest answers take {size(total)}; {CASES} are usual")
         return cases[:CASES] if side.seconds > SLOW else cases
 
     def _make_twin(self, answer: int) -> None:
