@@ -15,9 +15,9 @@ from tests.corpus.healthy import HEALTHY
 from tests.corpus.smallest import smallest
 from workbench.protocol.artifacts import CHECK_IDS
 
-QUICK = ("repeatable", "buffers", "batch_rows", "reload")
+QUICK = ("repeatable", "buffers", "finite", "batch_rows", "reload")
 """Checks that take a moment and compare."""
-OFTEN = ("Experts", "Encoder", "Nested", "Autocast", "quantised")
+OFTEN = ("Experts", "Encoder", "Nested", "Autocast", "Masked", "quantised")
 ZOO_OFTEN = ("mobilenetv3_small_050", "BertModel", "LlamaForCausalLM")
 
 

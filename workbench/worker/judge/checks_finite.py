@@ -43,7 +43,7 @@ def check_finite(subject: Subject) -> CheckRow:
     """Ordinary inputs give finite answers; so do edge inputs inside the declared domain, and outside they are told."""
     bench = subject.bench
     inputs, undecided = 0, True
-    thinned = ""
+    thinned = masked = ""
     for number in subject.times(SEEDS):
         seed = bench.recipe.seed + number
         args, kwargs = (subject.args, subject.kwargs) if number == 0 else subject.example.sample(seed)
@@ -51,6 +51,9 @@ def check_finite(subject: Subject) -> CheckRow:
         inputs, thinned = inputs + 1, answer.thinned
         undecided = undecided and not any(_inexact(leaf) for _, leaf in answer.leaves)
         if bad := _bad(answer):
+            if _masked(subject, answer, args, kwargs):
+                masked = " But for minus infinity that the forward writes down, as a mask does."
+                continue
             cause = _first_not_finite(subject, args, kwargs)
             remedy = "Look at the inputs of that module: an overflow, a log or a division."
             return subject.failed(f"Seed {seed}: {bad}", cause, remedy)
@@ -60,7 +63,7 @@ def check_finite(subject: Subject) -> CheckRow:
     if row is not None:
         return row
     more = f" Edge inputs inside the declared domain too: {', '.join(tried)}." if tried else ""
-    return subject.passed(f"All elements finite on {counted(inputs, 'input')}.{more}{thinned}")
+    return subject.passed(f"All elements finite on {counted(inputs, 'input')}.{masked}{more}{thinned}")
 
 
 def _edges(subject: Subject) -> tuple[list[str], CheckRow | None]:
@@ -74,7 +77,10 @@ def _edges(subject: Subject) -> tuple[list[str], CheckRow | None]:
         args, kwargs, inside = made
         subject.job.progress(f"check {subject.id}: {name}")
         try:
-            bad, cause = _bad(subject.answer(args, kwargs)), ""
+            answer = subject.answer(args, kwargs)
+            bad, cause = _bad(answer), ""
+            if bad and _masked(subject, answer, args, kwargs):
+                bad = ""
         except Cancelled:
             raise
         except Exception as problem:  # noqa: BLE001 (the user's forward, on an input that we made up)
@@ -148,6 +154,14 @@ def _bad(answer: Answer) -> str:
             infinite = int((~leaf.isfinite()).sum()) - nan
             return f"{nan} NaN and {infinite} infinite of {leaf.numel()} elements in {path}."
     return ""
+
+
+def _masked(subject: Subject, answer: Answer, args: Any, kwargs: Any) -> bool:
+    """Whether nothing but minus infinity is not finite, and no operator made it: it was written down, as a mask is."""
+    real = [leaf for _, leaf in answer.leaves if not all_finite(leaf)]
+    if any(leaf.is_complex() or not _inert(leaf) for leaf in real):
+        return False
+    return not first_breaking(subject.bench.model, lambda: subject.forward(args, kwargs), "")
 
 
 def _inexact(leaf: torch.Tensor) -> bool:
