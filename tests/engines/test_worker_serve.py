@@ -129,9 +129,8 @@ def test_a_job_cancelled_in_the_queue_never_begins(worker: Worker) -> None:
 def test_it_beats_while_it_works(worker: Worker) -> None:
     worker.forget_log()
     job = worker.send(load("sleeps"))
-    while not isinstance(beat := worker.receive().body, Beat):
+    while not isinstance(worker.receive().body, Beat):
         continue
-    assert beat.job_type == "Load"
     worker.cancel(job)
     worker.end_of(job)
 

@@ -166,7 +166,7 @@ def test_a_failed_load_leaves_the_former_imports_in_place(tmp_path: Path) -> Non
     kept = build(f"{tmp_path}/m.py:Net", inputs=("float32[4]",))
     (tmp_path / "m.py").write_text("boom\n")
     refused(f"{tmp_path}/m.py:Net", inputs=("float32[4]",))
-    assert sys.modules[type(kept.model).__module__] is kept.namespace
+    assert sys.modules[type(kept.model).__module__] is kept.resolved.module
     assert load.IMPORTS.current is kept.resolved
 
 

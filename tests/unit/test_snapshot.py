@@ -18,7 +18,7 @@ from workbench.protocol.model import Recipe
 from workbench.worker import tensorfile
 from workbench.worker.bench import snapshot
 from workbench.worker.bench.bench import Bench
-from workbench.worker.bench.snapshot import Snapshot
+from workbench.worker.bench.snapshot import PrivateCopy
 from workbench.worker.job import Job
 
 CONTENT = os.urandom(100_000)
@@ -37,7 +37,7 @@ def file(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mon
 
 
 def test_a_copy_stays_what_the_file_was(file: Path) -> None:
-    with Snapshot(str(file)) as copy:
+    with PrivateCopy(str(file)) as copy:
         file.write_bytes(b"something else")
         with copy.stream() as stream:
             assert stream.read() == CONTENT
@@ -51,7 +51,7 @@ def test_a_digest_made_on_the_side_is_of_the_file_whatever_is_written_to_a_mappi
 ) -> None:
     monkeypatch.setattr(snapshot, "AT_ONCE", 0)
     told: list[str] = []
-    with Snapshot(str(file)) as copy, copy.stream() as stream:
+    with PrivateCopy(str(file)) as copy, copy.stream() as stream:
         memory = mmap.mmap(stream.fileno(), 0, flags=mmap.MAP_PRIVATE)
         memory[:] = b"\0" * len(memory)
         digest = copy.digest()
@@ -62,7 +62,7 @@ def test_a_digest_made_on_the_side_is_of_the_file_whatever_is_written_to_a_mappi
 
 def test_a_digest_that_nobody_wants_any_more_tells_nobody(file: Path) -> None:
     told: list[str] = []
-    with Snapshot(str(file)) as copy:
+    with PrivateCopy(str(file)) as copy:
         digest = copy.digest()
     digest.forget()
     digest.tell(told.append)
@@ -79,7 +79,7 @@ def go_on(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 def test_a_digest_forgotten_while_it_is_made_is_never_known(file: Path, go_on: threading.Event) -> None:
-    with Snapshot(str(file)) as copy:
+    with PrivateCopy(str(file)) as copy:
         digest = copy.digest()
     digest.forget()
     go_on.set()
@@ -90,7 +90,7 @@ def test_a_digest_forgotten_while_it_is_made_is_never_known(file: Path, go_on: t
 def test_the_data_of_safetensors_begins_at_a_page(tmp_path: Path) -> None:
     header = b"{}" + b" " * 14
     (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header)
-    with Snapshot(str(tmp_path / "x")) as copy:
+    with PrivateCopy(str(tmp_path / "x")) as copy:
         assert (copy.shift + 8 + len(header)) % 4096 == 0
 
 
@@ -98,7 +98,7 @@ def test_a_file_that_ends_early_is_refused(file: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "sendfile", lambda *_: 0)
     monkeypatch.setattr(os, "pread", lambda *_: b"")
     with pytest.raises(ValueError, match="ends after 0 of 100000 bytes"):
-        Snapshot(str(file))
+        PrivateCopy(str(file))
 
 
 def test_the_model_is_there_before_its_digest_which_is_told_after_the_answer(

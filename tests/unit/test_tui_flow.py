@@ -163,7 +163,7 @@ async def test_events_are_painted_together_and_not_more_often_than_allowed() -> 
 async def test_nothing_is_painted_for_what_changes_nothing_and_no_clock_runs_while_idle() -> None:
     painted: list[frozenset[str]] = []
     wiring = Wiring(State(engine="ready"), painted.append, 0.0)
-    wiring.take(Beat("Fire"), Envelope(Beat("Fire")))
+    wiring.take(Beat(), Envelope(Beat()))
     wiring.touch("log")
     wiring.flush()
     assert painted == [frozenset({"log"})]

@@ -7,6 +7,9 @@ from typing import Any
 
 from workbench.protocol.runs import LeafDiff
 
+MANIFEST_SCHEMA = 1
+"""Version of a bundle's manifest.json."""
+
 KINDS = ("weights", "trace", "export")
 """Artifact kinds that `export --to` takes."""
 

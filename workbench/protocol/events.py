@@ -148,8 +148,6 @@ class LogLines:
 class Beat:
     """A worker's Python is alive: sent once a second while a job is open; consumed by the supervisor."""
 
-    job_type: str
-
 
 @dataclass(frozen=True)
 class Done:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.protocol import files
-from workbench.protocol.artifacts import KINDS, ExportResult, Made, Proof
+from workbench.protocol.artifacts import KINDS, MANIFEST_SCHEMA, ExportResult, Made, Proof
 from workbench.protocol.codec import plain
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Export, MakeArtifact, Prove
@@ -26,9 +26,6 @@ from workbench.report.bundle import render_report
 
 from .bundles import hash_files, is_refused, write_manifest
 from .ephemeral import Flow, finish, in_thread
-
-SCHEMA = 1
-"""Of the manifest."""
 
 REPORT = "report.md"
 
@@ -44,7 +41,7 @@ async def export(request: Export, flow: Flow) -> ExportResult:
         flow.progress("writing report and manifest")
         files.write_text(stage / REPORT, render_report(made, proof))
         digests = await in_thread(hash_files, stage)
-        manifest = {**made.manifest, "schema": SCHEMA, "files": digests, "proof": plain(proof)}
+        manifest = {**made.manifest, "schema": MANIFEST_SCHEMA, "files": digests, "proof": plain(proof)}
         digest = hashlib.sha256(write_manifest(stage, manifest)).hexdigest()
         published = proof.verdict == "pass"
         place = target if published else failed_place(target)
@@ -102,7 +99,7 @@ async def make(request: Export, stage: Path, flow: Flow) -> Made:
 async def provisional(stage: Path, made: Made) -> None:
     """The manifest that the proof reads; the final one has the digests of everything and the proof itself."""
     digests = await in_thread(hash_files, stage)
-    write_manifest(stage, {**made.manifest, "schema": SCHEMA, "made": digests})
+    write_manifest(stage, {**made.manifest, "schema": MANIFEST_SCHEMA, "made": digests})
 
 
 async def prove(request: Any, stage: Path, made: Made, flow: Flow) -> Proof:

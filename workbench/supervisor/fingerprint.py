@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from workbench.protocol.artifacts import Fingerprint
+from workbench.protocol.artifacts import MANIFEST_SCHEMA, Fingerprint
 from workbench.protocol.failures import error
 from workbench.protocol.kinds import form_of, kind_of
 
@@ -113,8 +113,12 @@ def parse_manifest(bundle: Path, data: bytes) -> dict[str, Any]:
         manifest = json.loads(data)
     except (ValueError, RecursionError) as problem:
         raise error("artifact", f"The manifest of {bundle} is no JSON: {problem}.", str(bundle / MANIFEST)) from problem
-    if not isinstance(manifest, dict) or manifest.get("schema") != 1 or not isinstance(manifest.get("kind"), str):
-        words = f"The manifest of {bundle} is none that this workbench can read (schema 1 is wanted)."
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("schema") != MANIFEST_SCHEMA
+        or not isinstance(manifest.get("kind"), str)
+    ):
+        words = f"The manifest of {bundle} is none that this workbench can read (schema {MANIFEST_SCHEMA} is wanted)."
         raise error("artifact", words, str(bundle / MANIFEST))
     return manifest
 

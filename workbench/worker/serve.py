@@ -123,7 +123,7 @@ class Server:
             raise KeyboardInterrupt
 
     def _work(self, request: Any, job: Job) -> None:
-        self._beat.start(type(request).__name__)
+        self._beat.start()
         signal.signal(signal.SIGINT, self._interrupted)  # again: an earlier job's code may have replaced it
         if isinstance(request, Load):
             self._pauses.install_in_pdb()
@@ -180,30 +180,29 @@ class _Beat:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._changed = threading.Condition()
-        self._job_type = ""
+        self._open = False
         self._thread: threading.Thread | None = None
 
-    def start(self, job_type: str) -> None:
+    def start(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="workbench-beat", daemon=True)
             self._thread.start()
         with self._changed:
-            self._job_type = job_type
+            self._open = True
             self._changed.notify()
 
     def stop(self) -> None:
         with self._changed:
-            self._job_type = ""
+            self._open = False
             self._changed.notify()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._job_type != "")
-                ended = self._changed.wait_for(lambda: self._job_type == "", BEAT_INTERVAL)
-                job_type = self._job_type
+                self._changed.wait_for(lambda: self._open)
+                ended = self._changed.wait_for(lambda: not self._open, BEAT_INTERVAL)
             if not ended:
-                self._server.send(Beat(job_type))
+                self._server.send(Beat())
 
 
 def outcome(problem: BaseException, job: Job) -> Failure:

@@ -57,7 +57,7 @@ def hang(job: int, native: bool = False) -> None:
     while True:
         time.sleep(0.05)
         if not native:
-            speech.send(Beat("Check"), job)
+            speech.send(Beat(), job)
 
 
 def misbehave(word: str, job: int) -> None:

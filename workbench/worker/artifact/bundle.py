@@ -16,7 +16,7 @@ import torch
 
 from workbench import __version__
 from workbench.protocol import files
-from workbench.protocol.artifacts import KINDS, Finding, Made, Speed
+from workbench.protocol.artifacts import KINDS, MANIFEST_SCHEMA, Finding, Made, Speed
 from workbench.protocol.codec import plain
 from workbench.protocol.failures import error
 from workbench.protocol.messages import MakeArtifact, MakeGolden
@@ -36,8 +36,6 @@ from workbench.worker.job import Job
 from workbench.worker.judge.snapshot import untouched_model
 
 MAKERS = {"weights": weights.make, "trace": trace.make, "export": export.make}
-
-SCHEMA = 1
 
 
 def make_artifact(request: MakeArtifact, job: Job) -> Made:
@@ -120,7 +118,7 @@ def _manifest(
     """The worker's part of the manifest but for parameters and architecture."""
     digest, size = file_sha256(stage / artifact.file)
     return {
-        "schema": SCHEMA,
+        "schema": MANIFEST_SCHEMA,
         "kind": kind,
         "artifact": {"file": artifact.file, "sha256": digest, "bytes": size},
         "modes": dataclasses.asdict(modes),

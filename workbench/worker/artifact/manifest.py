@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-MANIFEST_SCHEMA = 1
+from workbench.protocol.artifacts import MANIFEST_SCHEMA
 
 MANIFEST_KINDS = ("weights", "trace", "export")
 """Kinds of artifact that a proof can open."""

@@ -160,11 +160,6 @@ class Bench:
         return sentence
 
     @property
-    def source_files(self) -> tuple[str, ...]:
-        """The architecture's file and the helper modules beside it."""
-        return self._built.source_files if self._built else ()
-
-    @property
     def _seed(self) -> int:
         return self.recipe.seed + self._draws
 

@@ -14,7 +14,6 @@ import inspect
 import os
 import time
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -49,8 +48,6 @@ class Built:
     info: ModelInfo
     source_files: tuple[str, ...]
     """The architecture's file and the helper modules beside it."""
-    namespace: ModuleType
-    """The module that holds the architecture."""
     resolved: Resolved
     checkpoint: weights.Checkpoint | None = None
     """Path, digest and signature of the weights; its tensors are let go of."""
@@ -146,7 +143,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         given = (absolute(recipe, recipe.weights), checkpoint.digest.known if checkpoint.digest else "")
     seconds = time.monotonic() - started
     info = describe(recipe, filled.model, example, (resolved.file, resolved.sha256), given, seconds, tuple(notes))
-    return Built(filled.model, example, info, resolved.sources, resolved.module, resolved, checkpoint)
+    return Built(filled.model, example, info, resolved.sources, resolved, checkpoint)
 
 
 def _construct(resolved: Resolved, recipe: Recipe, fill: _Strict | _Values | None, size: int) -> _Filled:

@@ -82,7 +82,7 @@ class Digest:
                     self._tell(self.known)
 
 
-class Snapshot:
+class PrivateCopy:
     """A context manager: the copy goes when it is left, but for what was mapped from it and its digest."""
 
     def __init__(self, path: str) -> None:
@@ -124,7 +124,7 @@ class Snapshot:
         if self._temporary:
             os.unlink(self._temporary)
 
-    def __enter__(self) -> Snapshot:
+    def __enter__(self) -> PrivateCopy:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker import tensorfile
-from workbench.worker.bench.snapshot import Digest, Snapshot
+from workbench.worker.bench.snapshot import Digest, PrivateCopy
 from workbench.worker.bench.words import closest, some, with_article
 from workbench.worker.checkpoint import state_dict_in
 
@@ -57,7 +57,7 @@ def read(path: str, hashed: bool = True) -> Checkpoint:
     _require_file(path)
     checkpoint = Checkpoint(path, {}, signature_of(path))
     try:
-        with Snapshot(path) as copy:
+        with PrivateCopy(path) as copy:
             checkpoint.tensors = _state_dict_in(_content(path, copy), checkpoint)
             checkpoint.digest = copy.digest() if hashed else None
     except (ValueError, OSError) as problem:
@@ -65,7 +65,7 @@ def read(path: str, hashed: bool = True) -> Checkpoint:
     return checkpoint
 
 
-def _content(path: str, copy: Snapshot) -> Any:
+def _content(path: str, copy: PrivateCopy) -> Any:
     if copy.start[:2] == b"PK" or copy.start[:1] == b"\x80":
         return _read_torch(path, copy)
     if len(copy.start) > 8 and copy.start[8:9] == b"{":
@@ -88,7 +88,7 @@ def _require_file(path: str) -> None:
         raise error("weights", f"{path} is no regular file.", path, "Name a .pt or .safetensors file.")
 
 
-def _read_torch(path: str, copy: Snapshot) -> Any:
+def _read_torch(path: str, copy: PrivateCopy) -> Any:
     zipped = copy.start[:2] == b"PK"
     if zipped:
         _check_members(path, copy.name)

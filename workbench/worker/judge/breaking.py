@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.worker.bench.sampling import tensors_in
-from workbench.worker.judge.checks_places import users_line, watching
+from workbench.worker.judge.checks_places import stack_place, watching
 from workbench.worker.judge.mixing import UNDEFINED
 
 
@@ -79,5 +79,5 @@ def _has_nan(tensor: torch.Tensor) -> bool:
 
 
 def _words(func: Any) -> str:
-    place = users_line()
+    place = stack_place()
     return f"{func.overloadpacket}{f' at {place}' if place else ''}"

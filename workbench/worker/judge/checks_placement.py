@@ -16,7 +16,7 @@ from workbench.worker.bench.modes import grad_context
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
-from workbench.worker.judge.checks_places import users_line
+from workbench.worker.judge.checks_places import stack_place
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import Parts
@@ -132,7 +132,7 @@ class _Widening(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return output
         origin = next((self.origins[one] for one in inputs if one in self.origins), "")
         if not origin and self._meets(inputs) and "_to_copy" not in str(func):
-            place = users_line()
+            place = stack_place()
             origin = f"{func.overloadpacket}{f' at {place}' if place else ''}"
             self.first = self.first or origin
             self.wide = self.wide or _name(made[0])
@@ -170,7 +170,7 @@ class _Named(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         wanted = (kwargs or {}).get("device") or (args[1] if name == "to" and len(args) > 1 else None)
         written = wanted if isinstance(wanted, (str, torch.device)) else name if name in ("cpu", "cuda") else None
-        if written is not None and (place := users_line()):
+        if written is not None and (place := stack_place()):
             origin = f"{name}(device={str(written)!r}) at {place}"
         for one in tensors_in(output) if origin else ():
             if one.device.type != _AWAY.type:

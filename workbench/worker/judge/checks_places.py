@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import nn
 
 from workbench.worker.bench.failing import is_users
 from workbench.worker.judge.mode import Mode
+from workbench.worker.judge.watch import users_line
 
 
 @contextlib.contextmanager
@@ -55,14 +55,9 @@ def located(path: str, module: nn.Module) -> str:
     return f"{named(path, module)} at {os.path.basename(code.co_filename)}:{code.co_firstlineno}"
 
 
-def users_line() -> str:
+def stack_place() -> str:
     """file.py:line of the innermost frame of the user's on the present stack; empty where there is none."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if is_users(frame.f_code.co_filename):
-            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""
+    return os.path.basename(users_line(sys._getframe(1))[0])
 
 
 class FirstOperator(Mode):
@@ -82,6 +77,6 @@ class FirstOperator(Mode):
     ) -> Any:
         output = func(*args, **(kwargs or {}))
         if not self.words and self._test(func, args, kwargs, output):
-            place = users_line()
+            place = stack_place()
             self.words = f"{func.overloadpacket}{f' at {place}' if place else ''}"
         return output

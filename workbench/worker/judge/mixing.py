@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.worker.bench.sampling import tensors_in
-from workbench.worker.judge.checks_places import named, users_line, watching
+from workbench.worker.judge.checks_places import named, stack_place, watching
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.leaves import Flat
 
@@ -100,7 +100,7 @@ class _Rows(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **(kwargs or {}))
         rows, wholes = self._look([] if name.startswith(UNDEFINED) else tensors_in(output), shapes_made)
         module = self._stack.names[-1] if self._stack.names else "the model itself"
-        self.steps.append(Step(name, users_line(), module, rows, wholes, frozenset(given) - {b""}))
+        self.steps.append(Step(name, stack_place(), module, rows, wholes, frozenset(given) - {b""}))
         return output
 
     def _look(self, tensors: list[torch.Tensor], others: list[torch.Size]) -> tuple[tuple[bytes, ...], ...]:

@@ -46,7 +46,6 @@ class Call:
     """Digest of the output; empty until it returned."""
     moved: tuple[str, ...] = ()
     """Global generators that were drawn from inside, below included."""
-    moved_below: bool = False
     buffers_moved: bool = False
     """Its own buffers were changed inside."""
     output: Flat | None = None
@@ -128,8 +127,6 @@ class Watcher:
             call.moved = call.generators.moved(Generators.take())
             call.generators = None
         call.buffers_moved = call.buffers != _buffers(module)
-        if call.above is not None and call.moved:
-            call.above.moved_below = True
         size = output_bytes(flat)
         if size <= self._budget:
             self._budget -= size
