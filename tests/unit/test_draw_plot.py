@@ -3,7 +3,7 @@ import math
 import pytest
 
 from workbench.tui.draw import plot
-from workbench.tui.draw.plot import Scale, axis, cell_of, is_shown, marks_row, scale_for, sweep
+from workbench.tui.draw.plot import Scale, axis, cell_of, is_shown, marks_row, scale_for, sweep, time_row, with_now
 
 UNIT = Scale(0.0, 1.0)
 
@@ -63,7 +63,35 @@ def test_axis_labels_are_bytes() -> None:
 def test_marks_stand_under_their_samples_and_never_overlap() -> None:
     row = marks_row([(2, "train"), (20, "no_grad"), (22, "#3"), (39, "#4")], 40, 40, unicode=False)
     assert row.index("▲train") == 2
-    assert row[20] == "▲"
-    assert row[22:25] == "▲#3"
+    assert row[20:28] == "▲no_grad", "what was switched is worth more than a number"
     assert row.endswith("#4▲")
     assert len(row) == 40
+
+
+def test_marks_of_one_column_share_it_and_switches_keep_their_words() -> None:
+    together = [(4, "eval"), (4, "no_grad"), (4, "#1"), (5, "#2"), (30, "#3")]
+    row = marks_row(together, 40, 40, unicode=False)
+    assert row.startswith("    ▲eval no_grad #1 ")
+    assert "▲#3" in row
+    crowded = marks_row([*together, (14, "grad")], 40, 40, unicode=False)
+    assert crowded[14:19] == "▲grad"
+    assert crowded.startswith(("    ▲eval ", "    ▲no_grad "))
+
+
+@pytest.mark.parametrize("low", [710 << 20, 100 << 20])
+def test_the_breath_of_an_allocator_looks_flat(low: int) -> None:
+    """A sawtooth of 20 MB about 720 MB is no mountain; nothing is zoomed in below 64 MB."""
+    scale = scale_for(low, low + (20 << 20))
+    assert scale.high - scale.low >= max(64 << 20, 0.1 * low)
+    saw = [low + (20 << 20) * (step % 2) for step in range(40)]
+    drawn = sweep(saw, 40, 30, 8, scale, unicode=True)
+    assert sum(bool(row.strip()) for row in drawn) <= 4
+
+
+def test_now_stands_after_the_newest_sample_and_the_time_below() -> None:
+    rows = with_now(sweep([0.1] * 50, 45, 20, 2, UNIT, unicode=False), 45, unicode=False)
+    assert rows == ["     :              ", "*****: *************"]
+    assert time_row(45, 50, 20, False, 18.0) == "  now  18 s ago     "
+    assert time_row(12, 12, 20, False, 9.0) == "9 s ago  now        "
+    assert time_row(59, 50, 20, False, 18.0)[16:19] == "now"
+    assert len(time_row(60, 50, 20, False, 600.0)) == 20

@@ -29,6 +29,21 @@ async def test_figures_plot_marks_and_peak() -> None:
         assert any(0x2800 < ord(char) <= 0x28FF for line in host.picture() for char in line)
 
 
+async def test_now_and_the_time_stand_below_the_curve_and_a_sawtooth_is_flat() -> None:
+    pane = MemoryPane()
+    async with hosted(pane, (84, 16)) as (host, pilot):
+        for number in range(240):
+            pane.add_sample(sample(number, (715 + 10 * (number % 2)) * MB, 725 * MB))
+        await pilot.pause()
+        assert host.has("now")
+        assert host.has("14 s ago")
+        drawn = [line for line in host.picture() if any(0x2800 < ord(char) <= 0x28FF for char in line)]
+        assert len(drawn) <= 2
+        columns = {line.index("┆") for line in host.picture() if "┆" in line}
+        assert len(columns) == 1
+        assert sum("┆" in line for line in host.picture()) > 8
+
+
 async def test_a_leak_is_told_in_words_with_its_remedy() -> None:
     pane = MemoryPane()
     async with hosted(pane, (60, 16)) as (host, pilot):

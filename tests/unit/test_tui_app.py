@@ -159,13 +159,15 @@ async def test_a_failure_is_a_card_and_its_traceback_one_key_further() -> None:
 
 async def test_weights_that_do_not_fit_show_the_whole_difference() -> None:
     session = FakeSession()
-    session.refuse = error("weights", "1 key does not fit.", "net.pt", "Give other --weights.", "missing: fc2.bias")
+    session.refuse = error(
+        "weights", "1 key does not fit.", "net.pt", "Give other --weights.", difference="missing: fc2.bias"
+    )
     app = app_with(session)
     async with app.run_test(size=SMALL) as pilot:
         await settle(pilot)
         card = app.screen
         assert isinstance(card, ErrorCard)
-        assert card.query_one("#details").display
+        assert "fc2.bias" in str(card.query_one("#difference").render())
         assert "traceback" not in str(card.query_one("#card").border_subtitle)
         assert "o opens it with other weights" in str(card.query_one("#remedy").render())
 

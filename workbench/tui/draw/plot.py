@@ -20,10 +20,15 @@ DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 GAP_CELLS = 2
 """Blank cells ahead of the newest sample."""
 
-LEAST_SPAN = 0.02
-"""Smallest range of the axis, relative to its value: a breath of the allocator is not to look like a mountain."""
+LEAST_SPAN = 0.2
+"""Smallest range of the axis, relative to its value: what the allocator takes and gives back with every run, a few in
+a hundred of RSS, is to look as flat as it is."""
 
-LEAST_BYTES = 1 << 20
+LEAST_BYTES = 64 << 20
+"""Smallest range of the axis in bytes."""
+
+NOW = ("┆", ":")
+"""What stands in the gap after the newest sample, with Unicode and without."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Scale:
 def scale_for(low: float, high: float) -> Scale:
     """Round bounds (a 1-2-5 step of bytes, kB, MB …) around values from `low` to `high`, never a hair's breadth."""
     span = max(high - low, LEAST_SPAN * abs(high), LEAST_BYTES)
+    low = max(0.0, (low + high - span) / 2)  # values that fill less of it stand in the middle
+    high = low + span
     unit = 1024.0 ** int(math.log(span, 1024))
     power = 10.0 ** math.floor(math.log10(span / 4 / unit))
     step = next(factor for factor in (1, 2, 5, 10) if factor * power * unit >= span / 4) * power * unit
@@ -75,7 +82,7 @@ def sweep(samples: Sequence[float], total: int, width: int, height: int, scale: 
     steps = height * levels
     span = (scale.high - scale.low) or 1.0
     grid = [[0] * width for _ in range(height)]
-    first = max(total - len(samples), total - capacity(width - GAP_CELLS, unicode), 0)
+    first = first_shown(total, len(samples), width, unicode)
 
     def level_of(number: int) -> int:
         return min(steps - 1, max(0, int((samples[number - total] - scale.low) / span * steps)))
@@ -112,24 +119,73 @@ def axis(scale: Scale, height: int, width: int) -> list[str]:
     return labels
 
 
-def marks_row(marks: Sequence[tuple[int, str]], total: int, width: int, unicode: bool) -> str:
-    """One row with "▲label" below the samples they belong to, the newest first where there is no room for all.
+def with_now(rows: Sequence[str], total: int, unicode: bool) -> list[str]:
+    """The plot with a line in the gap after the newest sample: right of it stands what is oldest."""
+    if not total or not rows:
+        return list(rows)
+    width = len(rows[0])
+    at = (cell_of(total - 1, width, unicode) + 1) % width
+    return [row[:at] + NOW[not unicode] + row[at + 1 :] for row in rows]
 
-    `marks` are (sample number, label), oldest first.
+
+def time_row(total: int, kept: int, width: int, unicode: bool, seconds: float) -> str:
+    """One row with "now" below the newest sample and "32 s ago" below the oldest that is shown, `seconds` before it.
+
+    `kept` of the `total` samples are known.
     """
     cells = [" "] * width
-    for number, label in reversed(marks):
-        if not is_shown(number, total, width, unicode):
-            continue
-        place = cell_of(number, width, unicode)
-        size = cell_len(label) + 1
-        if size == len(label) + 1 and _free(cells, place, place + size):
-            cells[place : place + size] = "▲" + label
-        elif size == len(label) + 1 and _free(cells, place - size + 1, place + 1):
-            cells[place - size + 1 : place + 1] = label + "▲"
-        elif cells[place] == " ":
-            cells[place] = "▲"
+    head = cell_of(total - 1, width, unicode)
+    start = max(0, head - 2)
+    cells[start : start + 3] = "now"
+    oldest = cell_of(first_shown(total, kept, width, unicode), width, unicode)
+    age = f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
+    place = min(oldest, width - len(age))
+    if seconds >= 1 and _free(cells, place, place + len(age)):
+        cells[place : place + len(age)] = age
     return "".join(cells)
+
+
+def first_shown(total: int, kept: int, width: int, unicode: bool) -> int:
+    """Number of the oldest sample that is still drawn."""
+    return max(total - kept, total - capacity(width - GAP_CELLS, unicode), 0)
+
+
+def marks_row(marks: Sequence[tuple[int, str]], total: int, width: int, unicode: bool) -> str:
+    """One row with "▲label" below the samples they belong to.
+
+    `marks` are (sample number, label), oldest first. Where there is no room for all labels, modes come before runs and
+    the newest first; those that fall on one column share it, and without a label a mark is a bare "▲".
+    """
+    cells = [" "] * width
+    groups: dict[int, tuple[list[str], list[str]]] = {}
+    for number, label in marks:
+        if is_shown(number, total, width, unicode) and cell_len(label) == len(label):
+            place = cell_of(number, width, unicode)
+            modes, runs = groups.pop(place, ([], []))  # put in again: the column of the newest comes last
+            (runs if label.startswith("#") else modes).append(label)
+            groups[place] = (modes, runs)
+    newest_first = list(reversed(groups.items()))
+    for place, (modes, runs) in newest_first:
+        if modes:
+            _mark(cells, place, (" ".join([*modes, *runs[-1:]]), " ".join(modes), modes[-1], ""))
+    for place, (modes, runs) in newest_first:
+        if not modes:
+            _mark(cells, place, (runs[-1], ""))
+    return "".join(cells)
+
+
+def _mark(cells: list[str], place: int, labels: Sequence[str]) -> None:
+    """The first of these labels that has room on either side of its "▲"; the empty one needs its own cell only."""
+    for label in labels:
+        size = len(label) + 1
+        if _free(cells, place, place + size):
+            cells[place : place + size] = "▲" + label
+            return
+        if _free(cells, place - size + 1, place + 1):
+            cells[place - size + 1 : place + 1] = label + "▲"
+            return
+    if cells[place] == " ":
+        cells[place] = "▲"
 
 
 def _free(cells: list[str], start: int, end: int) -> bool:

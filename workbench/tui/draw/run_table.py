@@ -134,7 +134,7 @@ def against_text(row: RunRow, width: int) -> str:
         return "…" if row.running else "-"
     sign = SIGNS.get(row.mark, "?")
     if row.mark == INCOMPARABLE:
-        return f"{sign} incomparable"
+        return f"{sign} incomparable" if width >= 14 else f"{sign} n/a"
     if row.mark == IDENTICAL:
         return f"{sign} identical"
     text = f"{sign} {numbers.measure(row.max_abs)}"

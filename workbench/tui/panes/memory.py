@@ -30,6 +30,9 @@ AXIS = 9
 LEAST_PLOT = 2
 """Rows below which there is no plot."""
 
+PLOT_WITH_TIME = 4
+"""Rows from which one of them is the time scale."""
+
 
 class MemoryPane(DocumentPane):
     """Memory of the bench worker."""
@@ -94,7 +97,9 @@ class MemoryPane(DocumentPane):
         rows = height - len(words) - 1
         if rows < LEAST_PLOT or width < AXIS + 8 or not self._samples:
             return words
-        return [*words, *self._plot(width, rows)]
+        if rows < PLOT_WITH_TIME:
+            return [*words, *self._plot(width, rows)]
+        return [*words, *self._plot(width, rows - 1), self._time(width)]
 
     def _words(self, width: int, most: int) -> list[Line]:
         """The figures and, where there is a leak, the sentence about it, in at most `most` lines."""
@@ -129,6 +134,7 @@ class MemoryPane(DocumentPane):
         cells, unicode = width - AXIS, self.unicode
         self._rescale(plot.capacity(cells, unicode))
         curve = plot.sweep(self._samples, self._total, cells, rows, self._scale, unicode)
+        curve = plot.with_now(curve, self._total, unicode)
         labels = plot.axis(self._scale, rows, AXIS)
         peak = self._last.peak if self._last is not None else -1
         peak_row = plot.row_of(peak, rows, self._scale) if self._scale.holds(peak) else -1
@@ -139,6 +145,13 @@ class MemoryPane(DocumentPane):
         marks = plot.marks_row(self._numbered_marks(), self._total, cells, unicode)
         lines.append(((" " * AXIS, ""), (marks, "warn")))
         return lines
+
+    def _time(self, width: int) -> Line:
+        """Where now is, and how long ago the oldest sample was taken."""
+        cells, kept = width - AXIS, len(self._times)
+        oldest = self._times[plot.first_shown(self._total, kept, cells, self.unicode) - self._total]
+        text = plot.time_row(self._total, kept, cells, self.unicode, self._times[-1] - oldest)
+        return ((" " * AXIS, ""), (text, "dim"))
 
     def _rescale(self, capacity: int) -> None:
         """Widen the axis when a value leaves it; fit it anew only where a sweep begins, so that it seldom moves."""

@@ -65,7 +65,7 @@ def remedy_here(failure: Failure) -> str:
 
 
 class ErrorCard(Dialog[bool]):
-    """One failure. `t` turns its traceback on and off; other details, as a whole difference, are there at once."""
+    """One failure. `t` turns its traceback on and off; a whole difference of weights is there at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "details", "details", show=False),
@@ -81,10 +81,9 @@ class ErrorCard(Dialog[bool]):
         super().__init__(classes="-danger")
         self.failure = failure
         self.heading = HEADINGS.get(failure.kind, failure.kind)
-        self._shown = failure.kind == "weights" and bool(failure.details)
-        word = "details" if self._shown or not failure.details.startswith("Traceback") else "traceback"
+        word = "traceback" if failure.details.startswith("Traceback") else "details"
         keys = f"t {word} · c copy · esc closes" if failure.details else "c copy · esc closes"
-        self.hint = f"↑↓ scroll · {keys}" if self._shown else keys
+        self.hint = f"↑↓ scroll · {keys}" if failure.difference else keys
 
     def content(self) -> ComposeResult:
         yield words(self.failure.message, "strong gap", id="message")
@@ -92,8 +91,10 @@ class ErrorCard(Dialog[bool]):
             yield words(f"where   {with_keys(self.failure.where)}", "gap dim", id="where")
         if self.failure.remedy:
             yield words(f"next    {remedy_here(self.failure)}", "gap good", id="remedy")
+        if self.failure.difference:
+            yield words(self.failure.difference, "gap", id="difference")
         details = words(self.failure.details, "gap dim", id="details")
-        details.display = self._shown
+        details.display = False
         yield details
 
     def action_details(self) -> None:
@@ -107,5 +108,5 @@ class ErrorCard(Dialog[bool]):
     def action_copy(self) -> None:
         """Everything that is known, onto the clipboard."""
         failure = self.failure
-        parts = (failure.message, failure.where, failure.remedy, failure.details)
+        parts = (failure.message, failure.where, failure.remedy, failure.difference, failure.details)
         self.app.copy_to_clipboard("\n".join(part for part in parts if part))
