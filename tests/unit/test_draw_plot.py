@@ -89,8 +89,8 @@ def test_the_breath_of_an_allocator_looks_flat(low: int) -> None:
 
 
 def test_now_stands_after_the_newest_sample_and_the_time_below() -> None:
-    rows = with_now(sweep([0.1] * 50, 45, 20, 2, UNIT, unicode=False), 45, unicode=False)
-    assert rows == ["     :              ", "*****: *************"]
+    rows = with_now(sweep([0.1] * 50, 45, 20, 3, UNIT, unicode=False), 45, unicode=False)
+    assert rows == ["     :              ", " " * 20, "*****: *************"]
     assert time_row(45, 50, 20, False, 18.0) == "  now  18 s ago     "
     assert time_row(12, 12, 20, False, 9.0) == "9 s ago  now        "
     assert time_row(59, 50, 20, False, 18.0)[16:19] == "now"

@@ -120,12 +120,16 @@ def axis(scale: Scale, height: int, width: int) -> list[str]:
 
 
 def with_now(rows: Sequence[str], total: int, unicode: bool) -> list[str]:
-    """The plot with a line in the gap after the newest sample: right of it stands what is oldest."""
+    """The plot with a sign in the gap after the newest sample, above and below: right of it stands what is oldest.
+
+    Not in every row, for the sign goes on with every second sample.
+    """
     if not total or not rows:
         return list(rows)
     width = len(rows[0])
     at = (cell_of(total - 1, width, unicode) + 1) % width
-    return [row[:at] + NOW[not unicode] + row[at + 1 :] for row in rows]
+    signed = (0, len(rows) - 1)
+    return [row[:at] + NOW[not unicode] + row[at + 1 :] if place in signed else row for place, row in enumerate(rows)]
 
 
 def time_row(total: int, kept: int, width: int, unicode: bool, seconds: float) -> str:
