@@ -79,7 +79,7 @@ def test_the_state_is_a_command(terminal: Terminal, model: Path) -> None:
     terminal.wait_for("As a command")
     copied = re.search(rb"\x1b\]52;c;([A-Za-z0-9+/=]+)", bytes(terminal.raw))
     assert copied is not None, "the clipboard is asked for"
-    assert base64.b64decode(copied[1]).decode() == f"workbench run {model}:Net --mode eval"
+    assert base64.b64decode(copied[1]).decode() == f"workbench run {model}:Net --mode eval --repeat 1"
 
 
 def test_a_missing_file_is_a_card_and_another_model_can_be_opened(workbench: Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,14 +87,15 @@ async def test_a_cancel_before_anything_is_known_is_a_cancel():
 def test_the_command_prints_a_table_or_json():
     words = [sys.executable, "-m", "workbench", "matrix", f"{MODELS}:Dropping", "--input", "x=float32[8,10]"]
     words += ["--no-compile", "--rounds", "5"]
+    wide = {**os.environ, "COLUMNS": "160"}
     refused = subprocess.run([*words, "--grad", "grad"], capture_output=True, text=True, timeout=60, check=False)
     assert refused.returncode == 2
-    shown = subprocess.run(words, capture_output=True, text=True, timeout=190, check=False)
+    shown = subprocess.run(words, capture_output=True, text=True, timeout=190, check=False, env=wide)
     assert shown.returncode == 0, shown.stderr
     assert "eval · no_grad · float32 · eager" in shown.stdout
     assert "random: not comparable" in shown.stdout
     assert "serve with:" in shown.stdout
-    told = subprocess.run([*words, "--json"], capture_output=True, text=True, timeout=190, check=False)
+    told = subprocess.run([*words, "--json"], capture_output=True, text=True, timeout=190, check=False, env=wide)
     found = json.loads(told.stdout)
     assert (found["schema"], found["verdict"]) == (1, "pass")
     assert len(found["cells"]) == 6
