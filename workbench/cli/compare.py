@@ -20,7 +20,7 @@ from workbench.report.objects import compare_object
 
 from .engine import converse
 from .options import ModelOptions, model_options, parse_model
-from .tables import MARK_STYLES, console, show_leaf
+from .tables import MARK_STYLES, console, show_errors, show_leaf
 from .talk import ProgressLine, print_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -91,7 +91,7 @@ def _side(options: ModelOptions) -> Side:
 
 
 def show_compared(out: Console, found: Compared) -> None:
-    """The verdict, both sides, the cause, and every output at its worst case."""
+    """The verdict, both sides, the cause, every output at its worst case, and where the two part."""
     style = MARK_STYLES.get(found.mark, "bold yellow")
     out.print(f"{SIGNS.get(found.mark, '?')} {verdict_line(found)}", style=style)
     if found.mark != INCOMPARABLE:
@@ -110,6 +110,11 @@ def show_compared(out: Console, found: Compared) -> None:
         show_leaf(out, leaf.worst)
         if leaf.worst.mismatched:
             out.print(Text(f"  worst in {leaf.where}; {leaf.identical} of {leaf.cases} cases identical", "dim"))
+    if found.errors is not None:
+        out.print()
+        show_errors(out, found.errors)
+    elif found.errors_left_out:
+        out.print(f"errors: left out: {found.errors_left_out}", style="dim")
     for note in found.notes:
         out.print(f"note: {note}", style="dim")
 

@@ -47,9 +47,10 @@ class CallError:
 
 @dataclass(frozen=True)
 class ErrorTable:
-    """Every module call of two runs, in the order in which they were called."""
+    """Every module call of two runs, or of two models on the same inputs, in the order in which they were called."""
 
     run: int
+    """0, and `against` too: sides B and A of a comparison of models."""
     against: int
     calls: tuple[CallError, ...]
     """At most 5,000."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .cause import ErrorTable
 from .model import ModeChange, Modes, Recipe
 from .runs import LeafDiff
 
@@ -96,6 +97,12 @@ class Compared:
     notes: tuple[str, ...] = ()
     """Worth knowing: inputs that A itself refuses, fewer cases than usual."""
     seconds: float = 0.0
+    errors: ErrorTable | None = None
+    """Where the two part: the error of every module call of B against A's, on the case furthest from A, over the
+    modules that both have; its `run` and `against` are 0. None: the mark is not beyond, the answers have not one form,
+    or it was left out."""
+    errors_left_out: str = ""
+    """Why there is no table where one was wanted: memory, time, no modules in common."""
 
 
 @dataclass(frozen=True)

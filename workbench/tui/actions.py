@@ -110,8 +110,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("diff", ("d",), "diff", "Show the selected run's difference, full screen.", "Runs", 5, with_two_runs),
     Action("diverge", ("f",), "find cause", "Find the first module at which run and reference part.", "Runs", 6,
            with_two_runs),
-    Action("errors", ("F",), "error table", "Show the error of every module call against the reference: given, own, "
-           "answer.", "Runs", 0, with_two_runs),
+    Action("errors", ("F",), "error table", "Show the error of every module call against the reference, or of two "
+           "models compared: given, own, answer.", "Runs", 0, with_model),
     Action("training", ("e",), "eval/train", "Put the whole model into eval or train mode.", "Modes", 2, with_model),
     Action("module", ("t",), "module mode", "Put the selected module into eval or train mode.", "Modes", 0, with_model),
     Action("grad", ("g",), "grad", "Go round grad, no_grad and inference_mode.", "Modes", 3, with_model),

@@ -18,6 +18,10 @@ class Cancelled(Exception):
     """Raised inside a job that was cancelled, at a place where stopping is safe."""
 
 
+class OutOfTime(Exception):
+    """Raised inside `Job.within` when its seconds are over, at a place where stopping is safe."""
+
+
 class Job:
     """One request being worked on. Handlers run on the worker's main thread; `cancel` comes from the reader thread."""
 
@@ -29,6 +33,7 @@ class Job:
         self._after: list[Callable[[], None]] = []
         self._phase = ""
         self._last = 0.0
+        self._until = float("inf")
         self.still: tuple[str, ...] = ()
         """Places of breakpoints at which it stood still, each once."""
         self.still_seconds = 0.0
@@ -67,10 +72,21 @@ class Job:
         finally:
             self.passes_over = before
 
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """What is done inside raises `OutOfTime` where it could be cancelled, once it takes longer than this."""
+        before, self._until = self._until, min(self._until, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._until = before
+
     def raise_if_cancelled(self) -> None:
-        """Raises `Cancelled` when the job was cancelled."""
+        """Raises `Cancelled` when the job was cancelled, `OutOfTime` when the time of `within` is over."""
         if self._cancelled.is_set():
             raise Cancelled
+        if time.monotonic() > self._until:
+            raise OutOfTime
 
     def emit(self, body: Any) -> None:
         """Send an event of this job now."""

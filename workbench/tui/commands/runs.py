@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from workbench.protocol.cause import ErrorTable
 from workbench.protocol.runs import RunRow
+from workbench.tui.actions import with_two_runs
 from workbench.tui.desk import Desk
 from workbench.tui.screens.ask import AskText, whole_number
 
@@ -59,16 +61,34 @@ async def diverge(desk: Desk) -> None:
 
 
 async def errors(desk: Desk) -> None:
+    """Of two models that were compared, in their pane; of the selected run anywhere else."""
+    main = desk.app.main
+    found = main.diff.comparison if main.focused is main.diff else None
+    if found is not None:
+        if found.errors is None:
+            words = found.errors_left_out or "only where B's answers have A's form and are beyond the noise"
+            desk.say(f"no table of errors for this comparison: {words}", "warning")
+            return
+        await _walk(desk, found.errors)
+        return
+    if reason := with_two_runs(desk.state):
+        desk.say(reason, "warning")
+        return
     run = desk.selected_run
     if run == desk.state.reference:
         desk.say(f"#{run} is the reference itself; choose another run in pane 2", "warning")
         return
     from workbench.client import causes
-    from workbench.tui.screens.errors import ErrorsScreen
 
     async with desk.firing.paused():
         table = await causes.errors(desk.session, run)
     desk.say(table.words, "information" if table.starts >= 0 else "good")
+    await _walk(desk, table)
+
+
+async def _walk(desk: Desk, table: ErrorTable) -> None:
+    from workbench.tui.screens.errors import ErrorsScreen
+
     path = await desk.ask(ErrorsScreen(table))
     if path is not None:
         desk.show_module(path)

@@ -21,6 +21,10 @@ def compared_lines(found: Compared, width: int, unicode: bool) -> list[Line]:
         lines += wrapped(found.cause, width, "warn")
     if found.remedy:
         lines += wrapped(f"→ {found.remedy}", width, "good", indent="  ")
+    if found.errors is not None:
+        lines += wrapped(f"{found.errors.words} F shows every module call.", width, "strong")
+    elif found.errors_left_out:
+        lines += wrapped(f"Where they part was left out: {found.errors_left_out}", width, "dim")
     for words in (*found.differences, *found.notes):
         if words not in found.cause:
             lines += wrapped(words, width, "dim")

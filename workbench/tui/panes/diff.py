@@ -36,6 +36,11 @@ class DiffPane(DocumentPane):
         """The two runs that are compared, (0, 0) for none."""
         return (self._diff.run, self._diff.against) if self._diff else (0, 0)
 
+    @property
+    def comparison(self) -> Compared | None:
+        """Of two models; None while two runs are shown."""
+        return self._compared
+
     def show(self, diff: Diff) -> None:
         """Another difference; the place in it is kept while it is about the same two runs."""
         if self.shown != (diff.run, diff.against):

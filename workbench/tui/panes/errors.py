@@ -37,7 +37,7 @@ class ErrorsPane(LinePane):
     def __init__(self, table: ErrorTable, *, id: str | None = None, unicode: bool = True) -> None:
         super().__init__(id=id, unicode=unicode)
         self.table = table
-        self.border_title = f"error of #{table.run} against #{table.against}"
+        self.border_title = f"error of #{table.run} against #{table.against}" if table.run else "error of B against A"
         self._cursor = max(0, table.starts)
 
     def on_mount(self) -> None:

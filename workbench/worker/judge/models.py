@@ -1,7 +1,8 @@
 """Two models, or one under two settings, on the very same inputs: B judged by A.
 
 Owns the order: A is built, asked and let go of, then B, so that one model and its float64 copy are in memory at a
-time, and two files of one name never meet. Marks are `verdict.py`'s, pooling is `cases.py`'s.
+time, and two files of one name never meet. Only when the mark is beyond are both built again, where they fit, to see
+where they part (`parting.py`). Marks are `verdict.py`'s, pooling is `cases.py`'s.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.answers import LARGE, REPEATS, Answers, where
 from workbench.worker.judge.cases import LeafVerdict, Measured, judge_leaves, measured
 from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.parting import Parting, WorstCase, part
 from workbench.worker.judge.plan import Case
 from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.standing import Call, Portrait, Standing, differences, fingerprints, naming, stand
@@ -41,6 +43,7 @@ def compare_models(request: Compare, job: Job) -> Compared:
             shared = first if work.shared else None
             del first
             work.ask_b(shared)
+            del shared
         return work.result(began)
     finally:
         work.close()
@@ -143,12 +146,14 @@ class _Comparison:
             cause = " ".join(known) or (
                 "Nothing is known in which they differ: the same model in the same modes does not answer the same."
             )
+        parting = self._parting(mark, leaves)
         infos = (self._infos * 2)[:2] if len(self._infos) == 1 else self._infos
         return Compared(
             "pass" if mark in (IDENTICAL, NOISE) else "fail", mark, infos[0], infos[1],
             tuple(self._compared(leaf) for leaf in leaves), len(self._results),
             max((leaf.multiple for leaf in leaves), default=0.0), yardstick.kind, yardstick.reason, tuple(known),
             cause, self.obstacle.remedy, tuple(self._answers.notes), time.monotonic() - began,
+            parting.table, parting.left_out,
         )  # fmt: skip
 
     def _mark(self, leaves: list[LeafVerdict]) -> tuple[str, str]:
@@ -169,6 +174,16 @@ class _Comparison:
         if mark == INCOMPARABLE and closed:
             return mark, f"{closed[0].path} cannot be compared: {closed[0].worst.reason}."
         return mark, ""
+
+    def _parting(self, mark: str, leaves: list[LeafVerdict]) -> Parting:
+        """Where the two part, on the worst case of the worst leaf; nothing where answers have not one form."""
+        beyond = [leaf for leaf in leaves if leaf.mark == BEYOND]
+        if mark != BEYOND or not beyond or any(one.structure for one in self._results):
+            return Parting()
+        place = max(beyond, key=lambda leaf: leaf.multiple).case
+        case = self._answers.cases[place]
+        worst = WorstCase(self._answers.inputs(place), case.seed, where(case), self._answers.example)
+        return part(self._request, self._portraits, worst, self.shared, self._job)
 
     def _yardstick(self) -> Yardstick:
         if self._request.tolerance:

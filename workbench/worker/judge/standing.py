@@ -42,6 +42,11 @@ class Portrait:
     """Path → class of the modules that act otherwise because they are training."""
     tensors: dict[str, bytes]
     """Digest of every parameter and buffer as built, before a cast; empty when nobody asked."""
+    bytes: int
+    """Of its parameters and buffers, as loaded or as cast, whichever is more."""
+    seconds_to_build: float
+    seconds: float
+    """Of its first forward."""
 
 
 class Standing:
@@ -94,7 +99,10 @@ class Standing:
         kinds = {path: type(module).__name__ for path, module in parts.modules}
         flags = {path: module.training for path, module in parts.modules}
         acting = {path: kinds[path] for path, _ in parts.active()}
-        return Portrait(self.side.recipe, self.modes, flags, acting, tensors)
+        info = self.built.info
+        now = sum(tensor.nbytes for _, tensor in _tensors(self.model) if not nn.parameter.is_lazy(tensor))
+        held = max(info.parameter_bytes + info.buffer_bytes, now)
+        return Portrait(self.side.recipe, self.modes, flags, acting, tensors, held, info.seconds, self.seconds)
 
 
 def stand(letter: str, side: Side, job: Job, example: Example | None = None) -> Standing:
