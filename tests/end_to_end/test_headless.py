@@ -280,6 +280,13 @@ def test_compare_names_other_parameters(environment: dict[str, str]) -> None:
     code, other = as_json(environment, "compare", STORY, "--weights", STORY_WEIGHTS, "--b-weights", "")
     assert (code, other["verdict"], other["mark"], other["yardstick"]) == (1, "fail", "beyond", "float64")
     assert "have other values" in other["cause"]
+    errors = other["errors"]
+    assert errors["calls"][errors["starts"]]["local"] > 1e-3
+    assert other["errors_left_out"] == ""
+    code, out, _ = workbench(environment, "compare", STORY, "--weights", STORY_WEIGHTS, "--b-weights", "")
+    assert code == 1
+    assert f"errors: {errors['words']}" in out
+    assert "starts" in out
 
 
 def test_compare_never_passes_what_is_random(environment: dict[str, str]) -> None:

@@ -97,6 +97,15 @@ def test_one_module_in_train_is_where_it_starts_in_one_model_with_two_settings(m
     assert built == ["A"]  # B is A's model
 
 
+def test_two_fixed_seeds_part_where_the_generator_is_drawn_from() -> None:
+    net = f"{Path(__file__).with_name('compare_models.py')}:Net"
+    fixed = ModeChange(training=True, rng="fixed", seed=3)
+    a, b = (
+        Side(Recipe(net, inputs=("x=float32[4,10]",)), (SERVING, fixed, *more)) for more in ((), (ModeChange(seed=4),))
+    )
+    assert start_of(table_of(compared(a, b))) == "drop"
+
+
 def test_another_class_at_one_path_is_named() -> None:
     table = table_of(compared(side(), side(kwargs={"act": "relu"})))
     assert start_of(table) == "body.1.act"

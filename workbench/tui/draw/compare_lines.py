@@ -1,4 +1,4 @@
-"""A comparison of two models as lines: verdict, both sides, cause, then every output at its worst case. Pure."""
+"""A comparison of two models as lines: verdict, where they part, both sides, cause, every output at its worst. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def compared_lines(found: Compared, width: int, unicode: bool) -> list[Line]:
     lines = wrapped(f"{sign} {verdict_line(found)}", width, style)
     if found.mark != INCOMPARABLE:
         lines += wrapped(yardstick_line(found), width, "dim")
+    if found.errors is not None:
+        lines += wrapped(f"{found.errors.words} F shows every module call.", width, "strong")
+    elif found.errors_left_out:
+        lines += wrapped(f"Where they part was left out: {found.errors_left_out}", width, "dim")
     for letter, side in (("A", found.a), ("B", found.b)):
         lines += wrapped(f"{letter} {side_line(side)}", width, indent="  ")
     if found.cause:
         lines += wrapped(found.cause, width, "warn")
     if found.remedy:
         lines += wrapped(f"→ {found.remedy}", width, "good", indent="  ")
-    if found.errors is not None:
-        lines += wrapped(f"{found.errors.words} F shows every module call.", width, "strong")
-    elif found.errors_left_out:
-        lines += wrapped(f"Where they part was left out: {found.errors_left_out}", width, "dim")
     for words in (*found.differences, *found.notes):
         if words not in found.cause:
             lines += wrapped(words, width, "dim")
