@@ -220,3 +220,30 @@ def test_a_misspelt_argument_is_named_with_the_one_that_was_meant() -> None:
     failure = refused(f"{HERE}:Tied", kwargs={"width": 4, "widht": 3})
     assert "'widht'" in failure.message or "widht" in failure.message
     assert failure.remedy == "Did you mean width?"
+
+
+def test_what_a_forward_imports_is_taken_out_with_its_model(tmp_path: Path) -> None:
+    source = (
+        "from torch import nn\nclass Net(nn.Module):\n  def forward(self, x):\n"
+        "    import only_late\n    return x * only_late.F\n"
+    )
+    answers = []
+    for name, factor in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.py").write_text(source)
+        (tmp_path / name / "only_late.py").write_text(f"F = {factor}\n")
+        built = build(f"{tmp_path / name}/model.py:Net", inputs=("x=float32[1]",))
+        answers.append(float(built.model(torch.ones(1))))
+    assert answers == [1.0, 2.0]
+
+
+def test_a_lazy_module_gets_its_shape_from_one_forward(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "from torch import nn\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.fc = nn.LazyLinear(4)\n\n    def forward(self, x):\n        return self.fc(x)\n"
+    )
+    built = build(f"{tmp_path}/m.py:Net", inputs=("x=float32[2,3]",))
+    assert built.info.parameters == 16
+    assert built.model.training
+    assert any("got their shape from one forward" in warning for warning in built.info.warnings)
+    assert built.model(*built.example.sample(0)[0]).shape == (2, 4)

@@ -123,7 +123,7 @@ def _elements(tensor: torch.Tensor) -> int:
 
 
 def _bytes(tensor: torch.Tensor) -> int:
-    return _elements(tensor) * tensor.element_size()
+    return 0 if nn.parameter.is_lazy(tensor) else tensor.numel() * tensor.element_size()
 
 
 def tied(model: nn.Module) -> list[str]:

@@ -26,7 +26,7 @@ from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.info import absolute, describe, tied, unset_tensors
 from workbench.worker.bench.inputs import Example, example_from
-from workbench.worker.bench.modes import generators_kept
+from workbench.worker.bench.modes import flags, generators_kept, set_flags
 from workbench.worker.bench.target import Imports, Resolved, module_classes
 from workbench.worker.bench.words import some, with_article
 from workbench.worker.job import Job
@@ -137,6 +137,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         notes += filled.notes + _about(filled.model)
         job.progress("finding the inputs")
         example = example or _example(recipe, filled.model, resolved)
+        notes += _give_shapes(filled.model, example, recipe.seed)
     given = ("", "")
     if checkpoint is not None:
         checkpoint.tensors = {}
@@ -251,9 +252,26 @@ def _example(recipe: Recipe, model: nn.Module, resolved: Resolved) -> Example:
 
 def _about(model: nn.Module) -> list[str]:
     words = tied(model)
-    notes = words if len(words) <= 3 else [f"{len(words)} parameters are tied to others: {words[0]} …"]
+    return words if len(words) <= 3 else [f"{len(words)} parameters are tied to others: {words[0]} …"]
+
+
+def _give_shapes(model: nn.Module, example: Example, seed: int) -> list[str]:
+    """Lazy modules have no parameters before a forward: one is made here, in eval under no_grad, so that everything
+    after it finds an ordinary model. Raises `WorkbenchError` with what it raises."""
     lazy = unset_tensors(model)
-    return notes + ([f"{some(lazy)} get their shape at the first run"] if lazy else [])
+    if not lazy:
+        return []
+    before = flags(model)
+    args, kwargs = example.sample(seed)
+    set_flags(model, False, ())
+    try:
+        with torch.no_grad():
+            model(*args, **kwargs)
+    except (Exception, SystemExit) as problem:
+        raise WorkbenchError(explain(problem, model, args, kwargs)) from problem
+    finally:
+        set_flags(model, *before)
+    return [f"{some(lazy)} got {'its' if len(lazy) == 1 else 'their'} shape from one forward on the example inputs"]
 
 
 def _slow(verb: str, what: str, seconds: float) -> list[str]:

@@ -15,6 +15,7 @@ import linecache
 import os
 import sys
 import types
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +45,9 @@ class Resolved:
     root: str
     """Directory that was put on sys.path for it."""
     modules: dict[str, types.ModuleType] = field(default_factory=dict)
-    """Entries it has in sys.modules."""
+    """Entries it has in sys.modules; what its code imports later is added when it is taken out."""
+    known: frozenset[str] = frozenset()
+    """Names in sys.modules before it was imported."""
 
 
 class Imports:
@@ -81,6 +84,7 @@ class Imports:
             found.sha256 = _digest(found.file)
         fresh_modules = _new_modules(before, root)
         found.modules = {key: sys.modules[key] for key in fresh_modules}
+        found.known = frozenset(before)
         helpers = sorted({_file_of(value) for value in found.modules.values()} - {found.file, ""})
         found.sources = tuple(([found.file] if found.file else []) + helpers)
         self.current = found
@@ -195,9 +199,10 @@ def _no_name(target: str, directory: str) -> WorkbenchError:
     )
 
 
-def _new_modules(before: set[str], root: str) -> list[str]:
+def _new_modules(before: Collection[str], root: str) -> list[str]:
     """Names in sys.modules that came since `before` and whose file is the user's, below `root`."""
-    return [name for name in list(sys.modules) if name not in before and _is_users(sys.modules[name], root)]
+    fresh = [name for name in list(sys.modules) if name not in before and name.partition(".")[0] != "workbench"]
+    return [name for name in fresh if _is_users(sys.modules[name], root)]
 
 
 def _is_users(module: Any, root: str) -> bool:
@@ -209,6 +214,9 @@ def _is_users(module: Any, root: str) -> bool:
 
 
 def _take_out(resolved: Resolved) -> None:
+    """Out of sys.modules and sys.path, with what was imported only inside a forward: another model has its own."""
+    late = _new_modules(resolved.known | resolved.modules.keys(), resolved.root)
+    resolved.modules.update({name: sys.modules[name] for name in late})
     for name, module in resolved.modules.items():
         if sys.modules.get(name) is module:
             del sys.modules[name]
