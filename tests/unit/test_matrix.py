@@ -74,6 +74,48 @@ def test_batch_statistics_differ_and_move_buffers():
     assert cell(matrix, False, "grad").mutated == ()
 
 
+@pytest.fixture
+def compiled_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.compile gives the model itself: its cells are looked at, and nothing is compiled."""
+    from workbench.worker.judge import cells, compiling
+
+    monkeypatch.setattr(compiling, "impossible", lambda: ("", ""))
+    monkeypatch.setattr(cells, "compiled", lambda model: model)
+
+
+@pytest.mark.usefixtures("compiled_as_it_is")
+def test_timing_moves_nothing_that_later_cells_are_compared_with(monkeypatch: pytest.MonkeyPatch):
+    from workbench.worker.judge import matrix as module
+    from workbench.worker.judge.matrix_timing import Timing
+
+    moved: list[list[str]] = []
+    blocks: list[float] = []
+
+    class Watched(module.Measuring):
+        def run(self) -> Matrix:
+            model = self._built.model
+            before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            put_back = Timing._put_back
+
+            def watched(timing: Timing) -> None:
+                put_back(timing)
+                blocks.append(float(model.norm.num_batches_tracked))
+
+            monkeypatch.setattr(Timing, "_put_back", watched)
+            found = super().run()
+            moved.append([name for name, one in model.state_dict().items() if not torch.equal(one, before[name])])
+            return found
+
+    monkeypatch.setattr(module, "Measuring", Watched)
+    matrix = measure("Normed", compile=True)
+    evals = [one for one in matrix.cells if not one.cell.training and not one.baseline]
+    assert len(evals) == 5
+    assert {one.mark for one in evals} == {"identical"}
+    assert moved == [[]]
+    assert set(blocks) == {0.0}  # before every block, in later rounds too
+    assert len(blocks) >= 5 * 7 + 5 * 13
+
+
 def test_a_model_that_is_random_in_eval_gets_no_recommendation():
     matrix = measure("AlwaysRandom")
     assert all(one.words == "random: not comparable" for one in matrix.cells)
