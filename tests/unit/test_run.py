@@ -363,3 +363,17 @@ def test_a_first_call_that_takes_long_is_named() -> None:
 
     _, runs = bench_with(Warms())
     assert "first call" in fire(runs, 15).note
+
+
+def test_a_short_repeat_looks_at_every_output() -> None:
+    class Seventh(nn.Module):
+        n = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.n += 1
+            return x * 1.01 if self.n % 7 == 0 else x
+
+    _, runs = bench_with(Seventh(), torch.ones(4))
+    fire(runs)
+    row = fire(runs, 19)
+    assert (row.compared, row.differing, row.mark) == (19, 2, "beyond")

@@ -28,6 +28,10 @@ LEAK_REPORT = 1_000_000_000
 """Nanoseconds between two words about memory."""
 SHARE = 0.01
 """Share of the elapsed time that looking at outputs may take."""
+EVERY = 128
+"""Forwards up to which each one's output is looked at: a fault in the seventh call is one that a sample misses."""
+EVERY_SPENT = 500_000_000
+"""Nanoseconds of looking after which also such a short repeat looks at a sample only."""
 CLOSING = 50_000_000
 """Nanoseconds of a forward up to which a cancelled repeat runs one more to look at its last output."""
 RESERVE = 0.10
@@ -128,6 +132,8 @@ class Firing:
             self._remember(row)
 
     def _block(self, previous: int, expected: int, left: int) -> int:
+        if self._every():
+            return 1
         size = min(BLOCK // max(1, expected), left, 2 * previous)
         if self._modes.keep_outputs:
             available, whole = memory.available()
@@ -135,8 +141,11 @@ class Firing:
             size = min(size, int(room / (4 * self._per_run))) if whole else size
         return max(1, size)
 
+    def _every(self) -> bool:
+        return 0 < self._count <= EVERY and self._spent < EVERY_SPENT
+
     def _may_look(self) -> bool:
-        return self._spent < SHARE * (time.perf_counter_ns() - self._began)
+        return self._every() or self._spent < SHARE * (time.perf_counter_ns() - self._began)
 
     def _look(self, row: Row) -> None:
         start = time.perf_counter_ns()
@@ -163,7 +172,7 @@ class Firing:
         row.rss = memory.rss()
         row.cuda = memory.cuda_use(self._modes.device)
         if row.times.count > 1:
-            row.seconds = (now - self._began) / 1e9
+            row.seconds = (now - self._began - self._spent) / 1e9  # looking is ours, and no forward
             row.growth = leak.slope(self._points.points)
 
     def _remember(self, row: Row, last: bool = False) -> None:
