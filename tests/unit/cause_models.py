@@ -326,3 +326,10 @@ class LongSum(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         long = torch.arange(3_000_000.0).sin() + x.mean()
         return long.sum()  # guilty
+
+
+class StubbornDropout(nn.Dropout):
+    """A dropout that no eval() reaches."""
+
+    def train(self, mode: bool = True) -> StubbornDropout:
+        return self

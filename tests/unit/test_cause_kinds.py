@@ -231,3 +231,11 @@ def test_nothing_is_changed_by_looking(fault: type[nn.Module]) -> None:
     found = find_from_here(model, Modes(grad="no_grad"), [((x,), {}), ((x,), {})], Sent().job)
     assert found is not None
     assert everything() == before
+
+
+def test_a_dropout_whose_own_train_ignores_eval_is_named_with_it() -> None:
+    found = of_two_runs(models.Whole(models.StubbornDropout))
+    assert (found.module, found.kind) == ("part", "ignores eval")
+    line = models.StubbornDropout.train.__code__.co_firstlineno
+    assert f"a train() of its own at cause_models.py:{line}" in found.words
+    assert found.remedy.startswith("Mend train()")

@@ -222,3 +222,18 @@ def test_values_that_a_load_or_a_restore_rounded_are_not_forgotten(tmp_path: Pat
     assert "values were rounded" in back()
     bench.restore(Restore(), job)
     assert bench.set_modes(SetModes(ModeChange(dtype="float64")), job).note == ""
+
+
+class Stubborn(nn.Dropout):
+    def train(self, mode: bool = True) -> Stubborn:
+        return self
+
+
+def test_a_module_that_does_not_follow_is_named_with_its_own_train() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), Stubborn())
+    assert switches.not_followed(model, True) == ""
+    apply(model, ModeChange(training=False))
+    line = Stubborn.train.__code__.co_firstlineno
+    words = switches.not_followed(model, False)
+    assert words == f"1 (Stubborn) stayed in train: its class has a train() of its own at test_modes.py:{line}"
+    assert switches.own_train(model[0]) == ""

@@ -90,7 +90,10 @@ class Bench:
             args, kwargs = there.sample(self._seed)
         self.modes = switches.apply(self.model, self.example, before, change)
         self.args, self.kwargs = args, kwargs
-        return ModesNow(self.modes, self._cost(before.dtype))
+        notes = [self._cost(before.dtype)]
+        if change.training is not None and change.flips is None and change.module is None:
+            notes.append(switches.not_followed(self.model, change.training))
+        return ModesNow(self.modes, "; ".join(note for note in notes if note))
 
     def restore(self, request: Restore, job: Job) -> Loaded:
         """Parameters and buffers back to the checkpoint, by building the recipe again; modes stay.

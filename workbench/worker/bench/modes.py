@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import random
 import sys
 from collections.abc import Iterator
@@ -104,6 +105,27 @@ def apply(model: nn.Module, example: Example | None, modes: Modes, change: ModeC
         if getattr(change, name) is not None
     }
     return dataclasses.replace(new, dtype=dtype, device=device, **switches)
+
+
+def own_train(module: nn.Module) -> str:
+    """file.py:line of a train() that a module's class has of its own; empty where it is torch's."""
+    code = getattr(type(module).train, "__code__", None)
+    if code is None or type(module).train is nn.Module.train:
+        return ""
+    return f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
+
+
+def not_followed(model: nn.Module, training: bool) -> str:
+    """Which module did not come into the mode that the whole model was put in, and why; empty when all did."""
+    left = [(path, module) for path, module in model.named_modules() if module.training != training]
+    if not left:
+        return ""
+    path, module = next((one for one in left if own_train(one[1])), left[0])
+    others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    place = own_train(module)
+    why = f": its class has a train() of its own at {place}" if place else ""
+    word = "train" if module.training else "eval"
+    return f"{path or 'the model itself'} ({type(module).__name__}){others} stayed in {word}{why}"
 
 
 def grad_context(grad: str) -> contextlib.AbstractContextManager[Any]:

@@ -6,6 +6,7 @@ Pure: it looks at what a search gathered and runs nothing.
 from __future__ import annotations
 
 from workbench.protocol.model import Modes
+from workbench.worker.bench.modes import own_train
 from workbench.worker.judge.evidence import Evidence, name_of, short, where_of
 from workbench.worker.judge.operators import Parting
 from workbench.worker.judge.replay import BATCH_NORM, DROPOUT, dropout_rate
@@ -37,6 +38,10 @@ def _dropout(evidence: Evidence) -> Blame:
     module = evidence.call.module
     option = "p" if isinstance(module, DROPOUT) else "dropout"
     name = f"{name_of(evidence)} ({type(module).__name__} {option}={dropout_rate(module):g})"
+    place = own_train(module)
+    if place and all(evidence.flags):
+        words = f"{name} stays in train mode: its class has a train() of its own at {place}, which ignores eval()."
+        return "ignores eval", words, f"Mend train() at {place}: let it call super().train(mode)."
     if evidence.flags[0] == evidence.flags[1]:
         words = f"{name} is in train mode: it draws a new mask each run."
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from workbench.protocol.artifacts import CheckRow
-from workbench.worker.bench.modes import seed_generators
+from workbench.worker.bench.modes import own_train, seed_generators
 from workbench.worker.bench.words import counted, some
 from workbench.worker.judge.checks_places import FirstOperator, named
 from workbench.worker.judge.checks_run import Subject
@@ -32,6 +32,10 @@ def check_modes(subject: Subject) -> CheckRow:
     )
     cause = f"These answer differently in train mode: {some(acting, 4)}." if acting else ""
     first = next((path for path, _ in training if path in active), training[0][0])
+    path, place = next(((path, own_train(module)) for path, module in training if own_train(module)), ("", ""))
+    if place:
+        words = f"{path or 'The model itself'} has a train() of its own at {place}, which ignores eval()."
+        return subject.failed(f"{evidence}.", f"{cause} {words}".strip(), f"Mend train() at {place}.")
     return subject.failed(f"{evidence}.", cause, EVAL.format(path=first or "NAME"))
 
 
