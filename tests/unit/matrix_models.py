@@ -142,3 +142,15 @@ class Big(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(self.fc(x)).exp().sum(1)
+
+
+class Forty(nn.Module):
+    """Forty MiB that are gone again when forward returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        big = torch.ones(10 << 20)
+        return self.fc(x) + big.sum() * 0

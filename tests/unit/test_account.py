@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from workbench.protocol.memory import AccountMemory, MeasureCounterfactual, MemoryAccount
 from workbench.protocol.model import Modes, Recipe
 from workbench.report import memory as words
-from workbench.worker.judge import leak, memory
+from workbench.worker.judge import graph, leak, memory
 from workbench.worker.judge.account import REST, account
 from workbench.worker.judge.attribution import saved_by_module
 from workbench.worker.judge.counterfactual import counterfactual
@@ -105,6 +106,26 @@ def test_sparse_tensors_count_what_they_hold_and_not_what_they_stand_for():
     assert memory.saved_bytes([output], [weight]) == 64 * 2 * 8 + 64 * 4
 
 
+def test_what_follows_a_part_that_raised_is_not_counted_for_it():
+    class Raises(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise ValueError("caught")
+
+    class Catches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bad, self.good = Raises(), nn.Linear(10, 64)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with contextlib.suppress(ValueError):
+                self.bad(x)
+            return self.good(x).exp().exp()
+
+    model, x = Catches(), torch.randn(8, 10)
+    parts, _ = saved_by_module(model, (x,), {}, model.parameters())
+    assert {part.path: part.bytes for part in parts} == {"": 2 * 8 * 64 * 4, "good": 8 * 10 * 4}
+
+
 def test_looking_changes_nothing():
     model, x = Saving("norm"), torch.randn(8, 10)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -149,6 +170,62 @@ def test_the_parts_add_up_and_the_graphs_of_kept_outputs_are_seen():
     assert found.saved_bytes == pytest.approx(activation + 2048 * 16 * 4, rel=0.01)
     assert [part.path for part in found.saved][-1] == "body"
     assert words.top_words(found.saved).startswith(("the model itself 8.0 MB", "head 8.0 MB"))
+
+
+class Tall(nn.Module):
+    """A graph of some sixty nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(64, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.body(x)
+        for _ in range(60):
+            x = x.sin()
+        return x
+
+
+@pytest.mark.parametrize(("limit", "whole"), [(100, True), (30, False)])
+def test_each_kept_output_is_walked_by_itself(limit: int, whole: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(graph, "NODE_LIMIT", limit)
+    found, _ = _account(True, 10, Tall(), torch.randn(64, 64))
+    part = next(part for part in found.devices[0].parts if part.name == "saved for backward")
+    assert ("at least" in part.words) is not whole
+    expected = 10 * 60 * 64 * 64 * 4
+    assert part.bytes == pytest.approx(expected, rel=0.05) if whole else part.bytes < 0.6 * expected
+
+
+def test_outputs_that_hang_on_one_chain_have_one_limit(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(graph, "NODE_LIMIT", 25)
+    state, outputs = torch.ones(2, requires_grad=True), []
+    for _ in range(10):
+        for _ in range(10):
+            state = state.sin()
+        outputs.append(state)
+    nodes, whole = graph.nodes_behind_each(outputs)
+    assert not whole
+    assert len(nodes) < 40
+
+
+def test_what_the_allocator_keeps_is_a_part():
+    before = memory.Before.take()
+    bench, runs = bench_with(Wide(), torch.randn(8, 16))
+    fire(runs, 2)
+    blocks = [torch.ones(15_000) for _ in range(3000)]  # 60 kB each: from malloc's heap, not mapped by themselves
+    pins = blocks[::100]
+    del blocks
+    held = memory.rss()
+    memory.trim()
+    if held - memory.rss() < 50 << 20:
+        pytest.skip("this allocator keeps nothing that it gives back when asked")
+    blocks = [torch.ones(15_000) for _ in range(3000)]
+    pins += blocks[::100]
+    del blocks
+    found = account(bench, runs, before, AccountMemory(), Sent().job)  # type: ignore[arg-type]
+    sizes = {part.name: part.bytes for part in found.devices[0].parts}
+    assert sizes["freed, kept by the allocator"] > 50 << 20
+    assert pins
 
 
 def test_a_leak_of_the_models_own_is_a_part():

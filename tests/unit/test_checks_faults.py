@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit import check_faults, check_healthy
+from tests.unit import check_faults, check_healthy, matrix_models
 from tests.unit.test_checks import job
 from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
 from workbench.protocol.messages import Check, Load
 from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.policy import Budgets, Policy
 from workbench.worker.bench.bench import Bench
+from workbench.worker.judge import peak
 from workbench.worker.judge.checks import check
 from workbench.worker.judge.run import Runs
 
@@ -163,7 +164,20 @@ def test_budgets_vote_and_say_what_was_declared() -> None:
     assert (row.status, "saved_mib = 1e-06" in row.evidence) == ("fail", True)
     assert ask(on, "graph_free", Policy(Budgets(saved_mib=100))).status == "pass"
     row = ask(on, "memory_flat", Policy(Budgets(peak_mib=1000)))
-    assert (row.status, "peak_mib = 1000" in row.evidence) == ("pass", True)
+    assert (row.status, "peak_mib = 1000" in row.evidence) == ("pass" if peak._kernel_says() else "skip", True)
+
+
+def test_a_peak_beyond_the_budget_fails_and_one_that_nobody_knows_does_not_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on = bench(matrix_models.__file__, "Forty", "x=float32[2,4]")
+    if peak._kernel_says():
+        row = ask(on, "memory_flat", Policy(Budgets(peak_mib=10)))
+        assert (row.status, "MiB at its highest" in row.evidence) == ("fail", True), row
+        assert ask(on, "memory_flat", Policy(Budgets(peak_mib=100))).status == "pass"
+    monkeypatch.setattr(peak, "_kernel_says", lambda: False)
+    row = ask(on, "memory_flat", Policy(Budgets(peak_mib=10)))
+    assert (row.status, "does not say" in row.evidence) == ("skip", True), row
 
 
 def test_a_vast_output_is_compared_on_elements_that_are_evenly_spread() -> None:

@@ -10,6 +10,7 @@ import pytest
 from workbench.worker.judge import latency, pace
 from workbench.worker.judge.latency import NO_TIMES, Times, quantile
 from workbench.worker.judge.pace import Pace
+from workbench.worker.judge.rounds import Ratio
 
 
 def test_statistics_of_known_times() -> None:
@@ -130,3 +131,11 @@ def test_the_device_is_waited_for_after_an_interrupt_too(monkeypatch: pytest.Mon
     with pytest.raises(KeyboardInterrupt):
         subject.many(41, 100_000)
     assert (times.count, times.total) == (30, 30 * 100_000)
+
+
+def test_a_ratio_within_the_controls_is_no_difference() -> None:
+    control = Ratio(1.0, 0.9, 1.1)
+    assert Ratio(1.1, 0.5, 2.0).within(control)
+    assert Ratio(0.9, 0.9, 0.9).within(control)
+    assert not Ratio(1.11, 1.0, 1.2).within(control)
+    assert not Ratio(0.89, 0.8, 1.0).within(control)

@@ -38,9 +38,10 @@ async def measure_matrix(request: MeasureMatrix, flow: Flow) -> Matrix:
             flow.tell(body)
 
     crashes = 0
-    timeout = request.budget * LATE + LEAST_LATE if request.budget else 0.0
+    budget = request.budget
     python = absolute_python(request.python)
     while True:
+        timeout = request.budget * LATE + LEAST_LATE if request.budget else 0.0
         try:
             result = await flow.run("matrix", request, python=python, timeout=timeout, on_event=on_event)
             if isinstance(result, Matrix):
@@ -66,7 +67,11 @@ async def measure_matrix(request: MeasureMatrix, flow: Flow) -> Matrix:
                 return _ended(seen[0], "done", CRASHED, words, flow.seconds)
             seen[0] = _settled(seen[0], CRASHED, f"the worker died of it: {cause}", "", False)
             flow.tell(seen[0])
-            request = replace(request, former=seen[0])
+            left = budget - flow.seconds if budget else 0.0
+            if budget and left <= 0:
+                words = f"the {budget:.0f} s given were used up when the worker died of another cell"
+                return _ended(seen[0], "out of time", SKIPPED, words, flow.seconds, "Give it more time: --timeout.")
+            request = replace(request, former=seen[0], budget=left)
 
 
 def _ended(matrix: Matrix, how: str, status: str, words: str, seconds: float, remedy: str = "") -> Matrix:

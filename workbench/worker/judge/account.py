@@ -19,7 +19,7 @@ from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge import memory
 from workbench.worker.judge.attribution import saved_by_module
-from workbench.worker.judge.graph import components, nodes_behind, saved_tensors, storage_key
+from workbench.worker.judge.graph import components, nodes_behind_each, saved_tensors, storage_key
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.peak import highest
 
@@ -69,9 +69,9 @@ def _tensor_parts(bench: Bench, runs: Runs, ledger: _Ledger) -> list[tuple[str, 
     parameters, buffers = list(model.parameters()), list(model.buffers())
     gradients = [one.grad for one in parameters if one.grad is not None]
     outputs = [tensor for output in runs.kept for _, tensor in flatten(output).leaves]
-    nodes, _ = nodes_behind(outputs)
+    nodes, whole = nodes_behind_each(outputs)
     stored = [*runs.store.tensors_in_memory(), *runs.records.tensors(), *runs.recorder.newest]
-    return [
+    parts = [
         ("parameters", *ledger.add(parameters)),
         ("buffers", *ledger.add(buffers)),
         ("gradients", *ledger.add(gradients)),
@@ -81,6 +81,10 @@ def _tensor_parts(bench: Bench, runs: Runs, ledger: _Ledger) -> list[tuple[str, 
         ("runs kept for comparison", *ledger.add(stored)),
         ("other live tensors", *ledger.add(_alive())),
     ]
+    if whole:
+        return parts
+    said = "at least: a graph has more nodes than are looked at"
+    return [(name, sizes, f"{words}, {said}" if name == GRAPH else words) for name, sizes, words in parts]
 
 
 def _alive() -> Iterator[torch.Tensor]:

@@ -54,10 +54,13 @@ def saved_by_module(
         path.append(name)
 
     def leave(name: str, module: nn.Module, output: Any) -> None:
-        path.pop()
+        path.pop()  # of a forward that raised, too: the model may catch it and go on
 
     with untouched_model(model, args, kwargs), torch.enable_grad():
-        with watching(model, enter, leave), torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor):
+        with (
+            watching(model, enter, leave, always=True),
+            torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor),
+        ):
             output = model(*args, **kwargs)
         alive = [held for held in (reference() for reference in packed) if held is not None]
         found: dict[str, list[int]] = {}

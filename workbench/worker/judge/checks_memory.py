@@ -18,6 +18,7 @@ from workbench.worker.judge import holders, leak, memory
 from workbench.worker.judge.checks_places import located, watching
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.peak import Peak
 
 MIB = 1 << 20
 
@@ -87,63 +88,35 @@ def _saved(subject: Subject, evidence: str) -> CheckRow:
 
 
 def _peak_over(subject: Subject) -> CheckRow | None:
-    """The row that says a forward takes more memory than was declared; None where it does not, or nothing was."""
+    """The row that says a forward takes more memory than was declared, or that nobody knows; None where neither."""
     budget = subject.policy.budgets.peak_mib
     if not budget:
         return None
     device = subject.bench.modes.device
     subject.forward()
-    peak = _peak(subject, device)
-    if peak is None:
-        subject.found("peak_memory", "peak_mib was declared, and this system does not say what a forward takes.")
-        return None
-    subject.excuse(f"peak_mib = {budget:g}: a forward took {peak / MIB:.1f} MiB")
-    if peak <= budget * MIB:
-        return None
-    words = f"A forward takes {peak / MIB:.1f} MiB at its highest, on top of what the process held."
-    return subject.failed(words, "", "A smaller batch, fewer kept activations (no_grad), or another budget.")
-
-
-def _peak(subject: Subject, device: str) -> int | None:
-    """Bytes that one forward takes at its highest, on top of what was held; None where the system does not say."""
-    if device.startswith("cuda"):
-        memory.reset_cuda_peak(device)
-        before = torch.cuda.memory_allocated(device)
+    with Peak(device) as peak:
         subject.forward()
-        return torch.cuda.max_memory_allocated(device) - before
-    gc.collect()
-    memory.trim()
-    if not _reset_high_water():
+    if peak.bytes < 0:
+        return subject.skipped(
+            f"peak_mib = {budget:g} was declared, and this system does not say what a forward takes."
+        )
+    subject.excuse(f"peak_mib = {budget:g}: a forward took {peak.bytes / MIB:.1f} MiB")
+    if peak.bytes <= budget * MIB:
         return None
-    held = memory.rss()
-    subject.forward()
-    high = _high_water()
-    return None if high is None else max(0, high - held)
-
-
-def _reset_high_water() -> bool:
-    """Have Linux count the peak of resident memory anew (proc(5), clear_refs, value 5)."""
-    try:
-        with open("/proc/self/clear_refs", "w") as stream:
-            stream.write("5")
-    except OSError:
-        return False
-    return True
-
-
-def _high_water() -> int | None:
-    try:
-        with open("/proc/self/status", "rb") as stream:
-            line = next(line for line in stream if line.startswith(b"VmHWM:"))
-    except (OSError, StopIteration):
-        return None
-    return int(line.split()[1]) * 1024
+    words = f"A forward takes {peak.bytes / MIB:.1f} MiB at its highest, on top of what the process held."
+    return subject.failed(words, "", "A smaller batch, fewer kept activations (no_grad), or another budget.")
 
 
 def check_memory_flat(subject: Subject) -> CheckRow:
     """Live bytes do not grow with the runs once warm, with every output dropped."""
-    if over := _peak_over(subject):
+    over = _peak_over(subject)
+    if over is not None and over.status == "fail":
         return over
+    flat = _flat(subject)
+    return over if over is not None and flat.status == "pass" else flat
+
+
+def _flat(subject: Subject) -> CheckRow:
     live, exact = live_bytes(subject.bench.modes.device)
     points: list[tuple[int, int]] = []
     gc.collect()

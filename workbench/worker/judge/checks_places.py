@@ -17,8 +17,12 @@ from workbench.worker.judge.watch import users_line
 
 
 @contextlib.contextmanager
-def watching(model: nn.Module, before: Callable[..., None], after: Callable[..., None]) -> Iterator[None]:
+def watching(
+    model: nn.Module, before: Callable[..., None], after: Callable[..., None], always: bool = False
+) -> Iterator[None]:
     """Inside, `before(path, module, inputs)` and `after(path, module, output)` are called for each module's forward.
+
+    With `always`, `after` is called for a forward that raises, too (its output is None then).
 
     Hooks switch nn.TransformerEncoderLayer's fast path off: use it to find a cause, never for a verdict.
     """
@@ -34,7 +38,7 @@ def watching(model: nn.Module, before: Callable[..., None], after: Callable[...,
             after(path, module, output)
 
         handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-        handles.append(module.register_forward_hook(leave, with_kwargs=True))
+        handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=always))
     try:
         yield
     finally:

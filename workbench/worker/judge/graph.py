@@ -30,6 +30,42 @@ def nodes_behind(outputs: Iterable[torch.Tensor]) -> tuple[list[Any], bool]:
     return list(seen), not waiting
 
 
+def nodes_behind_each(outputs: Iterable[torch.Tensor]) -> tuple[list[Any], bool]:
+    """`nodes_behind` for outputs of many runs: the limit is each output's own.
+
+    Outputs whose graphs meet above the leaves (a state that is never detached) are one chain; with the limit reached
+    there, later outputs are left out.
+    """
+    seen: dict[Any, int] = {}
+    above: list[int] = []  # of each walk: the walk that it was joined to, or itself
+    sizes: list[int] = []
+    whole, chained = True, False
+    for tensor in outputs:
+        if chained:
+            return list(seen), False
+        this = len(above)
+        above.append(this)
+        sizes.append(0)
+        waiting = [tensor.grad_fn] if tensor.grad_fn is not None else []
+        while waiting and sizes[this] < NODE_LIMIT:
+            node = waiting.pop()
+            following = [one for one, _ in node.next_functions if one is not None]
+            if node not in seen:
+                seen[node] = this
+                sizes[this] += 1
+                waiting.extend(following)
+            elif following:  # parameters are everybody's
+                other = seen[node]
+                while above[other] != other:
+                    other = above[other]
+                if other != this:
+                    above[other] = this
+                    sizes[this] += sizes[other]
+                    chained = sizes[this] >= NODE_LIMIT
+        whole = whole and not waiting
+    return list(seen), whole
+
+
 def saved_tensors(node: Any) -> Iterator[torch.Tensor]:
     """What one node saved for backward, and what a custom Function keeps on its ctx."""
     kind = type(node)
