@@ -215,3 +215,13 @@ class HardDtype(Plain):
 class Whole(Plain):
     def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
         return {"class": y.argmax(-1), "logits": y, "sum": y.double().sum()}
+
+
+class EverySeventh(Plain):
+    """Another answer at each seventh call, and no other fault."""
+
+    calls = 0
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        self.calls += 1
+        return y * 1.01 if self.calls % 7 == 0 else y

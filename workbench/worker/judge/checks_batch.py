@@ -13,6 +13,7 @@ from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
+from workbench.worker.judge.checks_again import DIFFERS, differs_already
 from workbench.worker.judge.checks_places import named
 from workbench.worker.judge.checks_run import Answer, Subject
 from workbench.worker.judge.leaves import Flat
@@ -80,6 +81,8 @@ def check_batch_rows(subject: Subject) -> CheckRow:
     row = asked[worst.worst_index[0]] if worst.worst_index else asked[-1]  # the rows lie along dimension 0 there
     strange = _with_row((args, kwargs), strangers, sizes, row)
     inputs = ((args, kwargs), strange, (other_args, other_kwargs))
+    if differs_already(subject):
+        return subject.skipped(DIFFERS)
     return _mixed(subject, f"{start}: {found.words}.", _meeting(subject, inputs, (batch, other_size), row))
 
 

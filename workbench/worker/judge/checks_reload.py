@@ -18,6 +18,7 @@ from workbench.worker.bench import load as loading
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.bench.words import counted, some
+from workbench.worker.judge.checks_again import DIFFERS, differs_already
 from workbench.worker.judge.checks_run import Subject, multiple_words
 
 DEPTH, MOST = 4, 1000
@@ -92,6 +93,8 @@ def _compare_reloaded(subject: Subject, fresh: nn.Module) -> CheckRow:
     numbers = f"max|Δ| {leaf.max_abs:.3g} at {leaf.path}, {multiple_words(leaf, subject.yardstick)}"
     if BEYOND not in marks and INCOMPARABLE not in marks:
         return subject.passed(f"{start}: within the noise on {counted(len(marks), 'input')} ({numbers}).{left_out}")
+    if differs_already(subject):
+        return subject.skipped(DIFFERS)
     evidence = f"{start}: the answers differ ({leaf.reason or numbers}).{left_out}"
     outside = _outside_state(bench.model, fresh)
     cause = f"Not in the state_dict, and different in a fresh model: {some(outside, 4)}." if outside else ""

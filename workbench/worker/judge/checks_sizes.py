@@ -13,6 +13,7 @@ from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge import memory
+from workbench.worker.judge.checks_again import DIFFERS, differs_already
 from workbench.worker.judge.checks_batch import ALIKE, excuse, scaling_axes
 from workbench.worker.judge.checks_run import Answer, Comparison, Subject
 from workbench.worker.judge.replay import Parts
@@ -138,6 +139,8 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer]) -
             words = f"{start}, and the first {counted(size, 'row')} of {largest} differ when asked as a batch of {size}"
             if reason:
                 return subject.skipped(f"{reason} ({words}: {found.words}).", remedy)
+            if differs_already(subject):
+                return subject.skipped(f"{DIFFERS} ({words}.)")
             cause, remedy = _cause(subject)
             return subject.failed(f"{words}: {found.words}.", cause, remedy)
     bits = "identical bits" if marks <= {IDENTICAL} else f"within the noise ({worst})"
