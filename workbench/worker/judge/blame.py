@@ -40,7 +40,10 @@ def _dropout(evidence: Evidence) -> Blame:
     name = f"{name_of(evidence)} ({type(module).__name__} {option}={dropout_rate(module):g})"
     place = own_train(module)
     if place and all(evidence.flags):
-        words = f"{name} stays in train mode: its class has a train() of its own at {place}, which ignores eval()."
+        words = (
+            f"{name} is a dropout that stays in train mode: its class has a train() of its own at {place}, which "
+            "ignores eval()."
+        )
         return "ignores eval", words, f"Mend train() at {place}: let it call super().train(mode)."
     if evidence.flags[0] == evidence.flags[1]:
         words = f"{name} is in train mode: it draws a new mask each run."
