@@ -252,3 +252,12 @@ class Once(Base):
         if self.turn > 1:
             raise ValueError("once only")
         return y
+
+
+class VastNan(Base):
+    """One NaN in 20 million elements, at a place between those that are compared."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        whole = torch.zeros(2, 512, 20_000)
+        whole[0, 1, 1] = torch.log(-y.abs().sum() - 1)
+        return whole

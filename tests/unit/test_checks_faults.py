@@ -187,6 +187,11 @@ def test_a_vast_output_is_compared_on_elements_that_are_evenly_spread() -> None:
     assert (row.status, "Evenly spread elements" in row.evidence, "too large" in row.cause) == ("fail", True, True), row
 
 
+def test_one_nan_in_a_vast_output_is_found_between_the_elements_that_are_compared() -> None:
+    row = faulty("VastNan", "finite")
+    assert (row.status, "NaN or infinite elements in output" in row.evidence) == ("fail", True), row
+
+
 def test_a_tree_of_outputs_that_changes_is_said_and_the_other_checks_go_on() -> None:
     assert faulty("ChangingTree", "repeatable").status == "fail"
     assert faulty("ChangingTree", "hidden_state").status == "fail"

@@ -241,3 +241,10 @@ def test_a_block_is_not_blamed_for_what_its_modules_do() -> None:
     ]
     assert told(calls)[0] == 4
     assert told([*calls[:3], call("b.x", 2, 0.0)])[0] == 2
+
+
+def test_leaves_of_truth_and_of_vast_numbers_have_an_error_too() -> None:
+    truth = flatten(torch.tensor([True, False, True]))
+    assert 0 < relative_error(truth, flatten(torch.tensor([True, True, True]))) < math.inf
+    wide = flatten(torch.full((3,), 1e200, dtype=torch.float64))
+    assert relative_error(wide, flatten(torch.full((3,), 1.5e200, dtype=torch.float64))) > 0

@@ -99,6 +99,10 @@ def test_workbench_toml_counts_more_and_the_table_of_check_most(tmp_path: Path) 
         ("domain = {x = 3}", "[smallest, largest]"),
         ("discrete = {output = 1.5}", "above 0 to 1"),
         ("[check]\nbatch_coupled = 'yes'", "true or false"),
+        ('mutates = ["\\u001b[31m"]', "a list of names"),
+        ('[domain]\n"\\u001b[31m" = [0, 1]', "names that can be printed"),
+        ("[budgets]\npeak_mib = 1" + "0" * 400, "a number above 0"),
+        ("[domain]\nx = [0, 1" + "0" * 400 + "]", "[smallest, largest]"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_place(tmp_path: Path, text: str, words: str) -> None:

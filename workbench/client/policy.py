@@ -42,6 +42,10 @@ def policy_for(target: str, directory: str = "") -> Policy:
     return Policy(budgets=budgets, source=source, **given)
 
 
+LARGEST = 1e300
+"""No limit is larger, and an integer of any number of figures can be compared with it."""
+
+
 def unknown_name(name: str, known: Iterable[str], what: str, where: str) -> WorkbenchError:
     """The failure for a name that nobody knows, with the nearest that somebody does."""
     known = list(known)
@@ -92,7 +96,7 @@ def _discrete(value: Any, key: str, path: Path) -> dict[str, float]:
 
 def _mutates(value: Any, key: str, path: Path) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and name and name.isprintable() for name in names):
         raise _wrong(path, key, 'a list of names, like ["cache", "*.count"]', value)
     return tuple(names)
 
@@ -106,11 +110,14 @@ def _flag(value: Any, key: str, path: Path) -> bool:
 def _table(value: Any, key: str, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _wrong(path, key, "a table", value)
+    strange = next((name for name in value if not name.isprintable()), None)
+    if strange is not None:  # it would go into reports and onto a terminal
+        raise _wrong(path, key, "names that can be printed", strange)
     return value
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _wrong(path: Path, key: str, wanted: str, value: Any) -> WorkbenchError:

@@ -49,7 +49,7 @@ def read(path: Path) -> dict[str, Any] | None:
         return _parse(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise error("usage", f"{path} cannot be read: {problem}.", str(path), "Mend it or move it away.") from problem
 
 

@@ -16,7 +16,7 @@ from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.breaking import all_finite, first_breaking
 from workbench.worker.judge.checks_places import located, watching
-from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.checks_run import VAST, Answer, Subject, taken_apart
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import BATCH_NORM
 
@@ -47,10 +47,11 @@ def check_finite(subject: Subject) -> CheckRow:
     for number in subject.times(SEEDS):
         seed = bench.recipe.seed + number
         args, kwargs = (subject.args, subject.kwargs) if number == 0 else subject.example.sample(seed)
-        answer = subject.answer(args, kwargs)
+        output = subject.forward(args, kwargs)
+        answer = taken_apart(output)
         inputs, thinned = inputs + 1, answer.thinned
         undecided = undecided and not any(_inexact(leaf) for _, leaf in answer.leaves)
-        if bad := _bad(answer):
+        if bad := _bad(answer) or _bad_between(output, answer):
             if _masked(subject, answer, args, kwargs):
                 masked = " But for minus infinity that the forward writes down, as a mask does."
                 continue
@@ -77,8 +78,9 @@ def _edges(subject: Subject) -> tuple[list[str], CheckRow | None]:
         args, kwargs, inside = made
         subject.job.progress(f"check {subject.id}: {name}")
         try:
-            answer = subject.answer(args, kwargs)
-            bad, cause = _bad(answer), ""
+            output = subject.forward(args, kwargs)
+            answer = taken_apart(output)
+            bad, cause = _bad(answer) or _bad_between(output, answer), ""
             if bad and _masked(subject, answer, args, kwargs):
                 bad = ""
         except Cancelled:
@@ -153,6 +155,22 @@ def _bad(answer: Answer) -> str:
             nan = int(leaf.isnan().sum())
             infinite = int((~leaf.isfinite()).sum()) - nan
             return f"{nan} NaN and {infinite} infinite of {leaf.numel()} elements in {path}."
+    return ""
+
+
+def _bad_between(output: Any, answer: Answer) -> str:
+    """What is not finite in a vast output between the elements that `answer` has of it; empty when nothing is."""
+    if not answer.thinned:
+        return ""
+    kept = dict(answer.leaves)
+    for path, leaf in flatten(output).leaves:
+        if kept[path].shape == leaf.shape or not _inexact(leaf):
+            continue
+        # what was expanded holds each element once
+        once = leaf.detach()[tuple(slice(0, 1) if step == 0 else slice(None) for step in leaf.stride())]
+        parts = once.reshape(-1).chunk(-(-once.numel() // VAST)) if once.is_contiguous() else (once,)
+        if not all(all_finite(part) for part in parts):
+            return f"NaN or infinite elements in {path}, of {leaf.numel()}."
     return ""
 
 

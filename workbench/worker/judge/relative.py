@@ -42,7 +42,7 @@ def _leaf_error(a: torch.Tensor, b: torch.Tensor) -> float:
     difference = scale = 0.0
     for one, two in zip(_pieces(a), _pieces(b)):  # noqa: B905 (of one shape)
         wide = _wide(one)
-        delta = _squares(two.to(one.device) - wide)
+        delta = _squares(_wide(two.to(one.device)) - wide)
         size = _squares(wide)
         if not (math.isfinite(delta) and math.isfinite(size)):
             delta, size = _around_what_is_not_finite(wide, _wide(two.to(one.device)))
@@ -55,7 +55,8 @@ def _leaf_error(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def _squares(tensor: torch.Tensor) -> float:
-    return float(torch.linalg.vector_norm(tensor)) ** 2
+    length = float(torch.linalg.vector_norm(tensor))
+    return length * length  # a power would raise where this is infinite
 
 
 def _around_what_is_not_finite(a: torch.Tensor, b: torch.Tensor) -> tuple[float, float]:
