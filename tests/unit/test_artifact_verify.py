@@ -178,7 +178,14 @@ def test_the_carried_sources_are_whole_and_ours_alone() -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
     assert "workbench" not in imported
-    assert imported - sys.stdlib_module_names == {"torch"}
+    assert imported - sys.stdlib_module_names == {"torch", "onnx", "onnxruntime"}
+    loaded = {
+        alias.name.partition(".")[0]
+        for node in tree.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in (node.names if isinstance(node, ast.Import) else [ast.alias(node.module or "")])
+    }
+    assert loaded - sys.stdlib_module_names == {"torch"}, "ONNX is asked for by ONNX models alone"
 
 
 def test_two_carried_modules_may_not_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,7 +255,7 @@ def show_proof(out: Console, proof: Proof, findings: Iterable[Finding] = ()) -> 
     words = {"pass": f"{sign} proven", "fail": "✗ refused", "error": "! could not be proven"}[proof.verdict]
     style = {"pass": "bold green", "fail": "bold red", "error": "bold yellow"}[proof.verdict]
     out.print(
-        f"{words}: {proof.cases} cases by {proof.yardstick}, torch {proof.torch}, {duration(proof.seconds)}",
+        f"{words}: {proof.cases} cases by {proof.yardstick}, torch {proof.torch or '?'}, {duration(proof.seconds)}",
         style=style,
     )
 

@@ -10,7 +10,7 @@ from workbench.protocol.runs import LeafDiff
 MANIFEST_SCHEMA = 1
 """Version of a bundle's manifest.json."""
 
-KINDS = ("weights", "trace", "export")
+KINDS = ("weights", "trace", "export", "aoti", "onnx")
 """Artifact kinds that `export --to` takes."""
 
 CHECK_IDS = (

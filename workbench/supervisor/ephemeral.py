@@ -15,7 +15,7 @@ from typing import Any
 
 from workbench.protocol.codec import CodecError, Envelope
 from workbench.protocol.failures import Failure, WorkbenchError, error
-from workbench.protocol.messages import Done, Progress
+from workbench.protocol.messages import Done, Progress, WorkerDied
 from workbench.protocol.results import result_of
 
 from .bench import CommandMaker, Send
@@ -117,7 +117,17 @@ class Flow:
         died, purpose = worker.gone.result(), _PURPOSES.get(worker.role, worker.role)
         if worker.hello is None or not (worker.ready.done() or worker.role == WITHOUT_TORCH):
             raise worker.not_started(purpose)
-        raise error("engine", f"The worker for {purpose} died: {died.cause}.", "", "", "\n".join(died.tail))
+        raise WorkerLost(died, purpose)
+
+
+class WorkerLost(WorkbenchError):
+    """The worker of a flow died while it worked."""
+
+    def __init__(self, died: WorkerDied, purpose: str) -> None:
+        super().__init__(
+            Failure("engine", f"The worker for {purpose} died: {died.cause}.", "", "", "\n".join(died.tail))
+        )
+        self.died = died
 
 
 WITHOUT_TORCH = "inspect"

@@ -143,7 +143,7 @@ ACTIONS: tuple[Action, ...] = (
            "Model", 0, without_checks),
     Action("account", ("B",), "memory account", "What memory is used for, and the same runs under the other grad mode.",
            "Model", 0, with_model),
-    Action("export", ("x",), "export", "Write a proven bundle: weights, trace or export.", "Artifacts", 8,
+    Action("export", ("x",), "export", "Write a proven bundle: weights, trace, export, aoti or onnx.", "Artifacts", 8,
            without_export),
     Action("verify", ("v",), "verify", "Prove a bundle again in a clean worker.", "Artifacts", 10, with_engine),
     Action("inspect", ("i",), "inspect", "Look into a file without running any of its code.", "Artifacts", 0,

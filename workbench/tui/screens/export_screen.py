@@ -22,6 +22,8 @@ ABOUT = {
     "weights": "state_dict and how to build the architecture; never a pickled module",
     "trace": "torch.jit.trace: legacy, bakes in one side of every branch; the proof looks for it",
     "export": "torch.export .pt2 with a dynamic batch",
+    "aoti": "AOTInductor: native code for this kind of machine; compiles a minute or more, needs g++",
+    "onnx": "ONNX for runtimes without torch; wants pytorch-workbench[onnx]",
 }
 """What a kind is, and what it cannot do."""
 

@@ -21,7 +21,7 @@ from workbench.protocol.codec import plain
 from workbench.protocol.failures import error
 from workbench.protocol.messages import MakeArtifact, MakeGolden
 from workbench.protocol.model import ModeChange, Modes, Recipe
-from workbench.worker.artifact import export, foreign, trace, weights
+from workbench.worker.artifact import aoti, export, foreign, onnx, trace, weights
 from workbench.worker.artifact.architecture import architecture_of, blocked_sources
 from workbench.worker.artifact.clean import file_sha256
 from workbench.worker.artifact.golden import GoldenPart, make_golden_data
@@ -35,7 +35,15 @@ from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.job import Job
 from workbench.worker.judge.snapshot import untouched_model
 
-MAKERS = {"weights": weights.make, "trace": trace.make, "export": export.make}
+MAKERS = {"weights": weights.make, "trace": trace.make, "export": export.make, "aoti": aoti.make, "onnx": onnx.make}
+
+_UNAVAILABLE = {"aoti": aoti.unavailable, "onnx": onnx.unavailable}
+"""Kinds that need more than torch → what says why this machine cannot make them."""
+
+_INSTALL = {
+    "aoti": "Install g++ or clang++, or use --to export.",
+    "onnx": "pip install 'pytorch-workbench[onnx]', or use --to export.",
+}
 
 
 def make_artifact(request: MakeArtifact, job: Job) -> Made:
@@ -46,6 +54,8 @@ def make_artifact(request: MakeArtifact, job: Job) -> Made:
     if request.kind not in KINDS:
         message = f"There is no artifact kind {request.kind!r}."
         raise error("usage", message, "--to", f"Use one of {', '.join(KINDS)}.")
+    if request.kind in _UNAVAILABLE and (why := _UNAVAILABLE[request.kind]()):
+        raise error("usage", f"{why}.", "--to", _INSTALL[request.kind])
     stage = Path(request.stage)
     built, modes = _prepare(request, job, request.state, request.training)
     parameters = describe_tensors(_parameters(built.model, request.kind))
@@ -55,7 +65,8 @@ def make_artifact(request: MakeArtifact, job: Job) -> Made:
     seconds = time.perf_counter() - started
     speed = _speed(subject, artifact, job)
     artifact.call = None  # with it goes a copy of the weights: the float64 twin needs the room
-    golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance)
+    by_place = request.kind == "onnx"
+    golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, by_place=by_place)
     files.write_text(stage / "verify.py", verify_text())
     architecture = architecture_of(request.recipe, built, stage if request.kind == "weights" else None)
     manifest = _manifest(request.kind, request.recipe, built, modes, golden, artifact, stage)
@@ -83,7 +94,7 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
     if kind == "export":  # its own header says what it serves
         names = [name for name, _ in subject.tensors]
         artifact.batch_range = batch_range(stage / artifact.file, names, subject.axes)
-    golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, foreign=True)
+    golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, True, kind == "onnx")
     architecture = architecture_of(request.recipe, built, stage if kind == "weights" else None)
     manifest = _manifest(kind, request.recipe, built, modes, golden, artifact, stage)
     manifest.update(parameters=parameters, architecture=architecture, blocked=blocked_sources(built, kind))

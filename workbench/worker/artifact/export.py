@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from workbench.worker.artifact.export_errors import (
     watched_guards,
     why_not_free,
 )
+from workbench.worker.artifact.input_guards import declared, guarded_inputs
 from workbench.worker.artifact.subject import Artifact, Subject, eager_accepts
 from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.job import Job
@@ -33,20 +35,40 @@ Axes = dict[int, str]
 """Axis of one tensor → name of its dynamic dimension."""
 
 
+@dataclass
+class Exported:
+    """A program of torch.export, and what became of the sizes that were to be free."""
+
+    program: Any
+    dynamic: tuple[str, ...]
+    static: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    batch_range: tuple[int, int | None] | None
+
+
 def make(subject: Subject, stage: Path, job: Job) -> Artifact:
     """Export and save `stage/model.pt2`. Raises `WorkbenchError` ("export", "write")."""
-    job.progress("exporting")
-    axes, limits, static = _wanted(subject)
-    program, failed = _export_freest(subject, axes, limits, job)
+    made = exported(subject, job, guarded=True)
     job.progress("saving the program")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about itself: nothing of the model's
-        save_or_raise(lambda path: torch.export.save(program, path), stage / FILE)
+        save_or_raise(lambda path: torch.export.save(made.program, path), stage / FILE)
+    return Artifact(FILE, made.dynamic, made.static, made.findings, made.program.module(), made.batch_range)
+
+
+def exported(subject: Subject, job: Job, guarded: bool) -> Exported:
+    """The program with as much freedom as the model allows; `guarded`: it refuses what the input spec forbids.
+
+    Raises `WorkbenchError("export")`.
+    """
+    job.progress("exporting")
+    axes, limits, static = _wanted(subject)
+    program, failed = _export_freest(subject, axes, limits, job, guarded)
     dynamic, fixed, batch_range = _read_ranges(subject, program, axes)
     reason = f": {failed}" if failed else ""
     static += [f"{one}{reason}" for one in fixed]
     findings = [Finding("specialised", f"{one}{reason}", _REMEDY) for one in fixed] if failed else []
-    return Artifact(FILE, tuple(dynamic), tuple(static), tuple(findings), program.module(), batch_range)
+    return Exported(program, tuple(dynamic), tuple(static), tuple(findings), batch_range)
 
 
 _ENDLESS = 2**62
@@ -79,7 +101,9 @@ def _wanted(subject: Subject) -> tuple[dict[str, Axes], dict[str, tuple[int, int
     return axes, {"batch": (1, None)}, []
 
 
-def _export_freest(subject: Subject, axes: dict[str, Axes], limits: dict[str, Any], job: Job) -> tuple[Any, str]:
+def _export_freest(
+    subject: Subject, axes: dict[str, Axes], limits: dict[str, Any], job: Job, guarded: bool
+) -> tuple[Any, str]:
     """(program, why it has less freedom than wanted): named dimensions first, then torch's own choice, then none."""
     failed = ""
     steps: list[Any] = []
@@ -94,7 +118,7 @@ def _export_freest(subject: Subject, axes: dict[str, Axes], limits: dict[str, An
         job.progress("exporting" if place == 0 else "exporting with less freedom", place, len(steps))
         try:
             with watched_guards() as guards:
-                return _export(subject, axes, steps[place]()), failed
+                return _export(subject, axes, steps[place](), guarded), failed
         except Exception as problem:
             last = len(steps) - 1
             if place == last or depends_on_data(problem):
@@ -107,8 +131,10 @@ def _dim(name: str, low: int, high: int | None) -> Any:
     return Dim(name, min=low) if high is None else Dim(name, min=low, max=high)
 
 
-def _export(subject: Subject, axes: dict[str, Axes], dims: dict[str, Any]) -> Any:
+def _export(subject: Subject, axes: dict[str, Axes], dims: dict[str, Any], guarded: bool) -> Any:
     copied = subject.copy()
+    if guarded:
+        guarded_inputs(copied, declared(subject))
     shapes: Any = None
     if dims and axes:
 
@@ -133,7 +159,7 @@ def _export(subject: Subject, axes: dict[str, Axes], dims: dict[str, Any]) -> An
 
 def _takes_many(model: torch.nn.Module) -> bool:
     """Whether forward takes *args or **kwargs, whose dynamic shapes cannot be given by name."""
-    code = getattr(getattr(model.forward, "__wrapped__", model.forward), "__code__", None)
+    code = getattr(inspect.unwrap(model.forward), "__code__", None)
     return code is not None and bool(code.co_flags & 0x0C)  # CO_VARARGS and CO_VARKEYWORDS
 
 

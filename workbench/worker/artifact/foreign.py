@@ -15,7 +15,14 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.kinds import kind_of
 from workbench.worker.artifact.subject import Artifact
 
-KINDS = {"torchscript": "trace", "pt2": "export", "safetensors": "weights", "state_dict": "weights"}
+KINDS = {
+    "torchscript": "trace",
+    "pt2": "export",
+    "aoti": "aoti",
+    "onnx": "onnx",
+    "safetensors": "weights",
+    "state_dict": "weights",
+}
 """What `inspect` calls it → the kind of artifact that it is proven as."""
 
 _SUFFIXES = {
@@ -25,6 +32,7 @@ _SUFFIXES = {
     ".pt": "trace",
     ".pth": "weights",
     ".safetensors": "weights",
+    ".onnx": "onnx",
 }
 """For files whose content says nothing, such as truncated ones: the proof then says that they do not load."""
 
@@ -49,8 +57,10 @@ def take(path: Path, sha256: str, stage: Path, approved: str = "") -> Artifact:
         raise error("trust", message, str(path), again)
     kind = KINDS.get(found) or (_SUFFIXES.get(path.suffix.lower()) if found == "unknown" else None)
     if kind is None:
-        words = {"aoti": "an AOTInductor package", "onnx": "an ONNX model", "pickle": "a pickle"}.get(found, found)
-        message = f"{path.name} is {words}; what can be proven is TorchScript, .pt2 and a state_dict."
+        words = {"pickle": "a pickle"}.get(found, found)
+        message = (
+            f"{path.name} is {words}; what can be proven is TorchScript, .pt2, AOTInductor, ONNX and a state_dict."
+        )
         raise error("artifact", message, str(path), f"workbench inspect {path}")
     return Artifact(name, extra={"kind": kind})
 

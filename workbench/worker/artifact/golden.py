@@ -59,14 +59,16 @@ def make_golden_data(
     batch_range: tuple[int, int | None] | None = None,
     tolerance: float = 0.0,
     foreign: bool = False,
+    by_place: bool = False,
 ) -> GoldenPart:
     """Write `stage/golden.safetensors` and say what is in it.
 
     batch_range: sizes that the artifact serves by its own contract; None: whatever eager serves. tolerance: above 0
-    it is the yardstick. foreign: the artifact may give a class's tensors as a tuple.
+    it is the yardstick. foreign: the artifact may give a class's tensors as a tuple. by_place: it gives every answer
+    as a plain list of tensors.
     Raises `WorkbenchError` ("forward", "export", "write") and `Cancelled`.
     """
-    maker = _Maker(subject, job, tolerance, foreign)
+    maker = _Maker(subject, job, tolerance, foreign, by_place)
     with untouched_model(subject.model):
         low, high, reason = _limits(subject, batch_range)
         maker.run(_cases(subject, low, high))
@@ -107,8 +109,8 @@ def _cases(subject: Subject, low: int, high: int | None) -> list[Case]:
 class _Maker:
     """Golden data in the making."""
 
-    def __init__(self, subject: Subject, job: Job, tolerance: float, foreign: bool) -> None:
-        self.subject, self.job, self.foreign = subject, job, foreign
+    def __init__(self, subject: Subject, job: Job, tolerance: float, foreign: bool, by_place: bool) -> None:
+        self.subject, self.job, self.foreign, self.by_place = subject, job, foreign, by_place
         self.tensors: dict[str, torch.Tensor] = {}
         self._cases: list[tuple[Case, dict[str, Any], Flat]] = []
         self._refused: dict[str, str] = {}
@@ -226,7 +228,7 @@ class _Maker:
         dtypes = {path: str(leaf.dtype).removeprefix("torch.") for path, leaf in usual.leaves}
         named = not self.subject.plain
         output = {"structure": structure, "paths": paths, "dtypes": dtypes, "named": named}
-        output["any_container"] = named and self.foreign
+        output["any_container"] = self.by_place or (named and self.foreign)
         findings = [
             Finding("eager_refuses", f"eager itself refuses {what}: {why}") for what, why in self._refused.items()
         ]

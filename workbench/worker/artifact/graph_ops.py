@@ -12,12 +12,16 @@ from typing import Any
 
 import torch
 
+from workbench.worker.artifact.open_onnx import onnx_train_operators
+
 
 def train_operators(program: Any, prefix: str = "") -> list[str]:
     """Words for each operator in train mode: "drop: dropout p=0.5"; empty when there is none.
 
-    `program` is a loaded ScriptModule or an ExportedProgram; `prefix` is left out of module paths.
+    `program` is a loaded ScriptModule, an ExportedProgram or an onnx.ModelProto; `prefix` is left out of module paths.
     """
+    if hasattr(program, "ir_version"):
+        return onnx_train_operators(program)
     scripted = isinstance(program, torch.jit.ScriptModule)
     found = _ops_of_script(program) if scripted else list(_ops_of_export(program))
     cut = prefix + "."

@@ -9,13 +9,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from workbench.worker.artifact.manifest import manifest_tensors
+from workbench.worker.artifact.open_onnx import onnx_call, onnx_model, onnx_tensors
 from workbench.worker.bench.words import counted
 from workbench.worker.checkpoint import state_dict_in
 from workbench.worker.tensorfile import load
@@ -28,7 +30,7 @@ class Opened:
     call: Callable[..., Any] | None
     """Takes forward's arguments; None for weights without an architecture."""
     program: Any = None
-    """What holds the graph: a ScriptModule or an ExportedProgram; None for weights."""
+    """What holds the graph: a ScriptModule, an ExportedProgram or an onnx.ModelProto; None where none can be read."""
     tensors: dict[str, torch.Tensor] | None = None
     """The state_dict of weights; None for programs, whose tensors `named_tensors` reads."""
     words: str = ""
@@ -37,13 +39,20 @@ class Opened:
     """Why there is nothing to call, when there is not."""
 
 
-def open_program(path: Path, kind: str, device: str) -> Opened:
-    """Load TorchScript ("trace") or a torch.export archive ("export"). Raises ValueError for whatever goes wrong.
+def open_program(path: Path, kind: str, device: str, inputs: Sequence[str] = ()) -> Opened:
+    """Load TorchScript ("trace"), a torch.export archive ("export"), an AOTInductor package ("aoti") or "onnx".
 
     TorchScript loads onto `device` directly; an exported program is moved there. Loading may run code of the file:
-    whoever calls this has been trusted with it.
+    whoever calls this has been trusted with it. inputs: paths of a call's tensors, for onnx.
+    Raises ValueError for whatever goes wrong; a broken package of native code may end the process.
     """
     try:
+        if kind == "onnx":
+            model = onnx_model(str(path))
+            return Opened(onnx_call(str(path), inputs, device), model, words="ONNX Runtime")
+        if kind == "aoti":
+            package = torch._inductor.aoti_load_package(str(path))
+            return Opened(package, words="torch._inductor.aoti_load_package")
         if kind == "trace":
             module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
             return Opened(module, module, words="torch.jit.load")
@@ -73,7 +82,8 @@ def open_artifact(
     """
     path, kind = stage / manifest["artifact"]["file"], manifest["kind"]
     if kind != "weights":
-        return open_program(path, kind, device)
+        inputs = [name for entry in manifest["inputs"] for name in manifest_tensors(entry["tree"])]
+        return open_program(path, kind, device, inputs)
     tensors = _loading_weights(path, manifest)
     if not architecture:
         return Opened(None, tensors=tensors, words=counted(len(tensors), "tensor"), no_call="no architecture to fill")
@@ -207,6 +217,8 @@ def named_tensors(opened: Opened) -> Iterator[tuple[str, torch.Tensor]]:
         yield from opened.tensors.items()
     elif isinstance(opened.program, torch.jit.ScriptModule):
         yield from opened.program.state_dict().items()
+    elif hasattr(opened.program, "graph") and hasattr(opened.program.graph, "initializer"):
+        yield from onnx_tensors(opened.program)
     elif opened.program is not None:
         yield from opened.program.state_dict.items()
         for name, value in opened.program.constants.items():

@@ -17,7 +17,7 @@ import torch
 
 from workbench.protocol.artifacts import MANIFEST_SCHEMA
 
-MANIFEST_KINDS = ("weights", "trace", "export")
+MANIFEST_KINDS = ("weights", "trace", "export", "aoti", "onnx")
 """Kinds of artifact that a proof can open."""
 
 MANIFEST_GOLDEN = "golden.safetensors"
@@ -68,7 +68,7 @@ def architecture_target(manifest: dict[str, Any]) -> str:
 
 def require_golden(tensors: dict[str, torch.Tensor], manifest: dict[str, Any]) -> None:
     """Raises ValueError unless the golden data holds every tensor that a checked manifest names, in fitting shapes."""
-    wanted = {name for entry in manifest["inputs"] for name in _manifest_tensors(entry["tree"])}
+    wanted = {name for entry in manifest["inputs"] for name in manifest_tensors(entry["tree"])}
     for index, case in enumerate(manifest["cases"]):
         cut = f"case.{index:02d}"
         paths = (case.get("output") or manifest["output"])["paths"]
@@ -130,7 +130,7 @@ def _manifest_plain_name(name: Any) -> bool:
     return str(PurePosixPath(name)) == name and name != "." and ".." not in PurePosixPath(name).parts
 
 
-def _manifest_tensors(tree: dict[str, Any]) -> Iterator[str]:
+def manifest_tensors(tree: dict[str, Any]) -> Iterator[str]:
     """Names of the tensors in an argument's checked tree."""
     waiting = [tree]
     while waiting:

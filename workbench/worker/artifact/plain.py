@@ -31,7 +31,7 @@ def named_outputs(model: torch.nn.Module) -> None:
     def forward(self: torch.nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         return plain_output(original.forward(self, *args, **kwargs))
 
-    _exchange(model, forward)
+    exchange(model, forward)
 
 
 def plain_or_raise(output: Any) -> dict[str, torch.Tensor]:
@@ -54,10 +54,11 @@ def placed_arguments(model: torch.nn.Module, names: Sequence[str], by_place: int
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind) for name in ("self", *names)]
     forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    _exchange(model, forward)
+    exchange(model, forward)
 
 
-def _exchange(model: torch.nn.Module, forward: Any) -> None:
+def exchange(model: torch.nn.Module, forward: Any) -> None:
+    """Give `model` this forward: only the class of the object is another one, which has its name."""
     original = type(model)
     model.__class__ = type(original.__name__, (original,), {"forward": forward, "__module__": original.__module__})
 

@@ -26,8 +26,8 @@ def guards(opened: Opened, golden: Golden, device: str) -> Finding | None:
         return None
     refused: list[str] = []
     accepted: list[str] = []
-    for words, change in _guards_violations(golden):
-        (refused if _guards_refuses(opened, golden, device, change) else accepted).append(words)
+    for words, change in guards_violations(golden):
+        (refused if guards_refuses(opened, golden, device, change) else accepted).append(words)
     if not refused and not accepted:
         return None
     if not accepted:
@@ -39,8 +39,8 @@ def guards(opened: Opened, golden: Golden, device: str) -> Finding | None:
     )
 
 
-def _guards_violations(golden: Golden) -> list[tuple[str, dict[str, Changed]]]:
-    """Words, and for each changed tensor the change."""
+def guards_violations(golden: Golden) -> list[tuple[str, dict[str, Changed]]]:
+    """What is outside the contract: words, and for each changed tensor the change."""
     samples = golden.part(0, "input")
     if not samples:
         return []
@@ -67,8 +67,9 @@ def _guards_rows(size: int, axis: int) -> Changed:
     return change
 
 
-def _guards_refuses(opened: Opened, golden: Golden, device: str, change: dict[str, Changed]) -> bool:
-    args, kwargs = golden.inputs(0, device, change)
+def guards_refuses(opened: Opened, golden: Golden, device: str, change: dict[str, Changed], index: int = 0) -> bool:
+    """Whether a call with the changed inputs of case `index` raises anything."""
+    args, kwargs = golden.inputs(index, device, change)
     try:
         call_artifact(opened, golden.manifest, args, kwargs)
     except Exception:  # noqa: BLE001 (any exception is a refusal)

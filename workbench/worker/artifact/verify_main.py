@@ -16,6 +16,7 @@ from typing import Any
 from workbench.protocol.artifacts import Proof
 from workbench.protocol.runs import SIGNS
 from workbench.worker.artifact.clean import file_sha256
+from workbench.worker.artifact.guards_apart import APART_FLAG, apart_main
 from workbench.worker.artifact.prove import prove
 
 VERIFY_EXITS = {"pass": 0, "fail": 1, "error": 3}
@@ -32,7 +33,11 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(APART_FLAG, action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.guards:
+        apart_main(Path(__file__).resolve().parent, given.device, False)
+        return 0
     try:
         kwargs = json.loads(given.kwargs) if given.kwargs else None
     except ValueError as problem:

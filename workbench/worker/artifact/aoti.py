@@ -1,0 +1,82 @@
+"""Makes an AOTInductor package: native code for this machine's processor, with the weights inside.
+
+Compiling takes a minute or more and needs a C++ compiler. A package checks nothing by itself, so declared ranges are
+asserted in its graph. It is only ever loaded in a process that may die of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from workbench.protocol.artifacts import Finding
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.worker.artifact.export import exported
+from workbench.worker.artifact.subject import Artifact, Subject
+from workbench.worker.bench.failing import first_line, full_text, users_place
+from workbench.worker.job import Job
+
+FILE = "model.pt2"
+
+NATIVE = Finding(
+    "native",
+    "native code for this machine's instruction set: it runs here and on processors that have the same",
+    "Export once for each kind of machine.",
+)
+
+
+def unavailable() -> str:
+    """Why this kind cannot be made here; empty when it can."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        get_cpp_compiler()
+    except Exception as problem:  # noqa: BLE001 (whatever it raises, there is no compiler)
+        return f"AOTInductor compiles C++, and there is no compiler: {first_line(problem)}"
+    return ""
+
+
+def make(subject: Subject, stage: Path, job: Job) -> Artifact:
+    """Compile and save `stage/model.pt2`. Raises `WorkbenchError` ("export", "write")."""
+    made = exported(subject, job, guarded=True)
+    job.progress("compiling native code")
+    with _own_cache(stage), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            torch._inductor.aoti_compile_and_package(made.program, package_path=str(stage / FILE))
+        except Exception as problem:
+            raise _uncompilable(problem) from problem
+    job.progress("loading the package")
+    call = torch._inductor.aoti_load_package(str(stage / FILE))
+    return Artifact(FILE, made.dynamic, made.static, (*made.findings, NATIVE), call, made.batch_range)
+
+
+@contextlib.contextmanager
+def _own_cache(stage: Path) -> Iterator[None]:
+    """What a compilation leaves behind lies in the staging directory, which is removed even if this process dies."""
+    before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    directory = stage / "compiling"
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(directory)
+    try:
+        yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        if before is None:
+            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        else:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = before
+
+
+def _uncompilable(problem: BaseException) -> WorkbenchError:
+    if "No space left" in str(problem):
+        message = f"AOTInductor ran out of space: {first_line(problem)}."
+        return error("write", message, "--out", "Free some space there.", full_text(problem))
+    message = f"AOTInductor cannot compile the model: {first_line(problem)}."
+    remedy = "Use --to export: the same program without native code."
+    return error("export", message.replace("..", "."), users_place(problem), remedy, full_text(problem))
