@@ -11,6 +11,7 @@ from torch import nn
 from tests.unit import bench_models
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.model import Recipe
+from workbench.tui.screens.arguments import parse_specs
 from workbench.worker import tensorfile
 from workbench.worker.bench.inputs import Example, example_from
 
@@ -186,3 +187,73 @@ def test_what_the_likeliest_try_raised_is_told_with_its_place() -> None:
     assert "float64" in failure.message
     assert "test_inputs.py:" in failure.message
     assert "Traceback" in failure.details
+
+
+class Nested(nn.Module):
+    """Takes a dict, a list, a tuple, and things that are no tensors."""
+
+    def forward(
+        self,
+        batch: dict[str, torch.Tensor],
+        xs: list[torch.Tensor],
+        state: tuple[torch.Tensor, torch.Tensor],
+        k: int = 1,
+        *,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        return batch["x"] * k + xs[0] + state[1]
+
+
+def test_parts_grow_into_the_arguments_that_they_belong_to() -> None:
+    specs = (
+        "mask=None",
+        "xs[1]=float32[4,2]{ones}",
+        "xs[0]=float32[4,2]{zeros}",
+        "batch.x=float32[rows:1..9,2]",
+        'batch["a key"]=int64[4]{0..3}',
+        "k=3",
+        "state.0=float32[1]",
+        "state.1=float32[rows:1..9,2]",
+    )
+    made = example(Nested(), *specs)
+    args, kwargs = made.sample(0)
+    batch, xs, state, k = args
+    assert (kwargs, k, type(xs), type(state)) == ({"mask": None}, 3, list, tuple)
+    assert [one.sum().item() for one in xs] == [0, 8]
+    assert (sorted(batch), batch["x"].shape, state[1].shape) == (["a key", "x"], (4, 2), (4, 2))
+    assert not torch.equal(batch["x"], state[1]), "parts of the same call are drawn apart"
+    assert made.batch_name == "rows"
+    other = made.sample(0, batch=7)[0]
+    assert (len(other[0]["x"]), len(other[0]["a key"]), len(other[2][1])) == (7, 4, 7)
+    assert {path for one in made.arguments for path, _ in one.specs} >= {"batch['x']", "xs[1]", "state[1]"}
+    again = tuple(text for info in made.infos for text in parse_specs(info.spec))
+    assert {*again} == {*specs}
+    assert example(Nested(), *again).infos == made.infos
+    assert Nested()(*args, **kwargs).shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("specs", "words"),
+    [
+        (("batch.x=float32[4]", "batch=None"), "whole and in parts"),
+        (("batch=None", "batch.x=float32[4]"), "whole and in parts"),
+        (("xs[0]=float32[4]", "xs[0][1]=float32[4]"), "whole and in parts"),
+        (("xs[0]=float32[4]", "xs.a=float32[4]"), "a dict and a list at once"),
+        (("xs[0]=float32[4]", "xs[2]=float32[4]"), "--input 'xs[1]=float32[4,…]'"),
+        (("batch.x=float32[4]",), "--input 'xs=float32[4,…]'"),
+    ],
+)
+def test_parts_that_do_not_make_a_whole(specs: tuple[str, ...], words: str) -> None:
+    failure = refused(Nested(), *specs)
+    assert words in failure.message + failure.remedy
+
+
+def test_what_was_declared_of_values_holds_in_every_sample() -> None:
+    spec = "x=float32[8,4]{normal(50,0.1);[0,1]=nan;[6,0]=-2}"
+    made = example(bench_models.Net(), spec.replace("[8,4]", "[8,10]"))
+    for seed in range(3):
+        x = made.sample(seed, scale=100.0)[0][0]
+        assert x[0, 1].isnan()
+        assert x[6, 0] == -2
+        assert abs(x[1].mean() - 50) < 1
+    assert made.sample(0, batch=3)[0][0].shape == (3, 10)

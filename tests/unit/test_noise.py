@@ -14,8 +14,8 @@ from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import MeasureNoise
 from workbench.protocol.model import Modes, Recipe
 from workbench.protocol.runs import NOISE, Yardstick
+from workbench.protocol.spec_reader import parse
 from workbench.worker.bench.inputs import Argument, Example
-from workbench.worker.bench.spec import parse
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge import noise
 from workbench.worker.judge.compare import compare

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from workbench.protocol.failures import WorkbenchError
-from workbench.worker.bench.spec import DynamicDim, parse
+from workbench.protocol.spec import (
+    COMPLEX,
+    FLOATING,
+    INTEGER,
+    NORMAL,
+    ONES,
+    ZEROS,
+    DynamicDim,
+    InputSpec,
+    Plain,
+    Step,
+    steps_of,
+)
+from workbench.protocol.spec_reader import parse, tensor_spec
 
 
 @pytest.mark.parametrize(
@@ -53,6 +68,30 @@ def test_a_dynamic_dimension_has_a_range_and_an_example_size_of_two_or_more(writ
         ("x=bool[3]{0..1}", "no range"),
         ("x=float32[3]{a..b}", "{a..b}"),
         ("3x=float32[3]", "3x"),
+        ("x=float32[3]{gaussian}", "{normal(0,2)}"),
+        ("x=float32[3]{zeros(1,2)}", "{zeros(1,2)}"),
+        ("x=float32[3]{normal(0,-1)}", "deviation"),
+        ("x=float32[3]{0..1e999}", "too wide"),
+        ("x=int64[3]{normal}", "{0..100}"),
+        ("x=int64[3]{uniform}", "{0..100}"),
+        ("x=bool[3]{uniform}", "no range"),
+        ("x=complex64[3]{0..1}", "no range"),
+        ("x=float32[3]{;[3]=1}", "[3] is no element of [3]"),
+        ("x=float32[3]{;[0,0]=1}", "no element"),
+        ("x=float32[3]{;[0]=1;[0]=2}", "twice"),
+        ("x=float32[3]{;0=1}", "[0,3]=1.5"),
+        ("x=float32[3]{;[0]=big}", "no number"),
+        ("x=float32[3]{;[0]=None}", "no number"),
+        ("x=int8[3]{;[0]=128}", "no int8"),
+        ("x=uint8[3]{;[0]=-1}", "no uint8"),
+        ("x=int64[3]{;[0]=nan}", "no int64"),
+        ("x=bool[3]{;[0]=2}", "no truth"),
+        ("flag=", "nothing"),
+        ("flag=yes", "quoted"),
+        ("flag=print(1)", "quoted"),
+        ("flag={1, 2}", "holds"),
+        ("flag=[1e999]", "holds"),
+        ("x=" + "1" * 20_000, "10000 characters"),
     ],
 )
 def test_a_spec_that_does_not_read_says_which_part(text: str, part: str) -> None:
@@ -62,3 +101,98 @@ def test_a_spec_that_does_not_read_says_which_part(text: str, part: str) -> None
     assert failure.kind == "inputs"
     assert part in failure.message
     assert "--input" in failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "fill"),
+    [
+        ("x=float32[4]{normal}", "", ""),
+        ("x=float32[4]{normal(0,1)}", "", ""),
+        ("x=float32[4]{ normal( 0 , 2 ) }", "normal(0,2)", NORMAL),
+        ("x=float32[4]{uniform}", "0..1", ""),
+        ("x=int64[4]{uniform(0,9)}", "0..9", ""),
+        ("x=int64[4]{zeros}", "zeros", ZEROS),
+        ("x=bool[4]{ones}", "ones", ONES),
+        ("x=float32[4,2]{;[3,1]=nan;[0,0]=-inf}", ";[3,1]=nan;[0,0]=-inf", ""),
+        ("x=int64[4]{0..5;[2]=9}", "0..5;[2]=9", ""),
+        ("x=float32[batch:1..64,2]{;[40,0]=1}", ";[40,0]=1", ""),
+    ],
+)
+def test_values_are_written_between_braces(text: str, values: str, fill: str) -> None:
+    spec = tensor_spec(text)
+    assert (spec.values, spec.fill) == (values, fill)
+    assert spec.declared == bool(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("mask=None", None), ("mask=none", None), ("flag=true", True), ("k=3", 3), ("k=-0.5", -0.5),
+        ("k=inf", float("inf")),
+        ("how='fast = [x]'", "fast = [x]"), ("sizes=[2, (3, 4)]", [2, (3, 4)]), ("o={'a': None}", {"a": None}),
+    ],
+)  # fmt: skip
+def test_a_plain_value_reads(text: str, value: object) -> None:
+    found = parse(text)
+    assert isinstance(found, Plain)
+    assert (found.value, type(found.value)) == (value, type(value))
+    assert parse(found.text) == found
+    with pytest.raises(WorkbenchError, match="a tensor is wanted"):
+        tensor_spec(text)
+
+
+def test_a_place_leads_into_an_argument() -> None:
+    name, steps = steps_of('batch.items[2].0["pixel values"]')
+    assert name == "batch"
+    assert steps == (Step("key", "items"), Step("list", 2), Step("tuple", 0), Step("key", "pixel values"))
+    assert name + "".join(step.text for step in steps) == 'batch.items[2].0["pixel values"]'
+
+
+names = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True)
+steps = st.one_of(
+    st.builds(Step, st.just("key"), st.one_of(names, st.text("ab [].=;{}é", min_size=1, max_size=5))),
+    st.builds(Step, st.sampled_from(["list", "tuple"]), st.integers(0, 99)),
+)
+places = st.builds(lambda name, ways: name + "".join(way.text for way in ways), names, st.lists(steps, max_size=3))
+finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e30, max_value=1e30)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> InputSpec:
+    dtype = draw(st.sampled_from([*FLOATING, *COMPLEX, *INTEGER, "bool"]))
+    shape = draw(st.lists(st.integers(0, 12), max_size=4))
+    fields: dict[str, object] = {}
+    kinds = (
+        ["", ZEROS, ONES] + [NORMAL] * (dtype in (*FLOATING, *COMPLEX)) + ["range"] * (dtype in (*FLOATING, *INTEGER))
+    )
+    kind = draw(st.sampled_from(kinds))
+    if kind == "range":
+        ends = st.integers(-128, 127).map(float) if dtype in INTEGER else finite
+        low, high = sorted((draw(ends), draw(ends)))
+        fields |= {"low": low, "high": high}
+    elif kind:
+        fields["fill"] = kind
+    if kind == NORMAL:
+        fields |= {"mean": draw(finite), "std": draw(finite.map(abs).filter(lambda value: value != 1))}
+    if all(shape) and draw(st.booleans()):
+        values = {"bool": st.booleans()} | dict.fromkeys(INTEGER, st.integers(0, 127))
+        index = tuple(draw(st.integers(0, size - 1)) for size in shape)
+        fields["elements"] = ((index, draw(values.get(dtype, st.one_of(finite, st.just(float("inf")))))),)
+    return InputSpec(draw(places), dtype, tuple(shape), **fields)
+
+
+@given(specs())
+def test_every_spec_reads_back_as_itself(spec: InputSpec) -> None:
+    assert parse(spec.text) == spec
+    assert parse(spec.anonymous) == spec.with_name("")
+
+
+plain_leaves = st.one_of(st.none(), st.booleans(), st.integers(), finite, st.text())
+plain_values = st.recursive(
+    plain_leaves, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3))
+)
+
+
+@given(places, plain_values)
+def test_every_plain_value_reads_back_as_itself(place: str, value: object) -> None:
+    assert parse(Plain(place, value).text) == Plain(place, value)

@@ -47,7 +47,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "inputs",
         metavar="SPEC",
         multiple=True,
-        help="One argument of forward: 'x=float32[4,10]', 'ids=int64[2,16]{0..100}', 'x=float32[batch:1..64,10]'.",
+        help="One argument of forward, or a part of one: 'x=float32[4,10]', 'ids=int64[2,16]{0..100}', "
+        "'x=float32[batch:1..64,10]', 'x=float32[4]{normal(0,2)}', 'mask=None', 'batch.x=float32[4]', 'xs[0]=bool[4]'.",
     ),
     click.option("--inputs", "inputs_file", metavar="FILE", default="", help="Named tensors: .safetensors or .pt."),
     click.option(

@@ -47,5 +47,21 @@ def print_arguments(arguments: dict[str, Any]) -> str:
 
 
 def parse_specs(text: str) -> tuple[str, ...]:
-    """`x=float32[4,10] ids=int64[2,16]{0..100}`: one spec a word."""
-    return tuple(text.split())
+    """`x=float32[4,10] ids=int64[2,16]{0..100} name="a b"`: one spec a word, brackets and quotes kept whole."""
+    found: list[str] = []
+    word, depth, quote = "", 0, ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote and not word.endswith("\\") else quote
+        elif sign in "\"'":
+            quote = sign
+        elif sign in "[{(":
+            depth += 1
+        elif sign in "]})":
+            depth = max(0, depth - 1)
+        elif sign.isspace() and not depth:
+            found.append(word)
+            word = ""
+            continue
+        word += sign
+    return tuple(one for one in [*found, word] if one)

@@ -86,10 +86,11 @@ def _wanted(subject: Subject) -> tuple[dict[str, Axes], dict[str, tuple[int, int
     axes: dict[str, Axes] = {}
     limits: dict[str, tuple[int, int | None]] = {}
     for argument, name in zip(subject.example.arguments, subject.names):  # noqa: B905 (one name each)
-        for dim in argument.spec.dynamic if argument.spec is not None else ():
-            if dim.maximum > dim.minimum:
-                axes.setdefault(name, {})[dim.axis] = dim.name
-                limits[dim.name] = (dim.minimum, dim.maximum)
+        for path, spec in argument.specs:
+            for dim in spec.dynamic:
+                if dim.maximum > dim.minimum:
+                    axes.setdefault(path or name, {})[dim.axis] = dim.name
+                    limits[dim.name] = (dim.minimum, dim.maximum)
     if limits or not subject.batch:
         return axes, limits, []
     refused = eager_accepts(subject, subject.batch + 1)

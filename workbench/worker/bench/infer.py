@@ -17,12 +17,12 @@ import torch
 from torch import nn
 
 from workbench.protocol.failures import Failure
+from workbench.protocol.spec import COMPLEX, FLOATING, DynamicDim, InputSpec
 from workbench.worker.bench.consumers import Consumer, consumer_of
 from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.modes import flags, generators_kept, set_flags
 from workbench.worker.bench.sampling import draw
 from workbench.worker.bench.signature import Forward, wanted
-from workbench.worker.bench.spec import COMPLEX, FLOATING, DynamicDim, InputSpec
 from workbench.worker.bench.words import shape_text
 
 _BATCH = 4

@@ -7,8 +7,8 @@ global generators.
 
 from __future__ import annotations
 
+import itertools
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,37 +16,12 @@ from torch import nn
 
 from workbench.protocol.failures import error
 from workbench.protocol.model import InputInfo, Recipe
+from workbench.protocol.spec import InputSpec
 from workbench.worker import tensorfile
-from workbench.worker.bench import spec as specs_of
-from workbench.worker.bench.sampling import draw, map_tensors, resize, tensors_in, vary
+from workbench.worker.bench.arguments import Argument as Argument
+from workbench.worker.bench.arguments import from_specs, named
+from workbench.worker.bench.sampling import draw, map_leaves, map_tensors, resize, tensors_in, vary
 from workbench.worker.bench.signature import Forward
-from workbench.worker.bench.spec import InputSpec
-from workbench.worker.bench.words import shape_text, with_article
-
-
-@dataclass(frozen=True)
-class Argument:
-    """One argument of forward: a spec to draw from, or a value that was given."""
-
-    name: str
-    """Empty for an argument that has no name (`*args`)."""
-    spec: InputSpec | None
-    value: Any
-    """Tensors in lists, tuples and dicts; None when there is a spec."""
-    origin: str
-    keyword: bool = False
-    """Passed by name."""
-
-    @property
-    def text(self) -> str:
-        """The spec that makes it again, or a description where no spec can."""
-        if self.spec is not None:
-            return self.spec.text
-        if isinstance(self.value, torch.Tensor):
-            body = f"{str(self.value.dtype)[6:]}{shape_text(self.value.shape)}"
-        else:
-            body = f"{type(self.value).__name__} of {len(tensors_in(self.value))} tensors"
-        return f"{self.name}={body}" if self.name else body
 
 
 class Example:
@@ -74,8 +49,8 @@ class Example:
 
     @property
     def specs(self) -> tuple[InputSpec, ...]:
-        """The specs, of those arguments that have one."""
-        return tuple(argument.spec for argument in self.arguments if argument.spec is not None)
+        """The specs of every tensor that is drawn."""
+        return tuple(spec for argument in self.arguments for _, spec in argument.specs)
 
     @property
     def infos(self) -> tuple[InputInfo, ...]:
@@ -124,9 +99,7 @@ class Example:
         for index, argument in enumerate(self.arguments):
             own_seed = (seed * 1_000_003 + index) % 2**63
             if argument.spec is not None:
-                axes = () if batch is None else self.batch_axes(argument.spec)
-                shape = argument.spec.resized(dict.fromkeys(axes, batch or 0)).shape
-                value: Any = draw(argument.spec, shape, own_seed, scale)
+                value: Any = self._drawn(argument.spec, own_seed, batch, scale)
             else:
                 value = self._given(argument.value, seed == self.seed, own_seed, batch, scale)
             value = map_tensors(value, self._placed)
@@ -146,7 +119,14 @@ class Example:
             tensor = resize(tensor, rows)
             return tensor * scale if scale != 1.0 and tensor.is_floating_point() else tensor.clone()
 
-        return map_tensors(value, one)
+        seeds = itertools.count(seed, 7_919)  # parts of one argument are not alike
+        return map_leaves(
+            map_tensors(value, one), lambda spec: self._drawn(spec, next(seeds) % 2**63, batch, scale), InputSpec
+        )
+
+    def _drawn(self, spec: InputSpec, seed: int, batch: int | None, scale: float) -> torch.Tensor:
+        axes = () if batch is None else self.batch_axes(spec)
+        return draw(spec, spec.resized(dict.fromkeys(axes, batch or 0)).shape, seed, scale)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         dtype = self.dtype if self.dtype is not None and tensor.is_floating_point() else tensor.dtype
@@ -155,10 +135,8 @@ class Example:
     def _shapes(self) -> list[tuple[int, ...]]:
         shapes: list[tuple[int, ...]] = []
         for argument in self.arguments:
-            if argument.spec is not None:
-                shapes.append(argument.spec.shape)
-            else:
-                shapes += [tuple(tensor.shape) for tensor in tensors_in(argument.value)]
+            shapes += [spec.shape for _, spec in argument.specs]
+            shapes += [tuple(tensor.shape) for tensor in tensors_in(argument.value)]
         return shapes
 
 
@@ -169,9 +147,9 @@ def example_from(recipe: Recipe, model: nn.Module, own: Any = None) -> Example:
     given and none can be inferred; then it names each argument that is wanted.
     """
     forward = Forward.of(model)
-    given = _from_specs(recipe) + _from_file(recipe)
+    given = from_specs(recipe.inputs) + _from_file(recipe)
     if not given and callable(own):
-        given = _named(own(), "from example_inputs()")
+        given = named(own(), "from example_inputs()")
     if not given:
         from workbench.worker.bench.infer import infer
 
@@ -179,11 +157,6 @@ def example_from(recipe: Recipe, model: nn.Module, own: Any = None) -> Example:
     example = Example(forward.arrange(given), recipe.seed)
     _one_size_each(example)
     return example
-
-
-def _from_specs(recipe: Recipe) -> list[Argument]:
-    parsed = [specs_of.parse(text) for text in recipe.inputs]
-    return [Argument(spec.name, spec, None, "given") for spec in parsed]
 
 
 def _from_file(recipe: Recipe) -> list[Argument]:
@@ -202,18 +175,7 @@ def _from_file(recipe: Recipe) -> list[Argument]:
         reason = str(problem).split("\n")[0]
         remedy = "Save a dict of name → tensor, with torch.save or as .safetensors."
         raise error("inputs", f"The inputs in {path} do not load: {reason}", path, remedy, str(problem)) from problem
-    return _named(content, f"from {os.path.basename(path)}")
-
-
-def _named(content: Any, origin: str) -> list[Argument]:
-    if isinstance(content, dict):
-        return [Argument(str(name), None, value, origin) for name, value in content.items()]
-    if isinstance(content, (tuple, list)):
-        return [Argument("", None, value, origin) for value in content]
-    if isinstance(content, torch.Tensor):
-        return [Argument("", None, content, origin)]
-    message = f"The inputs {origin} are {with_article(type(content).__name__)}, not tensors."
-    raise error("inputs", message, remedy="Give a dict of name → tensor, a tuple of tensors, or one tensor.")
+    return named(content, f"from {os.path.basename(path)}")
 
 
 def _one_size_each(example: Example) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from workbench.worker.bench.spec import COMPLEX, FLOATING, InputSpec
+from workbench.protocol.spec import COMPLEX, FLOATING, NORMAL, ONES, InputSpec
 
 JITTER = 0.05
 """A given float tensor is moved by this share of its standard deviation when another seed asks for another sample."""
@@ -19,10 +19,32 @@ JITTER = 0.05
 def draw(spec: InputSpec, shape: tuple[int, ...], seed: int, scale: float) -> torch.Tensor:
     """A CPU tensor of `shape` and the spec's dtype.
 
-    Floats: standard normal times `scale`, or uniform in the spec's range (which `scale` never leaves). Integers:
-    uniform in the range, inclusive; without one 0..1, and 0..255 for uint8. Booleans: a fair coin, except that the
-    first entry of each last-dimension row is True and the last False: no row of a mask is all one value.
+    Floats: as the spec says, else standard normal times `scale`, or uniform in the spec's range (which `scale` never
+    leaves). Integers: uniform in the range, inclusive; without one 0..1, and 0..255 for uint8. Booleans: a fair coin,
+    except that the first entry of each last-dimension row is True and the last False: no row of a mask is all one
+    value. Elements with a value of their own have it in every sample that is large enough to have them.
     """
+    made = _filled(spec, shape, seed) if spec.fill else _usual(spec, shape, seed, scale)
+    for index, value in spec.elements:
+        if all(one < size for one, size in zip(index, shape)):  # noqa: B905 (one each)
+            made[index] = value
+    return made
+
+
+def _filled(spec: InputSpec, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    dtype: torch.dtype = getattr(torch, spec.dtype)
+    if spec.fill == NORMAL:
+        wide = dtype if spec.dtype in (*COMPLEX, "float64") else torch.float32
+        generator = torch.Generator().manual_seed(seed)
+        made = torch.randn(shape, generator=generator, dtype=wide).mul_(spec.std).add_(spec.mean).to(dtype)
+    else:
+        made = torch.full(shape, 1 if spec.fill == ONES else 0, dtype=dtype)
+    if spec.low is not None and spec.high is not None:  # a domain that a policy declared for it
+        made.clamp_(spec.low, spec.high)
+    return made
+
+
+def _usual(spec: InputSpec, shape: tuple[int, ...], seed: int, scale: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     dtype: torch.dtype = getattr(torch, spec.dtype)
     if spec.dtype in FLOATING:
@@ -71,14 +93,19 @@ def resize(value: torch.Tensor, batch: tuple[int, int]) -> torch.Tensor:
 
 def map_tensors(value: Any, function: Callable[[torch.Tensor], Any]) -> Any:
     """`value` (tensors in lists, tuples and dicts) with `function` done to each tensor."""
-    if isinstance(value, torch.Tensor):
+    return map_leaves(value, function, torch.Tensor)
+
+
+def map_leaves(value: Any, function: Callable[[Any], Any], kind: type) -> Any:
+    """`value` (lists, tuples and dicts) with `function` done to each leaf of this kind."""
+    if isinstance(value, kind):
         return function(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(map_tensors(item, function) for item in value))
+        return type(value)(*(map_leaves(item, function, kind) for item in value))
     if isinstance(value, (list, tuple)):
-        return type(value)(map_tensors(item, function) for item in value)
+        return type(value)(map_leaves(item, function, kind) for item in value)
     if isinstance(value, dict):
-        return {key: map_tensors(item, function) for key, item in value.items()}
+        return {key: map_leaves(item, function, kind) for key, item in value.items()}
     return value
 
 

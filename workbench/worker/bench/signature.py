@@ -12,7 +12,7 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.bench.words import closest
 
 if TYPE_CHECKING:
-    from workbench.worker.bench.inputs import Argument
+    from workbench.worker.bench.arguments import Argument
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
 
+from workbench.protocol.spec import InputSpec
 from workbench.worker.bench.inputs import Argument, Example
 from workbench.worker.judge.plan import GIVEN, NEGATIVE, NORMAL, POSITIVE, ZEROS, Case
 
@@ -30,16 +30,11 @@ def _at_extreme(example: Example, case: Case) -> tuple[Example, dict[str, int]]:
     sizes: dict[str, int] = {}
     arguments: list[Argument] = []
     for argument in example.arguments:
-        spec = argument.spec
-        if spec is not None:
-            ends = {
-                dim.axis: dim.minimum if case.extreme == "low" else dim.maximum
-                for dim in spec.dynamic
-                if dim.name != example.batch_name
-            }
-            sizes.update({dim.name: ends[dim.axis] for dim in spec.dynamic if dim.axis in ends})
-            argument = dataclasses.replace(argument, spec=spec.resized(ends))
-        arguments.append(argument)
+        for _, spec in argument.specs:
+            sizes.update({name: size for name, _, size in _ends(spec, example, case)})
+        arguments.append(
+            argument.mapped(lambda spec: spec.resized({axis: size for _, axis, size in _ends(spec, example, case)}))
+        )
     if not sizes:
         return example, {}
     resized = Example(tuple(arguments), example.seed)
@@ -47,10 +42,19 @@ def _at_extreme(example: Example, case: Case) -> tuple[Example, dict[str, int]]:
     return resized, sizes
 
 
+def _ends(spec: InputSpec, example: Example, case: Case) -> list[tuple[str, int, int]]:
+    """(name, axis, size) of the spec's dynamic dimensions, without the batch."""
+    return [
+        (dim.name, dim.axis, dim.minimum if case.extreme == "low" else dim.maximum)
+        for dim in spec.dynamic
+        if dim.name != example.batch_name
+    ]
+
+
 def _signed(value: Any, argument: Argument, kind: str) -> Any:
-    """A floating tensor with one sign or none; what has a declared range, or was given, stays as it is."""
-    ranged = argument.spec is None or argument.spec.low is not None
-    if ranged or not isinstance(value, torch.Tensor) or not value.is_floating_point():
+    """A floating tensor with one sign or none; what has declared values, or was given, stays as it is."""
+    declared = argument.spec is None or argument.spec.declared
+    if declared or not isinstance(value, torch.Tensor) or not value.is_floating_point():
         return value
     if kind == ZEROS:
         return torch.zeros_like(value)

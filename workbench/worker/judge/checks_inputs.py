@@ -119,8 +119,6 @@ def _names(subject: Subject) -> list[str]:
     """A name for each tensor of the inputs, in order."""
     names = []
     for place, argument in enumerate(subject.example.arguments):
-        value = argument.value if argument.spec is None else torch.empty(0)
-        held = tensors_in(value)
         name = argument.name or f"input {place}"
-        names += [name] if len(held) == 1 else [f"{name}[{number}]" for number in range(len(held))]
+        names += [name] if argument.count == 1 else [f"{name}[{number}]" for number in range(argument.count)]
     return names

@@ -21,10 +21,10 @@ from workbench.protocol.artifacts import CheckRow, Finding
 from workbench.protocol.model import Modes
 from workbench.protocol.policy import Policy
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, NOISE, LeafDiff, Yardstick
+from workbench.protocol.spec import COMPLEX
 from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.modes import generators_kept, running
 from workbench.worker.bench.sampling import map_tensors
-from workbench.worker.bench.spec import COMPLEX
 from workbench.worker.bench.words import closest, some
 from workbench.worker.job import Job
 from workbench.worker.judge.compare import compare

@@ -34,7 +34,7 @@ def check_batch_sizes(subject: Subject) -> CheckRow:
     example = subject.example
     limits = example.batch_range
     declared = limits is not None and any(
-        one.origin == "given" and one.spec is not None and one.spec.dynamic for one in example.arguments
+        one.origin == "given" and any(spec.dynamic for _, spec in one.specs) for one in example.arguments
     )
     if not example.batch:
         return subject.skipped("The inputs have no dimension that could be the batch.")
