@@ -96,9 +96,10 @@ def _archive_form(stream: IO[bytes]) -> str:
     try:
         with zipfile.ZipFile(stream) as archive:
             names = [name.partition("/")[2] or name for name in archive.namelist()]
+            begins = min((one.header_offset for one in archive.infolist()), default=0)
     except _ZIP_ERRORS:
         return "unknown"
-    if not names:
+    if not names or begins:  # an archive that lies inside another one, whose end is gone, is not what the file is
         return "unknown"
     if any(name.startswith("data/aotinductor/") for name in names):
         return "aoti"

@@ -26,14 +26,17 @@ from workbench.worker.artifact.architecture import architecture_of, blocked_sour
 from workbench.worker.artifact.clean import file_sha256
 from workbench.worker.artifact.golden import GoldenPart, make_golden_data
 from workbench.worker.artifact.inspect_pt2 import batch_range
+from workbench.worker.artifact.naming_weights import CHECKPOINT, kept
 from workbench.worker.artifact.parameters import describe_tensors
 from workbench.worker.artifact.speed import measure_speed
 from workbench.worker.artifact.subject import Artifact, Subject, subject_of
+from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.artifact.verify_text import verify_text
 from workbench.worker.bench.load import Built, build
 from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.job import Job
 from workbench.worker.judge.snapshot import untouched_model
+from workbench.worker.tensorfile import save
 
 MAKERS = {"weights": weights.make, "trace": trace.make, "export": export.make, "aoti": aoti.make, "onnx": onnx.make}
 
@@ -89,8 +92,10 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
     seconds = time.perf_counter() - started
     kind = artifact.extra.pop("kind")
     built, modes = _prepare(request, job)
-    parameters = describe_tensors(_parameters(built.model, kind))
+    checkpoint = _parameters(built.model, kind)
+    parameters = describe_tensors(checkpoint)
     subject = subject_of(built.model, built.example, request.recipe.seed)
+    save_or_raise(lambda path: save(path, kept(checkpoint)), stage / CHECKPOINT)
     if kind == "export":  # its own header says what it serves
         names = [name for name, _ in subject.tensors]
         artifact.batch_range = batch_range(stage / artifact.file, names, subject.axes)

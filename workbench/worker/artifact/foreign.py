@@ -36,6 +36,11 @@ _SUFFIXES = {
 }
 """For files whose content says nothing, such as truncated ones: the proof then says that they do not load."""
 
+_TAKEN = frozenset(
+    {"golden.safetensors", "checkpoint.safetensors", "manifest.json", "verify.py", "report.md", "architecture.py"}
+)
+"""Names that a bundle, or the proof, needs for itself."""
+
 _CHUNK = 1 << 20
 
 
@@ -67,7 +72,14 @@ def take(path: Path, sha256: str, stage: Path, approved: str = "") -> Artifact:
 
 def _plain_name(path: Path) -> str:
     """The file's own name, unless a bundle needs that name for itself."""
-    taken = {"golden.safetensors", "manifest.json", "verify.py", "report.md", "architecture.py"}
+    taken = {
+        "golden.safetensors",
+        "checkpoint.safetensors",
+        "manifest.json",
+        "verify.py",
+        "report.md",
+        "architecture.py",
+    }
     return f"artifact{path.suffix}" if path.name in taken else path.name
 
 

@@ -50,10 +50,7 @@ def match_parameters(
     attribute). What the artifact does not hold under a known name is no failure by itself (an export drops what
     forward never uses); what it holds with other values is.
     """
-    cut = prefix + "."
-    own = {name[len(cut) :] if prefix and name.startswith(cut) else name: tensor for name, tensor in tensors}
-    bits = {name: "" if _parameters_unreadable(tensor) else tensor_sha256(tensor) for name, tensor in own.items()}
-    names = _parameters_names(own, bits, expected)
+    own, bits, names = _parameters_read(tensors, expected, prefix)
     if not names:
         return _parameters_by_content(own, bits, expected)
     wrong = [_parameters_difference(name, own[name], bits[name], expected[known]) for name, known in names.items()]
@@ -64,6 +61,26 @@ def match_parameters(
     absent = [name for name in expected if name not in held]
     rest = f"; not in the artifact: {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}" if absent else ""
     return "pass", f"{len(names)} of {len(expected)} tensors have the checkpoint's bits{rest}"
+
+
+def differing_parameters(
+    tensors: Iterable[tuple[str, torch.Tensor]], expected: dict[str, dict[str, Any]], prefix: str = ""
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Of the artifact's tensors those with other bits than the checkpoint's under the names that `match_parameters`
+    pairs, and each of their names → the checkpoint's."""
+    own, bits, names = _parameters_read(tensors, expected, prefix)
+    wrong = {name: known for name, known in names.items() if bits[name] != expected[known]["sha256"]}
+    return {name: own[name] for name in wrong}, wrong
+
+
+def _parameters_read(
+    tensors: Iterable[tuple[str, torch.Tensor]], expected: dict[str, dict[str, Any]], prefix: str
+) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[str, str]]:
+    """The artifact's tensors by name without `prefix`, their digests, and its names → the checkpoint's."""
+    cut = prefix + "."
+    own = {name[len(cut) :] if prefix and name.startswith(cut) else name: tensor for name, tensor in tensors}
+    bits = {name: "" if _parameters_unreadable(tensor) else tensor_sha256(tensor) for name, tensor in own.items()}
+    return own, bits, _parameters_names(own, bits, expected)
 
 
 def _parameters_names(

@@ -41,6 +41,12 @@ from workbench.worker.tensorfile import load
 ProveProgress = Callable[[str, int, int], None]
 """Called with the phase, how many are done, and how many there are."""
 
+Explain = Callable[
+    [Path, Opened, Golden, list[CaseResult], dict[str, CheckRow], str], tuple[dict[str, CheckRow], tuple[Finding, ...]]
+]
+"""From what was proven (stage, artifact, cases, their results, rows by id, device) to rows that say more, and findings.
+It changes no status."""
+
 
 def prove(
     stage: Path,
@@ -52,13 +58,14 @@ def prove(
     insist: bool = True,
     progress: ProveProgress = lambda phase, done, total: None,
     staged: bool = False,
+    explain: Explain | None = None,
 ) -> Proof:
     """Prove the artifact in `stage`; whatever is wrong with it ends in the returned record.
 
     blocked: files and top-level packages that must not be importable (None: those of the manifest).
     architecture: for weights, `file.py:Name` or `package.module:Name` to build with `kwargs` (None: the manifest's);
     empty: only hashes, keys and shapes are proven. insist: an architecture that cannot be built is an error.
-    staged: it is being exported, and its manifest is not the final one.
+    staged: it is being exported, and its manifest is not the final one. explain: looks for the reasons of a refusal.
     """
     work = _Proof(stage, device, architecture, kwargs, insist, progress, staged)
     if threads > 0:
@@ -71,6 +78,7 @@ def prove(
             work.run()
             work.clean(blocker)
         work.judge()
+        work.explain(explain)
     except _ProveStop:
         pass
     return work.record()
@@ -225,6 +233,14 @@ class _Proof:
             self.row("train_ops", "fail", f"{'; '.join(alive[:5])}{more}", "it was exported in train mode", remedy)
         else:
             self.row("train_ops", "pass", "no dropout or batch statistics of train mode in the graph")
+
+    def explain(self, explain: Explain | None) -> None:
+        """What is known besides about rows that failed; their status stays."""
+        if explain is not None and any(row.status == "fail" for row in self.rows.values()):
+            self.progress("looking for the reason", 0, 0)
+            rows, found = explain(self.stage, self.opened, self.golden, self.results, self.rows, self.device)
+            self.rows.update({check: replace(row, status=self.rows[check].status) for check, row in rows.items()})
+            self.findings.extend(found)
 
     def record(self) -> Proof:
         """The verdict: what was not reached is skipped, one "fail" makes it fail, an "error" without one an error."""

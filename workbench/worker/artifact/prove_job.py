@@ -12,6 +12,7 @@ from workbench.protocol.artifacts import Proof
 from workbench.protocol.messages import Prove
 from workbench.worker.artifact import prove as proving
 from workbench.worker.artifact.manifest import architecture_target, read_manifest
+from workbench.worker.artifact.naming import name_faults
 from workbench.worker.job import Job
 
 
@@ -28,6 +29,7 @@ def prove(request: Prove, job: Job) -> Proof:
         insist=False,
         progress=lambda phase, done, total: job.progress(phase, done, total),
         staged=request.staged,
+        explain=name_faults,
     )
 
 

@@ -1,0 +1,198 @@
+"""Names what is wrong with an artifact whose proof says no, where that can be known.
+
+Owns the order in which explanations are looked for, and which row each belongs to. Runs in a worker after the rows
+are judged, and only then: it changes no status, it adds the reason. Not carried into verify.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from workbench.protocol.artifacts import CheckRow, Finding
+from workbench.worker.artifact.loading import Opened, named_tensors
+from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
+from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
+from workbench.worker.artifact.naming_values import relation, swapped
+from workbench.worker.artifact.naming_weights import checkpoint_of, weights_words
+from workbench.worker.artifact.parameters import differing_parameters
+from workbench.worker.artifact.prove_cases import CaseResult, Golden, leaf_name
+
+_CASES = 4
+"""Cases that an explanation must fit; each costs a few calls."""
+
+_ASKED = ("structure", "values", "nonfinite")
+"""Rows about answers, which a relation explains."""
+
+Named = tuple[dict[str, CheckRow], tuple[Finding, ...]]
+
+
+def name_faults(
+    stage: Path, opened: Opened, golden: Golden, results: list[CaseResult], rows: dict[str, CheckRow], device: str
+) -> Named:
+    """Rows that now say more than before, by id, and findings. An artifact that passed is not looked at."""
+    refused = [check for check, row in rows.items() if row.status == "fail"]
+    if not refused:
+        return {}, ()
+    work = _Naming(stage, opened, golden, results, rows, device)
+    named = dict(work.rows_named(refused))
+    quantised = quantised_operators(opened.program)
+    findings = []
+    if quantised:
+        words = f"it computes with quantised operators: {', '.join(quantised[:4])}"
+        findings.append(Finding("quantised", words, "Verify it against the quantised model, or give a --tolerance."))
+    return named, tuple(findings)
+
+
+class _Naming:
+    """One look for the reasons of one refusal."""
+
+    def __init__(
+        self,
+        stage: Path,
+        opened: Opened,
+        golden: Golden,
+        results: list[CaseResult],
+        rows: dict[str, CheckRow],
+        device: str,
+    ) -> None:
+        self.stage, self.opened, self.golden, self.device = stage, opened, golden, device
+        self.results, self.rows = results, rows
+
+    def rows_named(self, refused: list[str]) -> Iterator[tuple[str, CheckRow]]:
+        """(id, row) for each row about which more is known now."""
+        weights = self.weights() if "weights_match" in refused else ""
+        if weights:
+            row = self.rows["weights_match"]
+            yield "weights_match", replace(row, cause=weights)
+        asked = [check for check in _ASKED if check in refused]
+        if asked and self.opened.call is not None:
+            words = self.answers() or self.inputs() or self.elsewhere(refused)
+            if words:
+                yield from ((check, _explained(self.rows[check], words)) for check in asked)
+        if "sizes" in refused and (words := self.sizes()):
+            yield "sizes", replace(self.rows["sizes"], cause=words)
+
+    def weights(self) -> str:
+        """How the tensors differ, and by how much."""
+        manifest = self.golden.manifest
+        expected, prefix = manifest["parameters"], manifest.get("prefix") or ""
+        own, names = differing_parameters(named_tensors(self.opened), expected, prefix)
+        return weights_words(own, names, expected, checkpoint_of(self.stage))
+
+    def picked(self) -> list[int]:
+        """A few cases that were answered, of different sizes and scales, ordinary inputs first."""
+        answered = [one.index for one in self.results if not one.raised]
+        cases = self.golden.manifest["cases"]
+        plain = [index for index in answered if cases[index].get("kind") in ("normal", "given", None)] or answered
+        sizes = {cases[index].get("batch"): index for index in reversed(plain)}
+        chosen = sorted(sizes.values(), key=lambda index: -(cases[index].get("batch") or 0))[: _CASES - 1]
+        widest = max(plain, key=lambda index: cases[index].get("scale") or 0, default=None)
+        return list(dict.fromkeys([*chosen, *([] if widest is None else [widest])]))
+
+    def answers(self) -> str:
+        """The answers as a function of eager's."""
+        indices = self.picked()
+        try:
+            found = [answer_to(self.opened, self.golden, index, self.device).leaves for index in indices]
+        except Exception:  # noqa: BLE001 (it answered before and raises now: `repeat` says so)
+            return ""
+        eager = [self.golden.eager(index).leaves for index in indices]
+        if not found:
+            return ""
+        names = [leaf_name(path) for path, _ in eager[0]]
+        order = swapped([[leaf for _, leaf in one] for one in eager], [[leaf for _, leaf in one] for one in found])
+        if order is not None:
+            return _order_words(order, names, len(found[0]))
+        if any(len(one) != len(eager[0]) for one in found):
+            return f"it answers with {len(found[0])} tensors, eager with {len(eager[0])}"
+        said = []
+        for place, name in enumerate(names):
+            words = relation([(mine[place][1], its[place][1]) for mine, its in zip(eager, found)])  # noqa: B905
+            if words:
+                said.append(f"{name} is {words}")
+        return "; ".join(said[:4])
+
+    def inputs(self) -> str:
+        """What it would have to be asked to answer as eager does; how many arguments it takes."""
+        program = self.opened.program
+        own, model = argument_names(program), [entry["name"] for entry in self.golden.manifest["inputs"]]
+        if own is None:
+            own, model = tensor_names(program), list(self.golden.part(0, "input"))
+        if own is not None and len(own) != len(model):
+            few = "fewer" if len(own) < len(model) else "more"
+            return f"it takes {few} inputs than forward: {', '.join(own) or 'none'} in place of {', '.join(model)}"
+        indices = self.picked() or self._raised()[:2]
+        words = wanted_inputs(self.opened, self.golden, indices, self.device)
+        if words or not self.picked():
+            return words
+        ignored = ignored_inputs(self.opened, self.golden, self.picked()[0], self.device)
+        if ignored:
+            return f"its answer does not depend on {', '.join(ignored)}: the example's values may be baked in"
+        return ""
+
+    def elsewhere(self, refused: list[str]) -> str:
+        """The row that has the reason already."""
+        if "train_ops" in refused:
+            return f"it was exported in train mode: {self.rows['train_ops'].evidence.partition(';')[0]}"
+        if "weights_match" in refused:
+            return "it was not made from these weights: see weights_match"
+        if quantised_operators(self.opened.program):
+            return "it is quantised, and the model is not"
+        if self._another():
+            return "nothing in it is the model's: neither a parameter nor an answer (another model?)"
+        return ""
+
+    def _another(self) -> bool:
+        row = self.rows.get("weights_match")
+        unknown = row is not None and row.status == "skip" and "0 have the bits" in row.evidence
+        return unknown and not any(self._case_agrees(index) for index in self.picked())
+
+    def _case_agrees(self, index: int) -> bool:
+        return all(diff.cosine > 0.9 for one in self.results if one.index == index for diff in one.leaves)
+
+    def _raised(self) -> list[int]:
+        return [one.index for one in self.results if one.raised]
+
+    def sizes(self) -> str:
+        """Which batch sizes it does serve."""
+        served: dict[int, bool] = {}
+        for one in self.results:
+            served[one.batch] = served.get(one.batch, True) and not one.raised and not one.structure
+        right = sorted(size for size, good in served.items() if good)
+        if not right or len(right) == len(served):
+            return ""
+        listed = ", ".join(map(str, right))
+        if len(right) == 1:
+            return f"its batch is fixed at {listed}: the example's size was baked in"
+        return f"it serves batch {listed} only"
+
+
+def _explained(row: CheckRow, words: str) -> CheckRow:
+    """The reason first; what was the cause before is evidence."""
+    evidence = f"{row.evidence}; {row.cause}" if row.cause else row.evidence
+    return replace(row, evidence=evidence, cause=words, remedy=_REMEDIES.get(_remedy_of(words), row.remedy))
+
+
+def _remedy_of(words: str) -> str:
+    return next((key for key in _REMEDIES if key in words), "")
+
+
+_REMEDIES = {
+    "it wants": "Change what is fed to it, or export the model as it is fed.",
+    "it normalises": "Feed it without that step, or export the model without it.",
+    "train mode": "Export in eval mode: model.eval() before.",
+    "not made from these weights": "Export again from this checkpoint, or name the --weights it was made from.",
+    "another order": "Export outputs and classes in the model's own order.",
+    "is missing": "Export the model with it, or verify against the model without it.",
+}
+"""A part of the reason → what to do."""
+
+
+def _order_words(order: list[int], names: list[str], count: int) -> str:
+    if count < len(names):
+        lost = [name for place, name in enumerate(names) if place not in order]
+        return f"it answers with {count} of {len(names)} tensors; {', '.join(lost)} is left out"
+    moved = [f"{names[place]} holds eager's {names[other]}" for place, other in enumerate(order) if place != other]
+    return f"the outputs are swapped: {', '.join(moved[:4])}"
