@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def open_program(path: Path, kind: str, device: str, inputs: Sequence[str] = ())
             program = move_to_device_pass(program, device)
         return Opened(program.module(), program, words="torch.export.load")
     except Exception as problem:
-        raise ValueError(_loading_words(path.name, problem)) from problem
+        raise ValueError(_loading_words(path, kind, problem)) from problem
 
 
 def open_artifact(
@@ -237,10 +238,20 @@ def _loading_first_line(problem: BaseException, lines: int = 1) -> str:
     return f"{type(problem).__name__}: " + " ".join(" ".join(text.splitlines()[:lines]).split())[:600]
 
 
-def _loading_words(name: str, problem: BaseException) -> str:
-    text = str(problem)
-    if "central directory" in text or "PytorchStreamReader" in text or "BadZipFile" in type(problem).__name__:
+def _loading_words(path: Path, kind: str, problem: BaseException) -> str:
+    text, name = str(problem), path.name
+    broken = "central directory" in text or "PytorchStreamReader" in text or "BadZipFile" in type(problem).__name__
+    if broken or (kind != "onnx" and not _loading_archive(path)):
         return f"{name} is truncated or no archive of torch ({_loading_first_line(problem)})"
     if "is not registered" in text and "pytree" in text:
         return f"{name} returns a class of the model's own source, which is not here ({_loading_first_line(problem)})"
     return f"{name} did not load: {_loading_first_line(problem)}"
+
+
+def _loading_archive(path: Path) -> bool:
+    """Whether the file is one whole archive from its first byte on; torch.export.load hides what it stumbled over."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return min((one.header_offset for one in archive.infolist()), default=1) == 0
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
