@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
-from workbench.protocol.artifacts import Proof
+from workbench.protocol.artifacts import CheckRow, Finding, Proof
 from workbench.protocol.messages import Prove
 from workbench.worker.artifact import prove as proving
 from workbench.worker.artifact.manifest import architecture_target, read_manifest
 from workbench.worker.artifact.naming import name_faults
-from workbench.worker.job import Job
+from workbench.worker.job import Cancelled, Job
 
 
 def prove(request: Prove, job: Job) -> Proof:
@@ -29,8 +30,18 @@ def prove(request: Prove, job: Job) -> Proof:
         insist=False,
         progress=lambda phase, done, total: job.progress(phase, done, total),
         staged=request.staged,
-        explain=name_faults,
+        explain=_reasons,
     )
+
+
+def _reasons(*found: Any) -> tuple[dict[str, CheckRow], tuple[Finding, ...]]:
+    """What `name_faults` says. What cannot be looked into makes the verdict no other."""
+    try:
+        return name_faults(*found)
+    except Cancelled:
+        raise
+    except Exception as problem:  # noqa: BLE001 (artifacts of others have surprises; the rows stand as they are)
+        return {}, (Finding("reason", f"the reason could not be looked into: {type(problem).__name__}: {problem}"),)
 
 
 def _blocked(request: Prove, architecture: str) -> tuple[str, ...] | None:
