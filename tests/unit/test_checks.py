@@ -118,7 +118,11 @@ def test_a_forward_that_raises_is_an_error_with_its_place(question: str) -> None
 
 
 def test_raising_late_leaving_and_answering_nothing() -> None:
-    assert ask(bench("SecondTime"), "repeatable").status == "error"
+    row = ask(bench("SecondTime"), "repeatable")
+    assert (row.status, row.evidence.startswith("It answers 1 run, and raises in the next")) == ("fail", True), row
+    assert "count (values)" in row.cause
+    row = ask(bench("SecondTime"), "finite")
+    assert (row.status, "raises when it is called again" in row.evidence) == ("error", True), row
     assert "exit" in ask(bench("Leaving"), "finite").evidence
     for question in ("repeatable", "finite", "batch_rows", "graph_free", "reload"):
         assert ask(bench("Wordy"), question).status == "skip"

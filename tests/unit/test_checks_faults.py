@@ -42,7 +42,7 @@ def faulty(name: str, question: str, spec: str = "x=float32[5,6]", policy: Polic
         ("NanWeight", "parameters_finite", "linear.weight (1 NaN, 0 infinite of 24)"),
         ("InfiniteVariance", "parameters_finite", "norm.running_var"),
         ("InfiniteScale", "parameters_finite", "scale"),
-        ("BySize", "batch_sizes", "depends on the size of the batch"),
+        ("BySize", "batch_sizes", "The size comes in at aten.div at check_faults.py:"),
         ("DoubleBuffer", "dtype_device", "output is float64"),
         ("DoubleBuffer", "dtype_device", "aten.mul at check_faults.py:"),
         ("DoubleBufferHidden", "dtype_device", "it computes in float64"),
@@ -200,8 +200,10 @@ def test_a_tree_of_outputs_that_changes_is_said_and_the_other_checks_go_on() -> 
     assert faulty("ChangingTree", "finite").status == "pass"
 
 
-def test_what_runs_once_only_is_an_error_in_every_check_that_runs_it_twice() -> None:
-    for question in ("repeatable", "hidden_state", "batch_rows", "batch_sizes", "threads", "memory_flat", "reload"):
+def test_what_runs_once_only_does_not_repeat_and_is_an_error_in_every_other_check_that_runs_it_twice() -> None:
+    row = faulty("Once", "repeatable")
+    assert (row.status, "once only" in row.evidence) == ("fail", True), row
+    for question in ("hidden_state", "batch_rows", "batch_sizes", "threads", "memory_flat", "reload"):
         row = faulty("Once", question)
         assert (row.status, "once only" in row.evidence) == ("error", True), row
     for question in ("modes", "parameters_finite", "graph_free"):
@@ -217,3 +219,29 @@ def test_a_generator_is_nothing_to_compare_and_is_told() -> None:
 def test_a_slow_forward_is_left_out_of_what_does_not_fit_into_the_budget(question: str) -> None:
     row = ask(bench(check_faults.__file__, "Slow", "x=float32[5,6]"), question, budget=2.0)
     assert (row.status, "do not fit into 2 s" in row.evidence) == ("skip", True), row
+
+
+def faults_line(text: str) -> int:
+    with open(check_faults.__file__, encoding="utf-8") as stream:
+        return next(number for number, line in enumerate(stream, 1) if text in line)
+
+
+def test_a_write_through_a_view_is_where_rows_meet() -> None:
+    row = faulty("AddsNeighbour", "batch_rows")
+    assert row.status == "fail"
+    assert f"aten.add_ at check_faults.py:{faults_line('y[1:] += 0.1')}" in row.cause
+
+
+def test_where_the_size_of_a_batch_comes_in_is_named() -> None:
+    row = faulty("DividesBySize", "batch_sizes")
+    assert row.status == "fail"
+    assert f"The size comes in at aten.div at check_faults.py:{faults_line('return y / x.size(0)')}" in row.cause
+    mean = faulty("Coupled", "batch_sizes")
+    assert "aten.mean at check_faults.py" in mean.cause
+
+
+def test_a_size_that_is_refused_only_after_another_is_no_matter_of_sizes() -> None:
+    row = faulty("KeepsBatch", "batch_sizes")
+    assert (row.status, row.findings) == ("skip", ())
+    assert "refused after a batch of another size" in row.evidence
+    assert "former" in row.evidence

@@ -15,7 +15,7 @@ from tests.unit.model_state import held_by
 from tests.unit.run_bench import Drop, PlainBench, Sent, bench_with, fire
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import FindDivergence
-from workbench.protocol.runs import Divergence
+from workbench.protocol.runs import Divergence, RunRow
 from workbench.worker.bench.modes import flags
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.divergence import find
@@ -304,3 +304,13 @@ def test_nothing_is_changed_by_looking() -> None:
     Busy.writes = False
     assert found.module
     assert everything(bench) == before
+
+
+def test_what_was_found_stands_in_the_row_from_then_on() -> None:
+    bench, runs = bench_with()
+    fire(runs)
+    fire(runs)
+    sent = Sent()
+    find(bench, runs, FindDivergence(2, 1), sent.job)  # type: ignore[arg-type]
+    (row,) = sent.of(RunRow)
+    assert (row.run, row.cause) == (2, "drop: dropout")

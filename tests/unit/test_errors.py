@@ -248,3 +248,46 @@ def test_leaves_of_truth_and_of_vast_numbers_have_an_error_too() -> None:
     assert 0 < relative_error(truth, flatten(torch.tensor([True, True, True]))) < math.inf
     wide = flatten(torch.full((3,), 1e200, dtype=torch.float64))
     assert relative_error(wide, flatten(torch.full((3,), 1.5e200, dtype=torch.float64))) > 0
+
+
+def test_what_our_own_hooks_raise_is_not_blamed_on_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, runs = bench_with()
+    fire(runs)
+    fire(runs)
+
+    def broken(*given: Any) -> float:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(errors, "relative_error", broken)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        errors_of(bench, runs)
+
+
+class Rounded(nn.Module):
+    """Answers in float8, as quantised activations do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(10, 10)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(self.fc(x)).to(torch.float8_e4m3fn)
+
+
+def test_answers_in_float8_have_an_error_too() -> None:
+    bench, runs = bench_with(Rounded())
+    fire(runs)
+    fire(runs)
+    root = by_path(errors_of(bench, runs))[""]
+    assert 0.1 < root.answered < 10
+    assert not root.note
+
+
+def test_a_block_may_round_as_often_as_its_modules_do() -> None:
+    def call(path: str, depth: int, inner: bool) -> CallError:
+        return CallError(path, 0, "M", depth, 0.0, 0.0, 0.0, 1.0, inner=inner)
+
+    rows = [call("", 0, True), *(call(str(place), 1, False) for place in range(8))]
+    limits = [row.limit for row in errors._with_limits(rows)]
+    assert limits == [3.0, *[1.0] * 8]  # √(1 + 8)

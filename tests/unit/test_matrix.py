@@ -163,6 +163,7 @@ def test_what_a_forward_changes_is_named():
     for one in matrix.cells:
         assert set(one.mutated) == {"input 0", "attribute calls (0 → 1)", "attribute seen (0 → 1 items)"}
     assert matrix.pick == -1  # nothing to serve with that changes its input
+    assert matrix.words.startswith("None can be recommended: even eval · no_grad")
 
 
 def test_where_no_grad_does_not_run_the_next_cell_is_the_baseline():

@@ -67,6 +67,7 @@ def test_a_bias_in_the_middle_is_where_the_error_starts(two_files: tuple[str, st
     table = table_of(found)
     assert start_of(table) == "body.1.fc"
     assert table.words.startswith("The error starts in body.1.fc (Linear) at parting_models.py:")
+    assert "The first operator in it with another result: aten.addmm at parting_models.py:" in table.words
     before = [call for call in table.calls if call.path in ("stem", "body.0", "body.0.fc", "body.0.act")]
     assert len(before) == 4
     assert all(call.answered == call.local == call.received == 0 for call in before)

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.judge.checks_places import stack_place, watching
-from workbench.worker.judge.mixing import UNDEFINED
+from workbench.worker.judge.operators import UNDEFINED
 
 
 def all_finite(leaf: torch.Tensor) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from workbench.protocol.artifacts import LATENCY, CheckRow
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.messages import Check
+from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.checks_batch import check_batch_rows
 from workbench.worker.judge.checks_finite import check_finite, check_parameters_finite
@@ -21,7 +22,7 @@ from workbench.worker.judge.checks_latency import check_latency
 from workbench.worker.judge.checks_memory import check_graph_free, check_memory_flat
 from workbench.worker.judge.checks_placement import check_dtype_device
 from workbench.worker.judge.checks_reload import check_reload
-from workbench.worker.judge.checks_repeat import check_hidden_state, check_repeatable
+from workbench.worker.judge.checks_repeat import HIDDEN_REMEDY, check_hidden_state, check_repeatable
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.checks_sizes import check_batch_sizes
 from workbench.worker.judge.checks_state import check_buffers, check_modes, check_randomness
@@ -82,6 +83,29 @@ def check(bench: Bench, runs: Runs, request: Check, job: Job) -> CheckRow:
 
 
 def _error(subject: Subject, problem: BaseException) -> CheckRow:
+    """The row of a check in which the forward raised; where it does so only after it has answered, that is said."""
+    row = _explained(subject, problem)
+    if not subject.answered or isinstance(problem, WorkbenchError):
+        return row
+    moved = [(name, how) for name, how in subject.snapshot.moved() if not subject.policy.may_move(name)]
+    runs = counted(subject.answered, "run")
+    subject.snapshot.restore()
+    try:
+        subject.forward()
+    except (Cancelled, KeyboardInterrupt):
+        raise
+    except BaseException:  # noqa: BLE001 (it raises from the beginning: what is known is said already)
+        return row
+    if subject.id != "repeatable":
+        return dataclasses.replace(row, evidence=f"It answers, and raises when it is called again: {row.evidence}")
+    left = some([f"{name} ({how})" for name, how in moved], 4)
+    cause = f"What runs leave behind: {left}." if left else "What runs leave behind is not held by its modules."
+    at = f" It raises at {row.cause}." if row.cause else ""
+    evidence = f"It answers {runs}, and raises in the next, with the same input: {row.evidence}"
+    return subject.failed(evidence, f"{cause}{at}", HIDDEN_REMEDY)
+
+
+def _explained(subject: Subject, problem: BaseException) -> CheckRow:
     if isinstance(problem, WorkbenchError):
         failure = problem.failure
     else:

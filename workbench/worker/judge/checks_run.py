@@ -55,6 +55,8 @@ class Subject:
     """What was declared and made a difference here; every row says so."""
     last: float = 0.0
     """Seconds of the last forward."""
+    answered: int = 0
+    """Forwards of the bench's model that came back."""
     vast: bool = False
     """An answer had leaves of which only a part was kept."""
 
@@ -117,6 +119,7 @@ class Subject:
             output = model(*args, **kwargs)
             self.last = time.perf_counter() - began
             FIRST_CALLS.setdefault(model, self.last)
+            self.answered += model is self.bench.model
             return output
 
     def answer(

@@ -17,6 +17,7 @@ from workbench.worker.judge.checks_again import DIFFERS, differs_already
 from workbench.worker.judge.checks_batch import ALIKE, excuse, scaling_axes
 from workbench.worker.judge.checks_run import Answer, Comparison, Subject
 from workbench.worker.judge.replay import Parts
+from workbench.worker.judge.sizing import first_sized
 
 SIZES = (1, 2, 3, 5)
 """Batches that are tried beside the example's where no range was declared."""
@@ -57,9 +58,30 @@ def check_batch_sizes(subject: Subject) -> CheckRow:
         except Exception as problem:  # noqa: BLE001 (the user's forward; whether it takes this size is the question)
             place = users_place(problem).rpartition("/")[2]
             refused[size] = first_line(problem) + (f" at {place}" if place else "")
+    if refused and (words := _only_later(subject, whole, shapes, next(iter(refused)))):
+        return subject.skipped(words, "See the check hidden_state.")
     if refused:
         return _refusing(subject, declared, answers, refused)
-    return _sizes_agree(subject, declared, answers)
+    parts = {size: _cut(whole, shapes, size) for size in answers}
+    return _sizes_agree(subject, declared, answers, parts)
+
+
+def _only_later(subject: Subject, whole: Any, shapes: list[tuple[int, ...]], size: int) -> str:
+    """In words, that a refused size is taken by the model as it was before any other was asked; empty where it is not.
+
+    Such a refusal is no matter of sizes: something of an earlier batch was kept.
+    """
+    subject.snapshot.restore()
+    args, kwargs = _cut(whole, shapes, size)
+    try:
+        subject.forward(args, kwargs, seed=subject.bench.recipe.seed)
+    except Cancelled:
+        raise
+    except Exception:  # noqa: BLE001 (the user's forward; whether it takes this size is the question)
+        return ""
+    moved = some([f"{name} ({how})" for name, how in subject.snapshot.moved()], 4)
+    kept = f" What a call leaves behind: {moved}." if moved else ""
+    return f"A batch of {size} is taken at first, and refused after a batch of another size.{kept}"
 
 
 def _sizes(limits: tuple[int, int] | None, typical: int) -> list[int]:
@@ -110,7 +132,7 @@ def _refusing(subject: Subject, declared: bool, answers: dict[int, Answer], refu
     return subject.skipped(reason, "Declare the range that it should take: --input 'x=float32[batch:1..64,10]'.")
 
 
-def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer]) -> CheckRow:
+def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], parts: dict[int, Any]) -> CheckRow:
     """Whether each smaller batch has the first rows of the largest."""
     largest = max(answers)
     others = [size for size in answers if size != largest]
@@ -141,20 +163,38 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer]) -
                 return subject.skipped(f"{reason} ({words}: {found.words}).", remedy)
             if differs_already(subject):
                 return subject.skipped(f"{DIFFERS} ({words}.)")
-            cause, remedy = _cause(subject)
+            cause, remedy = _cause(subject, (parts[largest], parts[size]))
             return subject.failed(f"{words}: {found.words}.", cause, remedy)
     bits = "identical bits" if marks <= {IDENTICAL} else f"within the noise ({worst})"
     return subject.passed(f"{start}, and their rows agree: {bits}.{answers[largest].thinned}")
 
 
-def _cause(subject: Subject) -> tuple[str, str]:
-    """Why rows depend on the size of their batch, and what to do."""
+def _cause(subject: Subject, inputs: tuple[Any, Any]) -> tuple[str, str]:
+    """Why rows depend on the size of their batch, and what to do; `inputs`: the batch, and its first rows alone."""
     statistics = [path for path, kind in Parts(subject.bench.model).active() if kind == "batch statistics"]
     if statistics:
         cause = f"In train mode: {some(statistics, 4)}: statistics of the batch."
         return cause, "Put it in eval: e in the app, or --mode eval."
     remedy = f"Look for a division by size(0), or a mean. {ALIKE}"
-    return "Something in the forward depends on the size of the batch.", remedy
+    place = _place(subject, inputs)
+    words = f"The size comes in at {place}" if place else "Something in the forward depends on the size of the batch"
+    return f"{words}.", remedy
+
+
+def _place(subject: Subject, inputs: tuple[Any, Any]) -> str:
+    """Where the size comes in, in words; empty when two forwards with every operator kept do not show it."""
+    if not subject.room_for(8):
+        return ""
+
+    def forward(given: Any) -> None:
+        subject.forward(given[0], given[1], seed=subject.bench.recipe.seed)
+
+    try:
+        return first_sized(subject.bench.model, subject.snapshot.restore, forward, inputs)
+    except Cancelled:
+        raise
+    except Exception:  # noqa: BLE001 (what cannot be followed operator by operator keeps its verdict, without a line)
+        return ""
 
 
 def _near_ties(subject: Subject, found: Comparison, size: int) -> bool:

@@ -62,6 +62,9 @@ def find(bench: Bench, runs: Runs, request: FindDivergence, job: Job) -> Diverge
     if found is None:
         kind, words, path = unexplained(*records, numbers, _same_outputs(runs, numbers))
         return replace(refused(kind, words, "", numbers, None), module=path)
+    if found.kind != "unknown" and against == other.against:
+        other.cause = f"{found.module or 'the model'}: {found.kind}"  # its row says from now on what was found
+        job.emit(other.report())
     return found
 
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from workbench.protocol.cause import CallError, ErrorTable, MeasureErrors
 from workbench.protocol.failures import WorkbenchError, error
@@ -28,9 +25,9 @@ from workbench.worker.judge import memory
 from workbench.worker.judge.error_words import calls_below, told
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.live import kept_as_it_is
+from workbench.worker.judge.numbered_calls import OURS, Key, NumberedCall, NumberedCalls
 from workbench.worker.judge.relative import noise_limit, relative_error
 from workbench.worker.judge.sides import Side, explained, model_of
-from workbench.worker.judge.watch import users_line
 
 if TYPE_CHECKING:
     from workbench.worker.bench.bench import Bench
@@ -44,9 +41,6 @@ WINDOWS = 4
 """So often the reference is run at most; calls that are not held by then are not measured."""
 DEPTH = 16
 """Calls deeper within each other have no local error of their own."""
-
-Key = tuple[str, int]
-"""Path, and which call of it."""
 
 
 def measure(bench: Bench, runs: Runs, request: MeasureErrors, job: Job) -> ErrorTable:
@@ -73,6 +67,8 @@ def measure(bench: Bench, runs: Runs, request: MeasureErrors, job: Job) -> Error
     except (WorkbenchError, Cancelled):
         raise
     except Exception as problem:
+        if OURS in vars(problem):
+            raise
         raise explained(problem, bench) from problem
     starts, grows, words = told(calls)
     left = f"run {request.run} begins with the attributes that run {against} leaves" if drifts else ""
@@ -143,10 +139,10 @@ class _Table:
         self._left = min(COPIES, available // 4)
         self._job.progress(f"replaying {self._a.name}")
         self._a.prepare()
-        with _Calls(self._a.parts.modules, self._job).on(self._enter_first, self._leave_first):
+        with NumberedCalls(self._a.parts.modules, self._job).on(self._enter_first, self._leave_first):
             self._a.forward()
 
-    def _enter_first(self, call: _Call, args: Any, kwargs: Any) -> None:
+    def _enter_first(self, call: NumberedCall, args: Any, kwargs: Any) -> None:
         held = self._calls.get(call.key)
         if held is None:
             nan = float("nan")
@@ -162,7 +158,7 @@ class _Table:
         held.args, held.kwargs = map_each((args, kwargs), _copy)
         held.received = flatten((held.args, held.kwargs))
 
-    def _leave_first(self, call: _Call, output: Any) -> None:
+    def _leave_first(self, call: NumberedCall, output: Any) -> None:
         held, flat = self._calls[call.key], flatten(output)
         size = sum(one.nbytes for _, one in flat.leaves if one.layout is torch.strided)
         if held.received is None or size > self._left:
@@ -175,7 +171,7 @@ class _Table:
         self._job.progress(f"{self._b.name}: {phase}")
         self._b.prepare()
 
-        def enter(call: _Call, args: Any, kwargs: Any) -> Any:
+        def enter(call: NumberedCall, args: Any, kwargs: Any) -> Any:
             held = self._calls.get(call.key)
             if held is None or not held.whole or held.received is None:
                 return None
@@ -185,7 +181,7 @@ class _Table:
                 return None
             return _instead(held, args, kwargs) if call.depth == depth else None
 
-        def leave(call: _Call, output: Any) -> None:
+        def leave(call: NumberedCall, output: Any) -> None:
             held = self._calls.get(call.key)
             if held is None or held.answered is None or (depth is not None and call.depth != depth):
                 return
@@ -197,69 +193,12 @@ class _Table:
             else:
                 held.row = replace(held.row, local=amount, note=note)
 
-        with _Calls(self._b.parts.modules, self._job).on(enter, leave):
+        with NumberedCalls(self._b.parts.modules, self._job).on(enter, leave):
             self._b.forward()
         if depth is None:
             for held in self._calls.values():
                 if held.whole and math.isnan(held.row.received) and not held.row.note:
                     held.row = replace(held.row, note=f"not called in {self._b.name}, or given another structure")
-
-
-@dataclass(frozen=True, eq=False)
-class _Call:
-    """A call that is open."""
-
-    key: Key
-    module: nn.Module
-    depth: int
-    above: Key | None
-    site: str
-    """file:line of the user's code that made it."""
-
-
-class _Calls:
-    """Hooks on every module that number the calls."""
-
-    def __init__(self, modules: Sequence[tuple[str, nn.Module]], job: Job) -> None:
-        self._modules, self._job = modules, job
-        self._numbers: dict[str, int] = {}
-        self._stack: list[_Call] = []
-
-    @contextmanager
-    def on(self, enter: Any, leave: Any) -> Iterator[None]:
-        """`enter(call, args, kwargs)` may return other arguments; `leave(call, output)` sees the answer."""
-        handles = []
-        try:
-            for path, module in self._modules:
-                if isinstance(module, torch.jit.ScriptModule) and path:
-                    continue  # called from C++, which knows no hooks
-                handles.append(module.register_forward_pre_hook(self._entering(path, enter), with_kwargs=True))
-                handles.append(module.register_forward_hook(self._leaving(leave)))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _entering(self, path: str, enter: Any) -> Any:
-        def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
-            self._job.raise_if_cancelled()
-            number = self._numbers.get(path, 0)
-            self._numbers[path] = number + 1
-            above = self._stack[-1].key if self._stack else None
-            call = _Call((path, number), module, len(self._stack), above, users_line(sys._getframe(1))[0])
-            self._stack.append(call)
-            return enter(call, args, kwargs)
-
-        return hook
-
-    def _leaving(self, leave: Any) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            while self._stack and self._stack[-1].module is not module:
-                self._stack.pop()  # a call inside raised, and the model caught it
-            if self._stack:
-                leave(self._stack.pop(), output)
-
-        return hook
 
 
 def _instead(held: _Held, args: Any, kwargs: Any) -> Any:
@@ -288,7 +227,7 @@ def _copy(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().clone()
 
 
-def _where(call: _Call) -> str:
+def _where(call: NumberedCall) -> str:
     code = getattr(inspect.unwrap(type(call.module).forward), "__code__", None)
     if code is not None and is_users(code.co_filename):
         return f"{code.co_filename}:{code.co_firstlineno}"

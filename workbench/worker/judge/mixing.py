@@ -19,9 +19,8 @@ from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.judge.checks_places import named, stack_place, watching
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.operators import UNDEFINED
 
-UNDEFINED = ("aten.empty", "aten.new_empty", "aten.resize_")
-"""Operators whose answer is whatever lay in memory."""
 STEPS = 20_000
 """Operators that are followed; rows that meet later are not found."""
 
@@ -78,7 +77,8 @@ class _Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = [tensor.shape for tensor in tensors_in((args, kwargs or {}))]
         output = func(*args, **(kwargs or {}))
         if len(self.steps) < STEPS:
-            self.steps.append((str(func.overloadpacket), given, [tensor.shape for tensor in tensors_in(output)]))
+            made = [tensor.shape for tensor in (*tensors_in(output), *_written(func, args))]
+            self.steps.append((str(func.overloadpacket), given, made))
         return output
 
 
@@ -98,7 +98,8 @@ class _Rows(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name, shapes_given, shapes_made = self._shapes.steps[number]
         given = self._look(tensors_in((args, kwargs or {})), shapes_given)[1]
         output = func(*args, **(kwargs or {}))
-        rows, wholes = self._look([] if name.startswith(UNDEFINED) else tensors_in(output), shapes_made)
+        made = [] if name.startswith(UNDEFINED) else [*tensors_in(output), *_written(func, args)]
+        rows, wholes = self._look(made, shapes_made)
         module = self._stack.names[-1] if self._stack.names else "the model itself"
         self.steps.append(Step(name, stack_place(), module, rows, wholes, frozenset(given) - {b""}))
         return output
@@ -122,6 +123,13 @@ class _Rows(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return None
         each = tensor.shape[grown[0]] // batch
         return tensor.narrow(grown[0], self._row * each, each) if each * batch == tensor.shape[grown[0]] else None
+
+
+def _written(func: Any, args: Any) -> list[torch.Tensor]:
+    """What an operator that writes into a view of a tensor has changed besides: the tensor that it is a view of."""
+    if not func._schema.is_mutable or not args or not isinstance(args[0], torch.Tensor) or args[0]._base is None:
+        return []
+    return [args[0]._base]
 
 
 def _digest(tensor: torch.Tensor) -> bytes:

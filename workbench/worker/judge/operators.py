@@ -22,7 +22,7 @@ STEPS = 50_000
 HASHED = 16 << 30
 """Bytes of answers that are read for one list."""
 
-_UNDEFINED = ("aten.empty", "aten.new_empty", "aten.resize_")
+UNDEFINED = ("aten.empty", "aten.new_empty", "aten.resize_")
 """Operators whose answer is whatever lay in memory."""
 
 
@@ -115,7 +115,7 @@ class Operators(Mode):
     def _add(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         name = str(func.overloadpacket)
         where, function = users_line(sys._getframe(2))
-        skipped = name.startswith(_UNDEFINED) or (func.is_view and name != "aten.lift_fresh")
+        skipped = name.startswith(UNDEFINED) or (func.is_view and name != "aten.lift_fresh")
         values: tuple[bytes, ...] = ()
         if not skipped and self._left > 0:
             values = self._values(output)

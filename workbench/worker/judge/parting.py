@@ -26,12 +26,15 @@ from workbench.worker.job import Cancelled, Job, OutOfTime
 from workbench.worker.judge import memory
 from workbench.worker.judge.error_words import told
 from workbench.worker.judge.errors import table
+from workbench.worker.judge.evidence import short
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leak import size
 from workbench.worker.judge.live import kept_as_it_is
+from workbench.worker.judge.operators import Names, Operators, first_parting
 from workbench.worker.judge.replay import Parts, Record, Recorder
 from workbench.worker.judge.sides import Side
 from workbench.worker.judge.standing import Call, Portrait, Standing, fingerprints, stand
+from workbench.worker.judge.watch import Watcher
 
 SHARE = 4
 """Parameters and buffers of both may take one part in so many of the available memory: snapshots and activations
@@ -125,12 +128,33 @@ def _parted(request: Compare, portraits: Sequence[Portrait], case: WorstCase, on
     if not shared.paths:
         return Parting(left_out="A and B have no module path in common, so it cannot be told in which module they part")
     with kept_as_it_is(a.model) as one, kept_as_it_is(b.model) as other:
-        calls, total = table(_OwnImports(a, first, one), _OwnImports(b, second, other), job)
-    kept = tuple(call for call in calls if call.path in shared.paths)
-    starts, grows, words = told(kept)
+        sides = _OwnImports(a, first, one), _OwnImports(b, second, other)
+        calls, total = table(*sides, job)
+        kept = tuple(call for call in calls if call.path in shared.paths)
+        starts, grows, words = told(kept)
+        if starts >= 0:
+            words += _operator_words(sides, (kept[starts].path, kept[starts].call), job)
     left = len(calls) - len(kept)
     notes = (f"on {case.where}, the case furthest from A", *shared.notes(kept), _cast_note(a, b))
     return Parting(ErrorTable(0, 0, kept, starts, grows, total - left, words, tuple(filter(None, notes))))
+
+
+def _operator_words(sides: tuple[Side, Side], key: tuple[str, int], job: Job) -> str:
+    """A sentence on the first operator inside one call whose result differs; empty where none does."""
+    lists = []
+    for side in sides:
+        job.progress("looking for the operator")
+        side.prepare()
+        watcher = Watcher(side.parts.modules, job)
+        names = Names(side.parts.modules, lambda generator: "")
+        with watcher.on(), Operators(watcher, key, names) as operators:
+            side.forward()
+        lists.append(operators.steps)
+    found = first_parting(*lists)
+    if found is None:
+        return ""
+    at = f" at {short(found.step.where)}" if found.step.where else ""
+    return f" The first operator in it with another result: {found.step.called}{at}."
 
 
 def _record(side: Standing, inputs: Call, seed: int) -> Record:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from workbench.protocol.matrix import MEASURED, MatrixCell
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE
+from workbench.worker.bench.words import some
 from workbench.worker.judge.leak import size
 
 WORTH = 1.5
@@ -31,7 +32,8 @@ def recommend(cells: Sequence[MatrixCell]) -> tuple[int, str]:
         )
     fit = [place for place, cell in enumerate(cells) if _fits(cell)]
     if not fit:
-        return -1, ""
+        changed = f"even {name(baseline)} changes {some(baseline.mutated, 3)}" if baseline.mutated else ""
+        return -1, f"None can be recommended: {changed or 'no cell in eval answers like the baseline'}."
     plain = [place for place in fit if not cells[place].cell.compiled]
     same = [place for place in plain if cells[place].baseline or cells[place].mark == IDENTICAL]
     pick = min(same or plain or fit, key=lambda place: _rank(cells[place]))
