@@ -117,7 +117,7 @@ async def test_a_fifo_is_refused_and_never_waited_for(session: Session, tmp_path
     recipes = {
         "load": Recipe(f"{path}:Net", inputs=X),
         "weights": Recipe(f"{AWKWARD}:Plain", weights=path, inputs=X),
-        "inputs": Recipe(f"{AWKWARD}:Plain", inputs_file=path),
+        "inputs": Recipe(f"{AWKWARD}:Plain", inputs_files=(path,)),
     }
     async with asyncio.timeout(20):
         failure = await refused(session, recipes[kind])

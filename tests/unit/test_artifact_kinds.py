@@ -169,7 +169,7 @@ def test_nested_inputs_are_kept_and_built_again(tmp_path: Path) -> None:
     torch.save(tensors, tmp_path / "inputs.pt")
     stage = tmp_path / "stage"
     stage.mkdir()
-    wanted = recipe("Nested", (), inputs_file=str(tmp_path / "inputs.pt"))
+    wanted = recipe("Nested", (), inputs_files=(str(tmp_path / "inputs.pt"),))
     made = make_artifact(MakeArtifact(wanted, "export", str(stage)), quiet_job())
     write_manifest(stage, made.manifest)
     assert made.manifest["inputs"][0]["tree"]["dict"]["a"] == {"tensor": "features['a']"}

@@ -17,7 +17,7 @@ from workbench.worker.bench.inputs import Example, example_from
 
 
 def example(model: nn.Module, *specs: str, file: str = "", seed: int = 0) -> Example:
-    return example_from(Recipe("x.py:Net", inputs=specs, inputs_file=file, seed=seed), model)
+    return example_from(Recipe("x.py:Net", inputs=specs, inputs_files=(file,) if file else (), seed=seed), model)
 
 
 def refused(model: nn.Module, *specs: str, file: str = "") -> Failure:

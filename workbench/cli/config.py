@@ -21,7 +21,7 @@ BESIDE = {
     "kwargs": "kwargs",
     "weights": "weights",
     "input": "inputs",
-    "inputs": "inputs_file",
+    "inputs": "inputs_files",
     "mode": "modes",
     "grad": "grad",
     "seed": "seed",
@@ -46,7 +46,7 @@ TABLES = ("app", "run", "check", "compare", "export", "verify")
 """Commands that may have a table of their own."""
 
 _PATHS = ("weights", "inputs")
-_LISTS = ("input", "mode", "trust")
+_LISTS = ("input", "inputs", "mode", "trust")
 
 
 def defaults(target: str, command: str) -> dict[str, Any]:
@@ -63,6 +63,8 @@ def defaults(target: str, command: str) -> dict[str, Any]:
         for name in _PATHS:
             if isinstance(options.get(name), str):
                 options[name] = str(settings.path.parent / options[name])
+            elif isinstance(options.get(name), list):
+                options[name] = [str(settings.path.parent / str(one)) for one in options[name]]
         found |= options
     return {OWN[name]: _value(name, value) for name, value in found.items()}
 

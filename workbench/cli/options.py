@@ -50,7 +50,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="One argument of forward, or a part of one: 'x=float32[4,10]', 'ids=int64[2,16]{0..100}', "
         "'x=float32[batch:1..64,10]', 'x=float32[4]{normal(0,2)}', 'mask=None', 'batch.x=float32[4]', 'xs[0]=bool[4]'.",
     ),
-    click.option("--inputs", "inputs_file", metavar="FILE", default="", help="Named tensors: .safetensors or .pt."),
+    click.option(
+        "--inputs",
+        "inputs_files",
+        metavar="FILE",
+        multiple=True,
+        help="Real samples: .safetensors, .npz, .npy, .pt, .json, a picture, or a directory of them; "
+        "'x.npy#samples' where the first dimension counts samples, 'x.npy#rows:8' for calls of 8 rows.",
+    ),
     click.option(
         "--mode",
         "modes",
@@ -82,7 +89,7 @@ def parse_model(target: str, **given: Any) -> ModelOptions:
         kwargs=_kwargs(given["kwargs"]),
         weights=given["weights"],
         inputs=tuple(given["inputs"]),
-        inputs_file=given["inputs_file"],
+        inputs_files=tuple(given["inputs_files"]),
         seed=given["seed"],
         directory=os.getcwd(),
     )

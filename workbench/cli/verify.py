@@ -26,7 +26,7 @@ _OF_THE_MODEL = {
     "kwargs": "--kwargs",
     "weights": "--weights",
     "inputs": "--input",
-    "inputs_file": "--inputs",
+    "inputs_files": "--inputs",
     "seed": "--seed",
     "dtype": "--dtype",
 }

@@ -24,8 +24,8 @@ def command_for(
         words += ["--weights", recipe.weights]
     for spec in recipe.inputs:
         words += ["--input", spec]
-    if recipe.inputs_file:
-        words += ["--inputs", recipe.inputs_file]
+    for file in recipe.inputs_files:
+        words += ["--inputs", file]
     modes = modes or Modes()
     words += _switches(modes)
     seed = modes.seed if modes.rng == "fixed" else recipe.seed

@@ -18,8 +18,8 @@ class Recipe:
     """Path of a state_dict (.pt, .pth, .safetensors); empty: as constructed."""
     inputs: tuple[str, ...] = ()
     """Input specs, one for each argument of forward, e.g. `x=float32[4,10]`; empty: inferred."""
-    inputs_file: str = ""
-    """A .safetensors or .pt file of named tensors that are the inputs; empty: made from the specs."""
+    inputs_files: tuple[str, ...] = ()
+    """Files of real samples, and directories of them, each with options after a #; empty: made from the specs."""
     seed: int = 0
     """Seeds construction (what the weights file does not set) and the inputs."""
     directory: str = ""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 
 from workbench.protocol.failures import error
+
+INPUTS = (".safetensors", ".npz", ".npy", ".pt", ".json", ".png", ".jpg")
+"""Suffixes of files of inputs that are offered while a path is typed."""
+
+_SPEC = re.compile(r"[^\W\d][^=/]*=|(torch\.)?[a-z]\w*\[")
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
@@ -44,6 +50,12 @@ def parse_arguments(text: str) -> dict[str, Any]:
 def print_arguments(arguments: dict[str, Any]) -> str:
     """The inverse of `parse_arguments`."""
     return json.dumps(arguments) if arguments else ""
+
+
+def parse_inputs(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(specs, files) of what stands in the field of the inputs: a word that is no spec is a file or a directory."""
+    words = parse_specs(text)
+    return tuple(word for word in words if _SPEC.match(word)), tuple(word for word in words if not _SPEC.match(word))
 
 
 def parse_specs(text: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from workbench.protocol.messages import Scanned
 from workbench.protocol.model import Candidate, Recipe
 from workbench.protocol.text import clean_line
 
-from .arguments import parse_arguments, parse_specs, print_arguments
+from .arguments import INPUTS, parse_arguments, parse_inputs, print_arguments
 from .dialog import Dialog, field, set_words, words
 from .error_card import with_keys
 from .paths import completion, listing
@@ -32,9 +32,9 @@ FIELDS = (
     ("path", "file.py, package.module:Name, or file.py:Name"),
     ("arguments", 'width=16 or {"width": 16}; empty: as the class has them'),
     ("weights", ".safetensors, .pt, .pth; empty: as constructed"),
-    ("inputs", "x=float32[4,10] …; empty: found by looking at the model"),
+    ("inputs", "x=float32[4,10] …, files or a directory; empty: found by looking"),
 )
-SUFFIXES = {"path": (".py",), "weights": (".safetensors", ".pt", ".pth"), "inputs": (".safetensors", ".pt")}
+SUFFIXES = {"path": (".py",), "weights": (".safetensors", ".pt", ".pth"), "inputs": INPUTS}
 
 
 class OpenScreen(Dialog[bool]):
@@ -79,7 +79,7 @@ class OpenScreen(Dialog[bool]):
     def content(self) -> ComposeResult:
         recipe = self._recipe
         values = (recipe.target, print_arguments(recipe.kwargs), recipe.weights,
-                  recipe.inputs_file or " ".join(recipe.inputs))  # fmt: skip
+                  " ".join((*recipe.inputs, *recipe.inputs_files)))  # fmt: skip
         for (name, about), value in zip(FIELDS, values, strict=True):
             with Horizontal():
                 yield words(name, "label")
@@ -224,13 +224,13 @@ class OpenScreen(Dialog[bool]):
         position = self.query_one(OptionList).highlighted
         if ":" not in path and self._candidates and position is not None:  # a name that was typed always wins
             path = f"{path}:{self._candidates[position].name}"
-        file = "=" not in inputs and inputs.endswith(SUFFIXES["inputs"])
+        specs, files = parse_inputs(inputs)
         return Recipe(
             target=os.path.expanduser(path),
             kwargs=parse_arguments(arguments),
             weights=os.path.expanduser(weights),
-            inputs=() if file else parse_specs(inputs),
-            inputs_file=os.path.expanduser(inputs) if file else "",
+            inputs=specs,
+            inputs_files=files,
             seed=self._recipe.seed,
             directory=self._base,
         )

@@ -24,7 +24,7 @@ from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge.case_inputs import case_inputs
+from workbench.worker.judge.case_inputs import case_inputs, real_seeds, samples_taken
 from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.noise import float64_twin, reference_outputs, unreal_reason
@@ -101,9 +101,12 @@ def _cases(subject: Subject, low: int, high: int | None) -> list[Case]:
     total = sum(leaf.numel() * leaf.element_size() for _, leaf in inputs)
     total += sum(leaf.numel() * (leaf.element_size() + 8 * leaf.is_floating_point()) for _, leaf in outputs)
     rows = subject.batch or 0
-    given = any(argument.spec is None for argument in subject.example.arguments)
+    given = real_seeds(subject.example)
     cases = plan(subject.seed, rows, low, high, total // rows if rows else 0, 0 if rows else total, given)
-    return cases[:CASES] if subject.seconds > SLOW else cases
+    cases = cases[:CASES] if subject.seconds > SLOW else cases
+    if words := samples_taken(subject.example, cases):
+        subject.findings.append(Finding("samples", f"Proven on {words}."))
+    return cases
 
 
 class _Maker:

@@ -85,7 +85,7 @@ class Bench:
         device = before.device if change.device is None else str(usable_device(change.device))
         moves = dtype != before.dtype or device != before.device
         if moves:
-            there = Example(self.example.arguments, self.example.seed)
+            there = self.example.copy()
             there.place(dtype_named(dtype), torch.device(device))
             args, kwargs = there.sample(self._seed)
         self.modes = switches.apply(self.model, self.example, before, change)

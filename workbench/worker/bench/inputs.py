@@ -8,7 +8,7 @@ global generators.
 from __future__ import annotations
 
 import itertools
-import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ from torch import nn
 from workbench.protocol.failures import error
 from workbench.protocol.model import InputInfo, Recipe
 from workbench.protocol.spec import InputSpec
-from workbench.worker import tensorfile
 from workbench.worker.bench.arguments import Argument as Argument
 from workbench.worker.bench.arguments import from_specs, named
 from workbench.worker.bench.sampling import draw, map_leaves, map_tensors, resize, tensors_in, vary
@@ -27,17 +26,41 @@ from workbench.worker.bench.signature import Forward
 class Example:
     """Arguments in the order of forward, and where they are to be (`place`). Samples are drawn on the CPU."""
 
-    def __init__(self, arguments: tuple[Argument, ...], seed: int = 0) -> None:
+    def __init__(
+        self,
+        arguments: tuple[Argument, ...],
+        seed: int = 0,
+        others: Callable[[int], tuple[Argument, ...]] | None = None,
+        count: int = 1,
+    ) -> None:
+        """others: the arguments of real sample number 0 to `count` - 1, where there are several; None: of one only."""
         self.arguments = arguments
+        self.count = count
+        """How many real samples there are; beyond them, and for other batches and scales, they are varied."""
+        self._others = others
         self.seed = seed
         """The recipe's: given values are passed as they are for this seed, varied for any other."""
         self.dtype: torch.dtype | None = None
         """What floating inputs are cast to; None: as specified."""
         self.device = torch.device("cpu")
+        self.words = ""
+        """Where many real samples come from, and how many; empty for one."""
 
     def copy(self) -> Example:
         """The same arguments, not placed anywhere."""
-        return Example(self.arguments, self.seed)
+        return self.mapped(lambda argument: argument)
+
+    def mapped(self, function: Callable[[Argument], Argument]) -> Example:
+        """The same with `function` done to every argument of every sample, not placed anywhere."""
+        others = self._others
+        made = Example(
+            tuple(map(function, self.arguments)),
+            self.seed,
+            None if others is None else lambda number: tuple(map(function, others(number))),
+            self.count,
+        )
+        made.words = self.words
+        return made
 
     def place(self, dtype: torch.dtype | None, device: torch.device) -> None:
         """From now on samples have this floating dtype (None: as specified) and are on this device."""
@@ -72,8 +95,7 @@ class Example:
             for dim in spec.dynamic:
                 if dim.name == name:
                     return spec.shape[dim.axis]
-        first = next((shape for shape in self._shapes() if shape), ())
-        return first[0] if first else 0
+        return rows_of(self.arguments, 0)
 
     @property
     def batch_range(self) -> tuple[int, int] | None:
@@ -89,6 +111,19 @@ class Example:
             return tuple(dim.axis for dim in spec.dynamic if dim.name == name)
         return (0,) if spec.shape and spec.shape[0] == self.batch else ()
 
+    def chosen(self, most: int) -> list[int]:
+        """Seeds of at most `most` real samples, evenly over all of them; the first is the recipe's own."""
+        wanted = min(self.count, most)
+        return [self.seed + number * self.count // wanted for number in range(wanted)]
+
+    def _of(self, seed: int) -> tuple[tuple[Argument, ...], bool]:
+        """(the arguments that a sample of this seed is made of, whether their values are passed as they are)."""
+        number = seed - self.seed
+        exact = 0 <= number < self.count
+        if self._others is None or number % self.count == 0:
+            return self.arguments, exact
+        return self._others(number % self.count), exact
+
     def sample(self, seed: int, batch: int | None = None, scale: float = 1.0) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """(args, kwargs) for one call of forward, the same for the same arguments of this.
 
@@ -96,12 +131,15 @@ class Example:
         """
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
-        for index, argument in enumerate(self.arguments):
+        arguments, exact = self._of(seed)
+        present = self.batch if arguments is self.arguments else rows_of(arguments, self.batch)
+        for index, argument in enumerate(arguments):
             own_seed = (seed * 1_000_003 + index) % 2**63
             if argument.spec is not None:
                 value: Any = self._drawn(argument.spec, own_seed, batch, scale)
             else:
-                value = self._given(argument.value, seed == self.seed, own_seed, batch, scale)
+                rows = (present, present if batch is None else batch)
+                value = self._given(argument.value, exact, own_seed, rows, scale, batch)
             value = map_tensors(value, self._placed)
             if argument.keyword:
                 kwargs[argument.name] = value
@@ -109,10 +147,7 @@ class Example:
                 args.append(value)
         return tuple(args), kwargs
 
-    def _given(self, value: Any, exact: bool, seed: int, batch: int | None, scale: float) -> Any:
-        present = self.batch
-        rows = (present, present if batch is None else batch)
-
+    def _given(self, value: Any, exact: bool, seed: int, rows: tuple[int, int], scale: float, batch: int | None) -> Any:
         def one(tensor: torch.Tensor) -> torch.Tensor:
             if not exact:
                 return vary(tensor, seed, scale, rows)
@@ -132,12 +167,16 @@ class Example:
         dtype = self.dtype if self.dtype is not None and tensor.is_floating_point() else tensor.dtype
         return tensor.to(device=self.device, dtype=dtype)
 
-    def _shapes(self) -> list[tuple[int, ...]]:
-        shapes: list[tuple[int, ...]] = []
-        for argument in self.arguments:
-            shapes += [spec.shape for _, spec in argument.specs]
-            shapes += [tuple(tensor.shape) for tensor in tensors_in(argument.value)]
-        return shapes
+
+def rows_of(arguments: tuple[Argument, ...], otherwise: int) -> int:
+    """Size of the first dimension of the first tensor that has one."""
+    for argument in arguments:
+        tensors = tensors_in(argument.value)
+        shapes = [spec.shape for _, spec in argument.specs] + [tuple(tensor.shape) for tensor in tensors]
+        first = next((shape for shape in shapes if shape), None)
+        if first is not None:
+            return first[0]
+    return otherwise
 
 
 def example_from(recipe: Recipe, model: nn.Module, own: Any = None) -> Example:
@@ -147,9 +186,11 @@ def example_from(recipe: Recipe, model: nn.Module, own: Any = None) -> Example:
     given and none can be inferred; then it names each argument that is wanted.
     """
     forward = Forward.of(model)
-    given = from_specs(recipe.inputs) + _from_file(recipe)
+    given = from_specs(recipe.inputs)
+    if recipe.inputs_files:
+        return _from_files(recipe, forward, given)
     if not given and callable(own):
-        given = named(own(), "from example_inputs()")
+        return _from_own(own(), recipe, forward)
     if not given:
         from workbench.worker.bench.infer import infer
 
@@ -159,23 +200,41 @@ def example_from(recipe: Recipe, model: nn.Module, own: Any = None) -> Example:
     return example
 
 
-def _from_file(recipe: Recipe) -> list[Argument]:
-    if not recipe.inputs_file:
-        return []
-    path = os.path.join(recipe.directory, recipe.inputs_file)
-    if not os.path.isfile(path):  # opening a FIFO would wait for ever
-        what = f"{path} is no regular file." if os.path.lexists(path) else f"There is no file {path}."
-        raise error("inputs", what, "--inputs", "Name a .pt or .safetensors file that holds a dict of name → tensor.")
-    try:
-        if path.endswith(".safetensors"):
-            content: Any = tensorfile.load(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # (loaders raise more than fifteen kinds of exception)
-        reason = str(problem).split("\n")[0]
-        remedy = "Save a dict of name → tensor, with torch.save or as .safetensors."
-        raise error("inputs", f"The inputs in {path} do not load: {reason}", path, remedy, str(problem)) from problem
-    return named(content, f"from {os.path.basename(path)}")
+def _from_files(recipe: Recipe, forward: Forward, given: list[Argument]) -> Example:
+    """The real samples of files, with what specs say of the other arguments."""
+    from workbench.worker.bench.input_files import find_files
+    from workbench.worker.bench.samples import Samples
+
+    samples = Samples(find_files(recipe.inputs_files, recipe.directory))
+    origin = samples.origin
+    return _of_samples(recipe, forward, lambda at: given + named(samples[at], origin(at)), len(samples), samples.words)
+
+
+def _from_own(content: Any, recipe: Recipe, forward: Forward) -> Example:
+    """What the model file's `example_inputs()` gave: one sample, or a list of dicts or tuples that are one each."""
+    origin = "from example_inputs()"
+    several = isinstance(content, list) and content and all(isinstance(one, (dict, tuple)) for one in content)
+    samples = content if several else [content]
+    words = f"{len(samples)} samples {origin}"
+    return _of_samples(recipe, forward, lambda at: named(samples[at], origin), len(samples), words)
+
+
+def _of_samples(
+    recipe: Recipe, forward: Forward, sample: Callable[[int], list[Argument]], count: int, words: str
+) -> Example:
+    first = forward.arrange(sample(0))
+
+    def arguments(number: int) -> tuple[Argument, ...]:
+        found = forward.arrange(sample(number))
+        if [one.name for one in found] != [one.name for one in first]:
+            message = f"Sample {number} ({found[0].origin if found else ''}) has other arguments than the first."
+            raise error("inputs", message, "--inputs", "Give every sample the same names.")
+        return found
+
+    example = Example(first, recipe.seed, arguments if count > 1 else None, count)
+    example.words = words if count > 1 else ""
+    _one_size_each(example)
+    return example
 
 
 def _one_size_each(example: Example) -> None:

@@ -137,6 +137,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         notes += filled.notes + _about(filled.model)
         job.progress("finding the inputs")
         example = example or _example(recipe, filled.model, resolved)
+        notes += [f"inputs: {example.words}"] if example.words else []
         notes += _give_shapes(filled.model, example, recipe.seed)
     given = ("", "")
     if checkpoint is not None:

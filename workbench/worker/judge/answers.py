@@ -14,7 +14,7 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.failing import first_line
 from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge.case_inputs import case_inputs
+from workbench.worker.judge.case_inputs import case_inputs, real_seeds, samples_taken
 from workbench.worker.judge.leak import size
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.look import require_tensor
@@ -129,7 +129,7 @@ class Answers:
         total = output_bytes(flatten(example.sample(example.seed))) + output_bytes(answer)
         total += 0 if self.unreal else sum(leaf.numel() * 8 for _, leaf in answer.leaves if leaf.is_floating_point())
         rows = example.batch
-        given = any(argument.spec is None for argument in example.arguments)
+        given = real_seeds(example)
         cost = (total // rows if rows else 0, 0 if rows else total)
         cases = plan(example.seed, rows, low, high, *cost, given, BUDGET, 1)
         if reason and rows:
@@ -137,7 +137,10 @@ class Answers:
         if len(cases) < CASES:
             few = f"{len(cases)} case{'s' if len(cases) > 1 else ''} only"
             self.notes.append(f"{few}, for the largest answers take {size(total)}; {CASES} are usual")
-        return cases[:CASES] if side.seconds > SLOW else cases
+        cases = cases[:CASES] if side.seconds > SLOW else cases
+        if words := samples_taken(example, cases):
+            self.notes.append(f"cases: {words}")
+        return cases
 
     def _make_twin(self, answer: int) -> None:
         if answer > LARGE:

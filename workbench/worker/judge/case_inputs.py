@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from workbench.protocol.spec import InputSpec
 from workbench.worker.bench.inputs import Argument, Example
-from workbench.worker.judge.plan import GIVEN, NEGATIVE, NORMAL, POSITIVE, ZEROS, Case
+from workbench.worker.judge.plan import CASES, GIVEN, NEGATIVE, NORMAL, POSITIVE, ZEROS, Case
 
 
 def case_inputs(example: Example, case: Case) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
     """(args, kwargs, what is worth writing down about them), the same each time for the same case."""
     example, sizes = _at_extreme(example, case)
-    args, kwargs = example.sample(case.seed, case.batch or None, case.scale)
+    batch = None if case.kind == GIVEN else case.batch or None  # a real sample has the rows that it has
+    args, kwargs = example.sample(case.seed, batch, case.scale)
     if case.kind not in (NORMAL, GIVEN):
         values = [_signed(value, argument, case.kind) for value, argument in zip(args, example.arguments)]  # noqa: B905
         named = {argument.name: argument for argument in example.arguments}
@@ -23,21 +25,33 @@ def case_inputs(example: Example, case: Case) -> tuple[tuple[Any, ...], dict[str
     return args, kwargs, {"sizes": sizes} if sizes else {}
 
 
+def real_seeds(example: Example) -> tuple[int, ...]:
+    """Seeds of the real samples that are cases: as many as there are, evenly chosen where they are more than `CASES`;
+    none where every input is drawn."""
+    given = any(argument.spec is None for argument in example.arguments)
+    return tuple(example.chosen(CASES)) if given else ()
+
+
+def samples_taken(example: Example, cases: Sequence[Case]) -> str:
+    """How many of the real samples are cases, in words; empty where there is at most one."""
+    taken = sum(case.kind == GIVEN for case in cases)
+    if example.count < 2:
+        return ""
+    return f"{taken} of {example.words}" + (", evenly over all of them" if taken < example.count else "")
+
+
 def _at_extreme(example: Example, case: Case) -> tuple[Example, dict[str, int]]:
     """The example with its dynamic dimensions other than the batch at one end of their range, and those sizes."""
     if not case.extreme:
         return example, {}
-    sizes: dict[str, int] = {}
-    arguments: list[Argument] = []
-    for argument in example.arguments:
-        for _, spec in argument.specs:
-            sizes.update({name: size for name, _, size in _ends(spec, example, case)})
-        arguments.append(
-            argument.mapped(lambda spec: spec.resized({axis: size for _, axis, size in _ends(spec, example, case)}))
-        )
+    sizes = {name: size for spec in example.specs for name, _, size in _ends(spec, example, case)}
     if not sizes:
         return example, {}
-    resized = Example(tuple(arguments), example.seed)
+
+    def at_end(spec: InputSpec) -> InputSpec:
+        return spec.resized({axis: size for _, axis, size in _ends(spec, example, case)})
+
+    resized = example.mapped(lambda argument: argument.mapped(at_end))
     resized.place(example.dtype, example.device)
     return resized, sizes
 

@@ -22,7 +22,7 @@ from workbench.protocol.model import Modes
 from workbench.protocol.policy import Policy
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, NOISE, LeafDiff, Yardstick
 from workbench.protocol.spec import COMPLEX
-from workbench.worker.bench.inputs import Example
+from workbench.worker.bench.inputs import Argument, Example
 from workbench.worker.bench.modes import generators_kept, running
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.bench.words import closest, some
@@ -231,13 +231,14 @@ def within(example: Example, domain: dict[str, tuple[float, float]]) -> Example:
     """The example with samples drawn from the declared domain of its inputs, those that are given as values apart."""
     if not domain:
         return example
-    arguments = []
-    for one in example.arguments:
-        if one.name in domain and one.spec is not None and one.spec.dtype not in ("bool", *COMPLEX):
-            low, high = domain[one.name]
-            one = dataclasses.replace(one, spec=dataclasses.replace(one.spec, low=low, high=high))
-        arguments.append(one)
-    found = Example(tuple(arguments), example.seed)
+
+    def narrowed(one: Argument) -> Argument:
+        if one.name not in domain or one.spec is None or one.spec.dtype in ("bool", *COMPLEX):
+            return one
+        low, high = domain[one.name]
+        return dataclasses.replace(one, spec=dataclasses.replace(one.spec, low=low, high=high))
+
+    found = example.mapped(narrowed)
     found.place(example.dtype, example.device)
     return found
 

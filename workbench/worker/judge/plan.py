@@ -75,13 +75,13 @@ def batch_limits(
 
 
 def plan(
-    seed: int, batch: int, low: int, high: int | None, row_bytes: int, case_bytes: int, given: bool = False,
+    seed: int, batch: int, low: int, high: int | None, row_bytes: int, case_bytes: int, given: tuple[int, ...] = (),
     budget: int = BUDGET, fewest: int = FEWEST,
 ) -> list[Case]:  # fmt: skip
     """The cases for a batch that may be `low`..`high` (None: no limit) and typically is `batch`.
 
-    row_bytes: golden bytes of one row of a case; case_bytes: of one case whatever its batch. `given`: the example's
-    own values are a case too. Never more than `budget` bytes, unless `fewest` cases need them.
+    row_bytes: golden bytes of one row of a case; case_bytes: of one case whatever its batch. `given`: seeds
+    of real samples, each of which is a case as it is. Never more than `budget` bytes, unless `fewest` cases need them.
     """
     typical = min(max(batch, low), high) if high is not None else max(batch, low)
     fitting = _largest_fitting(typical, low, row_bytes, case_bytes, budget)
@@ -94,8 +94,7 @@ def plan(
         "high": min(high, fitting) if high is not None else typical,
     }
     cases: list[Case] = []
-    if given:
-        cases.append(Case(seed, batch, 1.0, GIVEN))
+    cases += [Case(real, batch, 1.0, GIVEN) for real in given]
     for wanted, scale, kind in _SHAPED:
         rows = sizes[wanted] if isinstance(wanted, str) else wanted
         rows = min(max(rows, low), fitting)
