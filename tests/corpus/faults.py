@@ -307,3 +307,50 @@ class EvalReturnsNothing(nn.Module):
 def net(name: str) -> nn.Module:
     """The small net with the layer of that name in its middle."""
     return Net(globals()[name]())
+
+
+class SeldomCounter(Mid):
+    """Acts at every 7th call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.mix(x) + (0.5 if self.calls % 7 == 0 else 0.0)
+
+
+class RareCounter(Mid):
+    """Acts at every 120th call, by a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.steps += 1
+        return self.mix(x) * (1 + 0.1 * (self.steps % 120 == 0))
+
+
+class NewGlobal(Mid):
+    def forward(self, x: Tensor) -> Tensor:
+        global _FIRST
+        try:
+            first = _FIRST
+        except NameError:
+            first = _FIRST = x.mean()
+        return self.mix(x) + first
+
+
+class OnAFunction(Mid):
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(OnAFunction.forward, "first"):
+            OnAFunction.forward.first = x.mean()  # type: ignore[attr-defined]
+        return self.mix(x) + OnAFunction.forward.first  # type: ignore[attr-defined]
+
+
+class SetsPrecision(Mid):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.set_float32_matmul_precision("high")
+        return self.mix(x)

@@ -229,3 +229,12 @@ def test_completion(bench: Worker) -> None:
 def test_modes_set_elsewhere_are_seen_here(bench: Worker) -> None:
     bench.ask(SetModes(ModeChange(training=False)))
     assert typed(bench, "model.training").output == "False"
+
+
+def test_a_model_that_was_seen_at_the_console_is_freed_when_another_comes(bench: Worker) -> None:
+    bench.ask(Fire())
+    typed(bench, "import gc, weakref; seen = weakref.ref(model); values = weakref.ref(x); act['']; y; model")
+    assert typed(bench, "seen() is model, _ is model, values() is x").output == "(True, True, True)"
+    bench.ask(load("Plain"))
+    assert typed(bench, "gc.collect() and 0; seen(), values()").output == "(None, None)"
+    assert "Plain" in typed(bench, "model").output

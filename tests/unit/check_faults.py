@@ -290,3 +290,64 @@ class KeepsBatch(Base):
         mixed = y if self.former is None else y + 0.0 * self.former
         self.former = y
         return mixed
+
+
+class NewVariable(Base):
+    """Its memory is a variable of the file, made by the first call."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        global _REMEMBERED
+        try:
+            return y + _REMEMBERED
+        except NameError:
+            _REMEMBERED = x.mean()
+        return y + _REMEMBERED
+
+
+class OnTheFunction(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        if not hasattr(OnTheFunction.act, "mean"):
+            OnTheFunction.act.mean = x.mean()  # type: ignore[attr-defined]
+        return y + OnTheFunction.act.mean  # type: ignore[attr-defined]
+
+
+def _remembered(x: torch.Tensor) -> Any:
+    if not hasattr(_remembered, "mean"):
+        _remembered.mean = x.mean()  # type: ignore[attr-defined]
+    return _remembered.mean  # type: ignore[attr-defined]
+
+
+class OnAHelper(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y + _remembered(x)
+
+
+class OnTheClass(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        if not hasattr(type(self), "mean"):
+            type(self).mean = x.mean()  # type: ignore[attr-defined]
+        return y + type(self).mean  # type: ignore[attr-defined]
+
+
+class Seldom(Base):
+    """Counts, and answers otherwise at every `period`-th call."""
+
+    period = 50
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        self.calls += 1
+        return y + (self.calls % self.period == 0)
+
+
+class Hardly(Seldom):
+    period = 1000
+
+
+class SetsPrecision(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        torch.set_float32_matmul_precision("high")
+        return y

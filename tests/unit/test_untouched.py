@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from tests.unit import check_faults
 from tests.unit.model_state import Greedy, held_by
 from tests.unit.run_bench import Sent, bench_with, fire
 from workbench.protocol.messages import FindDivergence
 from workbench.worker.judge.divergence import find
 from workbench.worker.judge.snapshot import untouched_model
+from workbench.worker.judge.switches import Switches
 
 
 @pytest.fixture(autouse=True)
@@ -141,3 +143,45 @@ def test_one_thing_alone_is_put_back() -> None:
         model(torch.zeros(2))
         snapshot.put_back({"SEEN (test_untouched.py)", "Outside.calls"}.__contains__)
         assert {name for name, _ in snapshot.moved()} == {"rng", "old", "TOTAL (test_untouched.py)"}
+
+
+FLIPS: dict[str, Callable[[], object]] = {
+    "torch.num_threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
+    "torch.default_dtype": lambda: torch.set_default_dtype(torch.float64),
+    "torch.default_device": lambda: torch.set_default_device("cpu"),
+    "torch.float32_matmul_precision": lambda: torch.set_float32_matmul_precision("medium"),
+    "torch.cuda.matmul.fp32_precision": lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+    "torch.cuda.conv.fp32_precision": lambda: setattr(torch.backends.cudnn, "allow_tf32", False),
+    "torch.deterministic_algorithms": lambda: torch.use_deterministic_algorithms(True, warn_only=True),
+    "torch.mha.fastpath": lambda: torch.backends.mha.set_fastpath_enabled(False),
+    "torch.mkldnn": lambda: torch._C._set_mkldnn_enabled(False),
+    "torch.cudnn.benchmark": lambda: setattr(torch.backends.cudnn, "benchmark", True),
+    "torch.autocast('cpu')": lambda: torch.set_autocast_enabled("cpu", True),
+    "torch.autocast_cache": lambda: torch.set_autocast_cache_enabled(False),
+    "torch.anomaly_mode": lambda: torch.set_anomaly_enabled(True, False),
+    "torch.math_sdp": lambda: torch.backends.cuda.enable_math_sdp(False),
+}
+
+
+@pytest.mark.parametrize("name", FLIPS)
+def test_a_switch_of_torch_that_was_flipped_is_named_and_put_back(name: str) -> None:
+    before = Switches()
+    with untouched_model(nn.Linear(2, 2)):
+        FLIPS[name]()
+        assert name in dict(before.moved())
+    assert before.moved() == []
+
+
+@pytest.mark.parametrize("name", ["NewVariable", "OnTheFunction", "OnAHelper", "OnTheClass"])
+def test_what_a_forward_makes_outside_of_the_modules_is_named_and_taken_away(name: str) -> None:
+    model = getattr(check_faults, name)()
+    x = torch.randn(3, 6)
+    with untouched_model(model) as snapshot:
+        first = model(x)
+        made = [one for one, how in snapshot.moved() if how == "new"]
+        torch.testing.assert_close(model(x + 1), model.linear(x + 1) + first - model.linear(x))  # it remembers
+        assert len(made) == 1
+    with untouched_model(model) as snapshot:
+        assert snapshot.moved() == []
+        model(x + 1)
+        assert [one for one, how in snapshot.moved() if how == "new"] == made

@@ -78,6 +78,8 @@ def _load(request: messages.Load, job: Job, state: State) -> Any:
 
     state.before = state.before or Before.take()
     bench = state.bench or Bench()
+    if state.console is not None:
+        state.console.let_go()
     loaded = bench.load(request, job)
     state.bench = bench
     if not request.keep_runs and state.runs is not None:
@@ -165,7 +167,7 @@ def _console(request: messages.Evaluate | messages.Complete, job: Job, state: St
         raise error("usage", "The run that was paused has gone on.", remedy="Type it again for the bench.")
     from workbench.worker.inside.console import Console
 
-    state.console = state.console or Console(*state.judged(), job)
+    state.console = state.console or Console()
     return state.console
 
 

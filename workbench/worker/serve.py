@@ -139,7 +139,7 @@ class Server:
     def _stand_still(self, still: bool) -> None:
         if still:
             self._at, self._standing = None, self._at
-        else:
+        elif self._standing is not None:  # it may end before it has begun: an interrupt came in between
             self._at, self._standing = self._standing, None
 
     def _end_of(self, function: Callable[[], Any], job: Job) -> Done:

@@ -36,8 +36,8 @@ REAL = "What is changed here is real: later runs have it. z brings parameters an
 class Console:
     """The names of one worker's console, from its first line on."""
 
-    def __init__(self, bench: Bench, runs: Runs, job: Job) -> None:
-        self._act = Activations(bench, runs, job)
+    def __init__(self) -> None:
+        self._act: Activations | None = None
         self._names: dict[str, Any] = {"__name__": "__console__", "torch": torch, "nn": nn, "F": torch.nn.functional}
         self._inputs: tuple[Any, ...] = ()
         """The very inputs that the names were made from."""
@@ -62,20 +62,34 @@ class Console:
 
     def complete(self, bench: Bench, runs: Runs, request: Complete, job: Job) -> Completions:
         """How a line could go on."""
-        self._refresh(bench, runs, job)
-        return completions(request.text, {"y": None, **self._names}, self._act)
+        act = self._refresh(bench, runs, job)
+        return completions(request.text, {"y": None, **self._names}, act)
 
-    def _refresh(self, bench: Bench, runs: Runs, job: Job) -> None:
+    def let_go(self) -> None:
+        """Hold nothing of the bench's any more: a model that leaves it is freed, whatever names of it a line has seen.
+
+        The next line has them again, of the model that is there then. Variables of the user's own stay.
+        """
+        given = set(map(id, self._inputs))
+        for name in [name for name, value in self._names.items() if id(value) in given]:
+            del self._names[name]
+        for name in ("model", "act", "y", "_"):
+            self._names.pop(name, None)
+        self._act, self._inputs, self._run = None, (), None
+
+    def _refresh(self, bench: Bench, runs: Runs, job: Job) -> Activations:
         """The names that are the bench's: always the model; the inputs when they are others than at the last line."""
-        self._act.follow(bench, runs, job)
-        self._names.update(model=bench.model, act=self._act)
+        act = self._act = self._act or Activations(bench, runs, job)
+        act.follow(bench, runs, job)
+        self._names.update(model=bench.model, act=act)
         inputs = (*bench.args, *bench.kwargs.values())
         if list(map(id, inputs)) == list(map(id, self._inputs)):
-            return
+            return act
         self._inputs = inputs
         if inputs:
             self._names["x"] = inputs[0]
         self._names.update(self._named(bench))
+        return act
 
     def _named(self, bench: Bench) -> dict[str, Any]:
         positional = [one.name for one in bench.example.arguments if not one.keyword]

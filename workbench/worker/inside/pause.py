@@ -109,10 +109,10 @@ class Pauses:
         pause = Pause(self._numbers, frame, job)
         console = FrameConsole(frame)
         began = time.monotonic()
-        with self._lock:
-            self._current = pause
-        self._still(True)
-        try:
+        try:  # an interrupt may come between any two lines from here on
+            with self._lock:
+                self._current = pause
+            self._still(True)
             job.emit(Paused(pause.number, pause.where, console.place, console.picture()))
             self._answer(pause, console)
         finally:

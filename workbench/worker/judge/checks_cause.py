@@ -18,18 +18,18 @@ FORWARDS = 8
 NO_TIME = "There was no time left to look for the cause: give it more with --timeout."
 
 
-def cause_of(subject: Subject, calls: Sequence[tuple[Any, Any]], seeded: bool, warm: bool) -> tuple[str, str]:
+def cause_of(subject: Subject, calls: Sequence[tuple[Any, Any]], seeded: bool, warm: int) -> tuple[str, str]:
     """(cause, remedy): why the last of `calls` does not answer as the first, from the model as it was before the check.
 
-    `seeded`: every run begins with the same generators; `warm`: the first of them is run once before. Both are empty
-    when watched runs do not show it.
+    `seeded`: every run begins with the same generators; `warm`: so often the first of them is run
+    before. Both are empty when watched runs do not show it.
     """
     if subject.vast:
         return "Its output is too large to be followed from module to module.", ""
-    if not subject.room_for(FORWARDS):
+    if not subject.room_for(FORWARDS + warm):
         return NO_TIME, ""
     subject.snapshot.restore()
-    if warm:
+    for _ in range(warm):
         subject.answer(*calls[0], seed=subject.seed)
     declared = subject.policy.may_move if subject.policy.mutates else None
     seconds = (1 - subject.spent) * subject.budget / 2

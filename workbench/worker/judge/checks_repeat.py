@@ -13,11 +13,13 @@ from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_cause import cause_of
-from workbench.worker.judge.checks_places import located
+from workbench.worker.judge.checks_places import located, watching
 from workbench.worker.judge.checks_run import Answer, Subject, taken_apart
+from workbench.worker.judge.checks_seldom import Seldom, counted_words, seldom
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.switches import Switches
 
 REPEATS = 8
 """Runs of one input that are compared."""
@@ -26,7 +28,7 @@ REPEATS = 8
 def check_repeatable(subject: Subject) -> CheckRow:
     """The same input gives the same answer, bit for bit or within the noise; a stochastic model under one seed."""
     first: Answer | None = None
-    differing, runs, mark = 0, 0, IDENTICAL
+    differing, runs, since, mark = 0, 0, 0, IDENTICAL
     words = left_out = ""
     if subject.policy.stochastic:
         subject.excuse("stochastic, so every run began with the same seed")
@@ -46,20 +48,30 @@ def check_repeatable(subject: Subject) -> CheckRow:
             return unknown
         if found.mark != IDENTICAL:
             differing += 1
+            since = since or runs
         if found.mark not in (IDENTICAL, mark) and mark != BEYOND:
             mark, words = found.mark, found.words
     if mark == IDENTICAL:
         return subject.passed(f"{runs} runs of the same input: identical bits.{left_out}")
     evidence = f"{differing} of {runs - 1} repeats differ from the first run: {words}.{left_out}"
     asked = (subject.args, subject.kwargs)
-    cause, remedy = cause_of(subject, (asked, asked), seeded=subject.policy.stochastic, warm=False)
+    moved = [(name, how) for name, how in subject.snapshot.moved() if not subject.policy.may_move(name)]
+    cause, remedy = cause_of(subject, (asked, asked), seeded=subject.policy.stochastic, warm=since - 2)
     if mark != BEYOND:
         return subject.passed(f"{evidence} Within the noise. {cause}".rstrip())
     return subject.failed(
         evidence,
-        cause or "A run with every module watched does not show the difference.",
+        cause or _unseen(moved, since),
         remedy or "Look for state or randomness that outlives a run.",
     )
+
+
+def _unseen(moved: list[tuple[str, str]], since: int) -> str:
+    """The cause where watched runs do not show the difference: what moved, if anything did."""
+    start = f"Run {since} was the first to differ, and with every module watched it does not"
+    if moved:
+        return f"{start}. What moves on with the runs: {counted_words(moved)}."
+    return f"{start}; nothing that the model holds moved: a clock, a race between threads, or the world outside."
 
 
 def check_hidden_state(subject: Subject) -> CheckRow:
@@ -70,6 +82,7 @@ def check_hidden_state(subject: Subject) -> CheckRow:
     inputs = {"A": (subject.args, subject.kwargs), "B": subject.example.sample(subject.bench.recipe.seed + 1)}
     if digest(flatten(inputs["A"])) == digest(flatten(inputs["B"])):
         return subject.skipped("There is no second input: another seed draws the same values.")
+    switches = Switches()
     cold = _ask(subject, inputs["A"])
     _ask(subject, inputs["A"])  # what does not run, or not twice, is an error, and no matter of order
     if not subject.room_for(12):
@@ -81,7 +94,8 @@ def check_hidden_state(subject: Subject) -> CheckRow:
     except Exception as problem:  # noqa: BLE001 (the user's forward; its second input is drawn by us)
         reason = f"Another input of the same spec makes it raise: {first_line(problem)}."
         return subject.skipped(reason, "Declare what it takes: --input 'ids=int64[2,16]{0..100}'.")
-    answers, moved = _in_turn(subject, inputs)
+    switched = switches.moved()
+    answers, moved, going_on = _in_turn(subject, inputs)
     twice = subject.compared(answers[0], answers[1])
     if twice.nothing:
         return subject.skipped(f"The model answers with no tensor that can be compared.{twice.left_out}")
@@ -96,20 +110,61 @@ def check_hidden_state(subject: Subject) -> CheckRow:
         marks.add(found.mark)
         if found.differs:
             evidence = f"The answer depends on what was asked before: {words}: {found.words}.{found.left_out}"
-            cause, _ = cause_of(subject, [inputs[who] for who in order], seeded=True, warm=True)
+            cause, _ = cause_of(subject, [inputs[who] for who in order], seeded=True, warm=1)
             return subject.failed(evidence, cause or _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
     first = subject.compared(cold, answers[0])
     if first.differs:
         evidence = f"The first call answers otherwise than the later ones: {first.words}.{first.left_out}"
-        cause, _ = cause_of(subject, [inputs["A"]] * 2, seeded=True, warm=False)
+        cause, _ = cause_of(subject, [inputs["A"]] * 2, seeded=True, warm=0)
         return subject.failed(evidence, cause or _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
     if over := _written_over(subject, inputs):
         return subject.failed(*over, OVER_REMEDY)
+    seen = _seldom(subject, inputs["A"], [one for one in undeclared if one in going_on])
+    if seen is not None and seen.evidence:
+        return subject.failed(seen.evidence, seen.cause, HIDDEN_REMEDY)
+    if flipped := [(name, how) for name, how in switched if not subject.policy.may_move(name)]:
+        words = f"The forward sets {counted_words(flipped)}, and leaves it so: every model after it computes otherwise."
+        return subject.failed(words, f"Set in {_setter(subject, switches)}.", SWITCH_REMEDY)
     bits = "identical bits" if marks == {IDENTICAL} else "within the noise"
-    listed = some([f"{name} ({how})" for name, how in undeclared], 4)
-    idle = f" Moved without an effect: {listed}." if listed else ""
+    idle = f" Moved without an effect: {counted_words(undeclared)}." if undeclared else ""
+    if seen is not None:
+        idle = f" Moves on with every run, without an effect in {seen.runs} of them: {counted_words(undeclared)}."
     return subject.passed(f"Order does not matter: A, B, A and B, A after a warm-up: {bits}.{idle}{twice.left_out}")
 
+
+def _seldom(subject: Subject, given: Any, moved: list[tuple[str, str]]) -> Seldom | None:
+    """Whether what moves with every run has an effect that is seldom; told where none was seen. None: nothing moves."""
+    if not moved:
+        return None
+    seen = seldom(subject, given, moved, lambda: _ask(subject, given))
+    if not seen.evidence:
+        further = ", nor with counters put forward to round numbers" if seen.ahead else ""
+        words = f"{counted_words(moved)} moves on with every run. No effect was seen in {seen.runs} runs{further}."
+        subject.found("moving_state", words, "If it is meant, declare it: mutates.")
+    return seen
+
+
+def _setter(subject: Subject, switches: Switches) -> str:
+    """The first module in whose forward a switch of torch's is flipped, the innermost."""
+    found: list[str] = []
+    stack: list[Switches] = []
+
+    def before(path: str, module: nn.Module, inputs: Any) -> None:
+        stack.append(Switches())
+
+    def after(path: str, module: nn.Module, output: Any) -> None:
+        if stack.pop().moved() and not found:
+            found.append(located(path, module))
+
+    subject.snapshot.restore()
+    switches.put()
+    with watching(subject.bench.model, before, after):
+        subject.forward()
+    return found[0] if found else "a place that hooks do not see"
+
+
+_Moved = list[tuple[str, str]]
+"""(name, how)."""
 
 _PAIRS = (
     ("A asked twice in a row", 0, 1, "AA"),
@@ -121,10 +176,10 @@ _PAIRS = (
 """What is compared, by places in the answers of `_in_turn`, and in which order the cause is looked for."""
 
 
-def _in_turn(subject: Subject, inputs: dict[str, Any]) -> tuple[list[Answer], list[tuple[str, str]]]:
+def _in_turn(subject: Subject, inputs: dict[str, Any]) -> tuple[list[Answer], _Moved, _Moved]:
     """The answers to A, A, B, A, B after a warm-up with A, and to B, A after one with B from the beginning; what moved.
 
-    Two runs are over by now: what moved in these is told where nothing moves once warm.
+    Two runs are over by now: what moved in these is told where nothing moves once warm. Third: what moves then, too.
     """
     model = subject.bench.model
     since_cold = subject.snapshot.moved()
@@ -133,10 +188,10 @@ def _in_turn(subject: Subject, inputs: dict[str, Any]) -> tuple[list[Answer], li
     args, kwargs = inputs["A"]
     watched = Snapshot(model, args, kwargs)
     answers = [_ask(subject, inputs[who]) for who in "AABAB"]
-    moved = watched.moved() or since_cold
+    warm = watched.moved()
     subject.snapshot.restore()
     _ask(subject, inputs["B"])
-    return [*answers, *(_ask(subject, inputs[who]) for who in "BA")], moved
+    return [*answers, *(_ask(subject, inputs[who]) for who in "BA")], warm or since_cold, warm
 
 
 def _written_over(subject: Subject, inputs: dict[str, Any]) -> tuple[str, str] | None:
@@ -170,6 +225,9 @@ def _ask(subject: Subject, given: tuple[Any, Any]) -> Answer:
     return subject.answer(*given, seed=subject.bench.recipe.seed)
 
 
+SWITCH_REMEDY = (
+    "Set it once where the program starts, or in a context manager around the computation that puts it back."
+)
 OVER_REMEDY = "Return a copy, out.clone(), or compute into a new tensor."
 HIDDEN_REMEDY = (
     "Return such state and take it as an argument, or reset it at the start of forward; if it is meant, declare it: "
@@ -185,5 +243,4 @@ def _moved_words(model: nn.Module, moved: list[tuple[str, str]]) -> str:
     owner = moved[0][0]
     while owner and owner not in modules:
         owner = owner.rpartition(".")[0]
-    listed = some([f"{name} ({how})" for name, how in moved], 4)
-    return f"Moved meanwhile: {listed}; of {located(owner, modules[owner])}."
+    return f"Moved meanwhile: {counted_words(moved)}; of {located(owner, modules[owner])}."

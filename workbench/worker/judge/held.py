@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,12 @@ import torch
 from torch import nn
 
 from workbench.worker.bench.sampling import tensors_in
+from workbench.worker.judge.held_items import CONTAINERS, is_same, items_of, refill
 from workbench.worker.judge.held_outside import (
+    GONE,
     generator_state,
     held_under,
-    outside,
+    places,
     put_under,
     same_state,
     set_generator_state,
@@ -38,8 +39,6 @@ DEPTH = 8
 MOST = 20_000
 """Things below the attributes that are followed; what lies beyond is not put back."""
 
-_CONTAINERS = (OrderedDict, dict, list, set, deque)
-"""The order matters: each is read and filled by its own methods, past those of a subclass."""
 _REGISTERED = ("_parameters", "_buffers")
 _NAMESPACES = ("types", "argparse", "collections")
 """Parts of the standard library whose objects hold what a user puts into them."""
@@ -95,7 +94,13 @@ class Snapshot:
         for path, parameter in model.named_parameters(remove_duplicate=False):
             self._record(path, parameter)  # those of scripted modules are no attributes
         self._left = min(self._left, OUTSIDE_BUDGET)
-        self._outside = list(outside(model))
+        self._places = list(places(model))
+        self._outside: list[tuple[str, Any, str, Any]] = []
+        self._known: list[set[str]] = []
+        for place in self._places:
+            keys = place.variables()
+            self._known.append(set(keys))
+            self._outside += [(place.name(key), place.holder, key, held_under(place.holder, key)) for key in keys]
         for name, _, _, value in self._outside:
             self._visit(name, value, 1)
 
@@ -121,7 +126,7 @@ class Snapshot:
         found = []
         for held in self._held:
             now = held.value if held.holder is None else held.holder.get(held.key)
-            if held.attributes or held.key.startswith("_forward") or not isinstance(now, _CONTAINERS):
+            if held.attributes or held.key.startswith("_forward") or not isinstance(now, CONTAINERS):
                 continue
             if len(now) > len(held.items):
                 found.append((held.name, type(now).__name__, len(held.items), len(now)))
@@ -130,12 +135,14 @@ class Snapshot:
     def restore(self) -> None:
         """Put everything back. Only what changed is written, so that versions of the rest stay."""
         for held in self._held:
-            _refill(held.value, held.items)
+            refill(held.value, held.items)
         for _, generator, state in self._generators:
             set_generator_state(generator, state)
         for _, holder, key, value in self._outside:
             if held_under(holder, key) is not value:
                 put_under(holder, key, value)
+        for _, holder, key in self._made():
+            put_under(holder, key, GONE)
         for tensor in self._tensors.values():
             if not tensor.restore():
                 self.lost.append(tensor.name)
@@ -146,7 +153,7 @@ class Snapshot:
         for held in self._held:
             if held.named:
                 found.update(_changed_names(held))
-            elif not _is_same(held.value, held.items):
+            elif not is_same(held.value, held.items):
                 found[held.name] = f"{len(held.items)} → {len(held.value)} items"
         found.update((one.name, "values") for one in self._tensors.values() if one.changed())
         found.update(
@@ -156,7 +163,17 @@ class Snapshot:
             now = held_under(holder, key)
             if how := _how(value, now):
                 found.setdefault(name, how)
+        found.update((name, "new") for name, _, _ in self._made())
         return list(found.items())
+
+    def _made(self) -> list[tuple[str, Any, str]]:
+        """(name, holder, key) of the variables outside of the modules that were not there."""
+        return [
+            (place.name(key), place.holder, key)
+            for place, known in zip(self._places, self._known)  # noqa: B905 (made together)
+            for key in place.variables()
+            if key not in known
+        ]
 
     def name_of(self, generator: Any) -> str:
         """The name under which a generator is held; empty for a stranger."""
@@ -175,13 +192,16 @@ class Snapshot:
                     else:
                         del held.value[key]
             elif wanted(held.name):
-                _refill(held.value, held.items)
+                refill(held.value, held.items)
         for name, generator, state in self._generators:
             if wanted(name):
                 set_generator_state(generator, state)
         for name, holder, key, value in self._outside:
             if wanted(name):
                 put_under(holder, key, value)
+        for name, holder, key in self._made():
+            if wanted(name):
+                put_under(holder, key, GONE)
         for tensor in self._tensors.values():
             if wanted(tensor.name):
                 tensor.restore()
@@ -200,8 +220,8 @@ class Snapshot:
         state = generator_state(value)
         if state is not None:
             self._generators.append((name, value, state))
-        elif isinstance(value, _CONTAINERS):
-            items = _items(value)
+        elif isinstance(value, CONTAINERS):
+            items = items_of(value)
             self._held.append(_Held(name, value, items, holder, key))
             if key not in _REGISTERED:  # these are recorded under their own names
                 self._follow(name, items, depth, isinstance(value, dict))
@@ -246,23 +266,6 @@ def _attributes(value: Any) -> dict[str, Any] | None:
     return own if type(own) is dict else None
 
 
-def _base(container: Any) -> Any:
-    return next(kind for kind in _CONTAINERS if isinstance(container, kind))
-
-
-def _items(container: Any) -> list[Any]:
-    base = _base(container)
-    return list(base.items(container) if isinstance(container, dict) else base.__iter__(container))
-
-
-def _is_same(container: Any, before: list[Any]) -> bool:
-    """Whether a container holds the very items that it had."""
-    now = _items(container)
-    if isinstance(container, dict):
-        return len(now) == len(before) and all(a[0] is b[0] and a[1] is b[1] for a, b in zip(now, before))  # noqa: B905
-    return len(now) == len(before) and all(a is b for a, b in zip(now, before))  # noqa: B905
-
-
 def _changed_names(held: _Held) -> dict[str, str]:
     """Name → "new", "gone" or "rebound" of the attributes that are not what they were; equal numbers are the same."""
     before, found = dict(held.items), {}
@@ -281,18 +284,3 @@ def _how(old: Any, now: Any) -> str:
         return ""
     shown = type(old) in (bool, int, float) and type(now) in (bool, int, float)
     return f"{old} → {now}" if shown else "rebound"
-
-
-def _refill(container: Any, before: list[Any]) -> None:
-    """Give a container the very items that it had, in place."""
-    if _is_same(container, before):
-        return
-    base = _base(container)
-    base.clear(container)
-    if isinstance(container, dict):
-        for key, value in before:
-            base.__setitem__(container, key, value)
-    elif isinstance(container, set):
-        base.update(container, before)
-    else:
-        base.extend(container, before)

@@ -1,17 +1,18 @@
-"""What a forward can reach outside of its modules: variables of its file, of a function around it, of its class.
+"""What a forward can reach outside of its modules: variables of its files, of a function around it, of its class, and
+attributes of the functions that it calls.
 
 Generators of every make are told and put back here too. It never runs the model, and follows no value.
 """
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import random
 import sys
 from collections.abc import Iterator
-from types import CellType, FunctionType, ModuleType
+from dataclasses import dataclass
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -21,27 +22,60 @@ from workbench.worker.bench.failing import is_users
 
 GONE = object()
 """In the place of a value that is not there."""
+FUNCTIONS = 2_000
+"""Functions of the user's that are followed to what they name."""
 
 _DATA = (bool, int, float, complex, str, bytes, type(None), dict, list, set, tuple, torch.Tensor, nn.Module)
 
 
-def outside(model: nn.Module) -> Iterator[tuple[str, Any, str, Any]]:
-    """(name, holder, key, value) of the variables that the forwards of the user's classes can reach.
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Something that holds variables outside of the modules."""
 
-    The holder is a dictionary of global variables, the cell of an enclosing function, or a class. Modules, classes and
-    functions are left out.
-    """
+    holder: Any
+    """A dictionary of global variables, the cell of an enclosing function, a function, or a class."""
+    pattern: str
+    """The name of one of its variables, with {} in the place of the key."""
+    cell: str = ""
+    """The one key of a cell."""
+
+    def variables(self) -> list[str]:
+        """Keys of those that hold data now."""
+        if self.cell:
+            value = held_under(self.holder, self.cell)
+            return [self.cell] if value is not GONE and _is_data(value) else []
+        held = self.holder if isinstance(self.holder, dict) else vars(self.holder)
+        return [key for key, value in list(held.items()) if not key.startswith("__") and _is_data(value)]
+
+    def name(self, key: str) -> str:
+        return self.pattern.format(key)
+
+
+def places(model: nn.Module) -> Iterator[Place]:
+    """Everything outside of the modules that may hold what a forward reads: found in the code of the user's classes."""
     seen: set[int] = set()
+    functions: list[tuple[str, Any]] = []
     for kind in dict.fromkeys(type(module) for module in model.modules()):
         for base in kind.__mro__:
             if id(base) in seen or base.__module__.partition(".")[0] in ("torch", "builtins"):
                 continue
             seen.add(id(base))
-            for key, value in list(vars(base).items()):
-                if not key.startswith("__") and _is_data(value):
-                    yield f"{base.__name__}.{key}", base, key, value
-            for function in _functions(base):
-                yield from _around(function, base, seen)
+            yield Place(base, f"{base.__name__}.{{}}")
+            functions += [(base.__name__, function) for function in _functions(base)]
+    followed = 0
+    while functions and followed < FUNCTIONS:
+        owner, function = functions.pop(0)
+        if id(function) in seen:
+            continue
+        seen.add(id(function))
+        followed += 1
+        yield from _around(function, owner, seen)
+        called = list(_called(function))
+        functions += [(one.__name__, one) for one in called if isinstance(one, FunctionType)]
+        for one in called:
+            if isinstance(one, ModuleType) and id(one) not in seen:
+                seen.add(id(one))
+                yield from _globals(vars(one), one.__file__ or "", seen)
 
 
 def held_under(holder: Any, key: str) -> Any:
@@ -55,8 +89,15 @@ def held_under(holder: Any, key: str) -> Any:
 
 
 def put_under(holder: Any, key: str, value: Any) -> None:
-    """Give a variable this value."""
-    if isinstance(holder, CellType):
+    """Give a variable this value; `GONE`: take it away."""
+    if value is GONE:
+        if isinstance(holder, CellType):
+            del holder.cell_contents
+        elif isinstance(holder, dict):
+            del holder[key]
+        else:
+            delattr(holder, key)
+    elif isinstance(holder, CellType):
         holder.cell_contents = value
     elif isinstance(holder, dict):
         holder[key] = value
@@ -102,21 +143,20 @@ def _with_bytes(state: Any) -> Any:
     return state.tobytes() if hasattr(state, "tobytes") else state
 
 
-def _around(function: Any, owner: type, seen: set[int]) -> Iterator[tuple[str, Any, str, Any]]:
+def _around(function: Any, owner: str, seen: set[int]) -> Iterator[Place]:
     code = function.__code__
+    yield Place(function, f"{function.__qualname__}.{{}}")
     for key, cell in zip(code.co_freevars, function.__closure__ or ()):  # noqa: B905
-        if id(cell) in seen or key == "__class__":
-            continue
-        seen.add(id(cell))
-        with contextlib.suppress(ValueError):  # not bound yet
-            if _is_data(cell.cell_contents):
-                yield f"{key} (around {owner.__name__})", cell, key, cell.cell_contents
-    if id(function.__globals__) in seen:
-        return
-    seen.add(id(function.__globals__))
-    for key, value in list(function.__globals__.items()):
-        if not key.startswith("__") and _is_data(value):
-            yield f"{key} ({os.path.basename(code.co_filename)})", function.__globals__, key, value
+        if id(cell) not in seen and key != "__class__":
+            seen.add(id(cell))
+            yield Place(cell, f"{{}} (around {owner})", key)
+    yield from _globals(function.__globals__, code.co_filename, seen)
+
+
+def _globals(held: dict[str, Any], file: str, seen: set[int]) -> Iterator[Place]:
+    if id(held) not in seen:
+        seen.add(id(held))
+        yield Place(held, f"{{}} ({os.path.basename(file)})")
 
 
 def _functions(kind: type) -> Iterator[Any]:
@@ -126,6 +166,23 @@ def _functions(kind: type) -> Iterator[Any]:
         code = getattr(function, "__code__", None)
         if code is not None and is_users(code.co_filename):
             yield function
+
+
+def _called(function: Any) -> Iterator[Any]:
+    """The user's functions, and modules of the user's own, that the code of a function names as globals."""
+    codes = [function.__code__]
+    for code in codes:
+        codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+        for name in code.co_names:
+            value = function.__globals__.get(name)
+            if isinstance(value, FunctionType):
+                value = inspect.unwrap(value)
+                file = getattr(getattr(value, "__code__", None), "co_filename", "")
+            else:
+                file = getattr(value, "__file__", None) or "" if isinstance(value, ModuleType) else ""
+                file = "" if "site-packages" in file else file  # a library has thousands, and its own caches
+            if file and is_users(file):
+                yield value
 
 
 def _is_data(value: Any) -> bool:
