@@ -151,3 +151,24 @@ class Unrelated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sin(self.conv(x.unsqueeze(1)).squeeze(-1) * 3)
+
+
+class Echo(nn.Module):
+    """Answers with what it is given; its input has the name of its output, so that `cp` answers for it."""
+
+    def forward(self, output: Tensor) -> Tensor:
+        return output * 1
+
+
+class Twice(nn.Module):
+    """The same, times two."""
+
+    def forward(self, output: Tensor) -> Tensor:
+        return output * 2
+
+
+class Named(nn.Module):
+    """The same under another name."""
+
+    def forward(self, output: Tensor) -> dict[str, Tensor]:
+        return {"logits": output * 1}

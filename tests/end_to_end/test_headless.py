@@ -269,6 +269,31 @@ def test_an_artifact_made_by_others_asks_for_trust_and_is_then_judged(
     assert "fc.bias" in next(row for row in found["checks"] if row["id"] == "weights_match")["evidence"]
 
 
+ECHO = """import torch
+
+
+class Echo(torch.nn.Module):
+    def forward(self, output):
+        return output * 1
+"""
+
+
+def test_a_command_in_the_model_s_place_is_proven_with_one_s_own_numbers(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "echo.py").write_text(ECHO)
+    (tmp_path / "own.py").write_text("def error(a, b):\n    return (a['output'] - b['output']).abs().max()\n")
+    model = ("--against", f"{tmp_path}/echo.py:Echo", "--input", "output=float32[batch:1..9,3]")
+    runner = ("--runner", "cp {inputs} {outputs}", "--metric", f"{tmp_path}/own.py:error<=0.001")
+    code, found = as_json(environment, "verify", *runner, *model)
+    assert (code, found["verdict"], found["kind"]) == (0, "pass", "runner"), found
+    assert next(row for row in found["checks"] if row["id"] == "metric:error")["status"] == "pass"
+    code, found = as_json(environment, "verify", "--runner", "false {inputs} {outputs}", *model)
+    assert (code, found["verdict"]) == (3, "error")
+    code, found = as_json(environment, "verify", "--runner", "cp {inputs}", *model)
+    assert (code, found["error"]["kind"]) == (2, "usage")
+
+
 def test_compare_judges_b_by_a_and_leaves_with_its_verdict(environment: dict[str, str], tmp_path: Path) -> None:
     weights = ("--weights", STORY_WEIGHTS)
     code, same = as_json(environment, "compare", STORY, *weights, "--b-grad", "inference_mode")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from typing import Any
@@ -13,12 +14,14 @@ from workbench.client.session import Session
 from workbench.client.trust import TrustStore
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Verify
+from workbench.protocol.outside import RUNNER_SECONDS
 from workbench.report.objects import verify_object
 
 from .engine import converse
 from .export import exit_of
 from .invoke import given_on_command_line
-from .options import existing, model_options, parse_model
+from .options import ModelOptions, existing, model_options, parse_model
+from .outside import METRIC_HELP, parse_metrics, parse_runner
 from .tables import console, show_proof
 from .talk import ProgressLine, print_json
 
@@ -33,14 +36,72 @@ _OF_THE_MODEL = {
 
 
 @click.command()
-@click.argument("path", metavar="BUNDLE|FILE")
+@click.argument("path", metavar="BUNDLE|FILE", required=False, default="")
 @click.option("--against", metavar="MODEL", default="", help="The eager model that FILE must agree with.")
 @model_options
+@click.option("--metric", "metrics", metavar="FILE.py:NAME", multiple=True, help=METRIC_HELP)
+@click.option(
+    "--runner",
+    metavar="CMD",
+    default="",
+    help="A command in the place of FILE: 'CMD {inputs} {outputs}', two .safetensors files; one case a call.",
+)
+@click.option("--runner-shell", is_flag=True, help="Let a shell read the command of --runner.")
+@click.option(
+    "--runner-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0, min_open=True),
+    default=RUNNER_SECONDS,
+    help="For one call of --runner.",
+    show_default=True,
+)
 @click.option("--trust", "digests", metavar="sha256:…", multiple=True, help="Trust exactly these bytes.")
 @click.option("--allow-code", is_flag=True, help="Trust whatever is there (for CI).")
 def verify(path: str, against: str, digests: tuple[str, ...], allow_code: bool, **given: Any) -> int:
-    """Prove BUNDLE again, here or under --python; or prove FILE against an eager MODEL."""
+    """Prove BUNDLE again, here or under --python; or prove FILE, or the command of --runner, against an eager MODEL."""
+    command, shell, seconds = given.pop("runner"), given.pop("runner_shell"), given.pop("runner_timeout")
+    metrics = parse_metrics(given.pop("metrics"))
     options = parse_model(against, **given)
+    _refuse(path, against, command, digests, options)
+    runner = parse_runner(command, shell, seconds) if command else None
+    change = options.change
+
+    async def work(session: Session, line: ProgressLine) -> int:
+        request = Verify(
+            path=existing(path) if path else "",
+            sha256="",
+            recipe=options.recipe if against else None,
+            device=change.device or "cpu",
+            dtype=change.dtype or "",
+            threads=change.threads or 0,
+            python=options.python,
+            tolerance=options.tolerance,
+            timeout=options.timeout,
+            runner=runner,
+            metrics=metrics,
+        )
+        if runner is None:
+            trusted = await authorize(session, request.path, TrustStore(), digests, allow_code)
+            request = dataclasses.replace(request, sha256=trusted.sha256, kind=trusted.kind)
+        result = await session.verify(request)
+        line.clear()
+        if options.as_json:
+            print_json(verify_object(result))
+        else:
+            show_proof(console(), result.proof)
+        return exit_of(result.proof.verdict)
+
+    return converse(work, bench=False, quiet=options.as_json)
+
+
+def _refuse(path: str, against: str, command: str, digests: tuple[str, ...], options: ModelOptions) -> None:
+    """Raises `WorkbenchError("usage")` for what makes no sense together."""
+    if bool(path) == bool(command):
+        words = "Name what is to be proven: a bundle, a file, or a command with --runner; one of them."
+        raise error("usage", words, "BUNDLE|FILE", "workbench verify FILE --against file.py:Name")
+    if command and not against:
+        words = "A runner is proven against the model in whose place it answers."
+        raise error("usage", words, "--runner", "Name it: --against file.py:Name --weights FILE")
     stray = [option for name, option in _OF_THE_MODEL.items() if given_on_command_line(name)]
     if stray and not against:
         raise error("usage", f"{', '.join(stray)}: a bundle brings its own.", stray[0], "They go with --against MODEL.")
@@ -52,31 +113,6 @@ def verify(path: str, against: str, digests: tuple[str, ...], allow_code: bool, 
     change = options.change
     if options.modules or change.training or change.grad not in (None, "no_grad"):
         raise error("usage", "Artifacts are proven against eager in eval under no_grad.", "--mode/--grad")
-
     for digest in digests:
         if re.fullmatch(r"(sha256:)?[0-9a-fA-F]{64}", digest) is None:
             raise error("usage", f"--trust {digest}: a digest has 64 hexadecimal figures.", "--trust")
-
-    async def work(session: Session, line: ProgressLine) -> int:
-        fingerprint = await authorize(session, existing(path), TrustStore(), digests, allow_code)
-        request = Verify(
-            path=existing(path),
-            sha256=fingerprint.sha256,
-            recipe=options.recipe if against else None,
-            device=change.device or "cpu",
-            dtype=change.dtype or "",
-            threads=change.threads or 0,
-            python=options.python,
-            tolerance=options.tolerance,
-            timeout=options.timeout,
-            kind=fingerprint.kind,
-        )
-        result = await session.verify(request)
-        line.clear()
-        if options.as_json:
-            print_json(verify_object(result))
-        else:
-            show_proof(console(), result.proof)
-        return exit_of(result.proof.verdict)
-
-    return converse(work, bench=False, quiet=options.as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .model import ModeChange, Modes, Recipe
+from .outside import Metric, Runner
 from .policy import Policy
 from .runs import Yardstick
 from .start import Start as Start
@@ -175,6 +176,9 @@ class Verify:
     timeout: float = 0.0
     kind: str = ""
     """Kind of the `Fingerprint` that was trusted; a file of another kind is refused. Empty: not asked."""
+    runner: Runner | None = None
+    """What is proven in the place of a file: then `path` and `sha256` are empty."""
+    metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -236,6 +240,8 @@ class MakeGolden:
     tolerance: float = 0.0
     kind: str = ""
     """Kind of the `Fingerprint` that was trusted; a copy of another kind is refused. Empty: not asked."""
+    runner: Runner | None = None
+    """What the golden data is for in the place of a file: then `artifact` and `sha256` are empty."""
 
 
 @dataclass(frozen=True)
@@ -249,3 +255,6 @@ class Prove:
     threads: int = 0
     staged: bool = False
     """It is being exported or was just taken in: its manifest is not the final one and lists files as "made"."""
+    runner: Runner | None = None
+    """What is called in the place of the artifact."""
+    metrics: tuple[Metric, ...] = ()

@@ -15,6 +15,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from workbench.protocol import files
 from workbench.protocol.artifacts import KINDS, MANIFEST_SCHEMA, PROOF_IDS, CheckRow, ExportResult, Made, Proof
 from workbench.protocol.codec import plain
 from workbench.protocol.failures import error
-from workbench.protocol.messages import Export, MakeArtifact, Prove
+from workbench.protocol.messages import Export, MakeArtifact, Prove, Verify
 from workbench.protocol.runs import BEYOND
 from workbench.report.bundle import render_report
 
@@ -108,6 +109,8 @@ async def prove(request: Any, stage: Path, made: Made, flow: Flow) -> Proof:
     """The proof of what is in `stage`, by a clean worker; `request` is an `Export` or a `Verify`."""
     blocked = tuple(made.manifest.get("blocked") or ())
     wanted = Prove(str(stage), blocked, request.device, request.threads, staged=True)
+    if isinstance(request, Verify):
+        wanted = replace(wanted, runner=request.runner, metrics=request.metrics)
     return await clean_proof(flow, wanted, request.python, request.timeout)
 
 

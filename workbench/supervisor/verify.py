@@ -48,18 +48,18 @@ async def _bundle(request: Verify, path: Path, private: Path, flow: Flow) -> tup
     flow.progress("making a private copy")
     await in_thread(copy_files, path, private)
     write_bytes(private / MANIFEST, with_tolerance(path, data, manifest, request.tolerance))
-    wanted = Prove(str(private), (), request.device, request.threads)
+    wanted = Prove(str(private), (), request.device, request.threads, metrics=request.metrics)
     return manifest["kind"], await clean_proof(flow, wanted, request.python, request.timeout)
 
 
 async def _foreign(request: Verify, path: Path, private: Path, flow: Flow) -> tuple[str, Proof]:
-    if path.is_dir():
+    if request.runner is None and path.is_dir():
         words = f"{path} is a bundle, which brings its own golden data."
         raise error("usage", words, "--against", "Leave --against out, or name the artifact inside the bundle.")
     assert request.recipe is not None
     wanted = MakeGolden(
         request.recipe,
-        str(path),
+        str(path) if request.runner is None else "",
         request.sha256,
         str(private),
         request.device,
@@ -67,10 +67,12 @@ async def _foreign(request: Verify, path: Path, private: Path, flow: Flow) -> tu
         request.threads,
         request.tolerance,
         request.kind,
+        request.runner,
     )
     python = absolute_python(request.python)
     made: Made = expect(await flow.run("golden", wanted, python=python, timeout=request.timeout), Made)
-    require(request, made.sha256, path)
+    if request.runner is None:
+        require(request, made.sha256, path)
     await provisional(private, made)
     return made.kind, await prove(request, private, made, flow)
 

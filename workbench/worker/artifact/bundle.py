@@ -49,6 +49,10 @@ _INSTALL = {
 }
 
 
+_BY_PLACE = ("onnx", "runner")
+"""Kinds that answer with a plain list of tensors."""
+
+
 def make_artifact(request: MakeArtifact, job: Job) -> Made:
     """Build the recipe and write artifact, golden data and verify.py into `request.stage`.
 
@@ -68,7 +72,7 @@ def make_artifact(request: MakeArtifact, job: Job) -> Made:
     seconds = time.perf_counter() - started
     speed = _speed(subject, artifact, job)
     artifact.call = None  # with it goes a copy of the weights: the float64 twin needs the room
-    by_place = request.kind == "onnx"
+    by_place = request.kind in _BY_PLACE
     golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, by_place=by_place)
     files.write_text(stage / "verify.py", verify_text())
     architecture = architecture_of(request.recipe, built, stage if request.kind == "weights" else None)
@@ -88,7 +92,10 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
     stage = Path(request.stage)
     started = time.perf_counter()
     job.progress("making a private copy")
-    artifact = foreign.take(Path(request.artifact), request.sha256, stage, request.kind)
+    if request.runner is not None:
+        artifact = foreign.take_runner(request.runner, stage)
+    else:
+        artifact = foreign.take(Path(request.artifact), request.sha256, stage, request.kind)
     seconds = time.perf_counter() - started
     kind = artifact.extra.pop("kind")
     built, modes = _prepare(request, job)
@@ -99,10 +106,14 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
     if kind == "export":  # its own header says what it serves
         names = [name for name, _ in subject.tensors]
         artifact.batch_range = batch_range(stage / artifact.file, names, subject.axes)
-    golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, True, kind == "onnx")
+    golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, True, kind in _BY_PLACE)
     architecture = architecture_of(request.recipe, built, stage if kind == "weights" else None)
     manifest = _manifest(kind, request.recipe, built, modes, golden, artifact, stage)
-    manifest.update(parameters=parameters, architecture=architecture, blocked=blocked_sources(built, kind))
+    manifest.update(
+        parameters=parameters,
+        architecture=architecture,
+        blocked=[] if kind == "runner" else blocked_sources(built, kind),
+    )
     found = (*subject.findings, *artifact.findings, *golden.findings, *_mode_findings(modes))
     return _made(kind, artifact, manifest, seconds, None, found)
 

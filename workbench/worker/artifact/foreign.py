@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.files import write_text
 from workbench.protocol.kinds import kind_of
+from workbench.protocol.outside import Runner
 from workbench.worker.artifact.subject import Artifact
 
 KINDS = {
@@ -24,6 +26,8 @@ KINDS = {
     "state_dict": "weights",
 }
 """What `inspect` calls it → the kind of artifact that it is proven as."""
+
+RUNNER = "runner.txt"
 
 _SUFFIXES = {
     ".pt2": "export",
@@ -68,6 +72,12 @@ def take(path: Path, sha256: str, stage: Path, approved: str = "") -> Artifact:
         )
         raise error("artifact", message, str(path), f"workbench inspect {path}")
     return Artifact(name, extra={"kind": kind})
+
+
+def take_runner(runner: Runner, stage: Path) -> Artifact:
+    """The command itself as a file, so that the manifest says what was proven."""
+    write_text(stage / RUNNER, f"{runner.command}\n")
+    return Artifact(RUNNER, extra={"kind": "runner"})
 
 
 def _plain_name(path: Path) -> str:

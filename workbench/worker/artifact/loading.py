@@ -82,6 +82,8 @@ def open_artifact(
     architecture that cannot be built leaves the weights without a call, and the reason in `no_call`.
     """
     path, kind = stage / manifest["artifact"]["file"], manifest["kind"]
+    if kind == "runner":
+        raise ValueError("a runner is a command, which a bundle cannot bring: name it with --runner")
     if kind != "weights":
         inputs = [name for entry in manifest["inputs"] for name in manifest_tensors(entry["tree"])]
         return open_program(path, kind, device, inputs)

@@ -17,8 +17,8 @@ import torch
 
 from workbench.protocol.artifacts import MANIFEST_SCHEMA
 
-MANIFEST_KINDS = ("weights", "trace", "export", "aoti", "onnx")
-"""Kinds of artifact that a proof can open."""
+MANIFEST_KINDS = ("weights", "trace", "export", "aoti", "onnx", "runner")
+"""Kinds of artifact that a proof can judge. A "runner" is a command, which no manifest can name: whoever asks does."""
 
 MANIFEST_GOLDEN = "golden.safetensors"
 

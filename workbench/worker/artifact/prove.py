@@ -27,6 +27,7 @@ from workbench.worker.artifact.parameters import match_parameters
 from workbench.worker.artifact.prove_cases import (
     CaseResult,
     Golden,
+    Watch,
     repeat_case,
     run_case,
     yardstick_of,
@@ -47,6 +48,9 @@ Explain = Callable[
 """From what was proven (stage, artifact, cases, their results, rows by id, device) to rows that say more, and findings.
 It changes no status."""
 
+Opener = Callable[[Path, dict[str, Any]], Opened]
+"""From the stage and its manifest to what is called. Raises ValueError."""
+
 
 def prove(
     stage: Path,
@@ -59,6 +63,8 @@ def prove(
     progress: ProveProgress = lambda phase, done, total: None,
     staged: bool = False,
     explain: Explain | None = None,
+    opener: Opener | None = None,
+    watch: Watch | None = None,
 ) -> Proof:
     """Prove the artifact in `stage`; whatever is wrong with it ends in the returned record.
 
@@ -66,8 +72,9 @@ def prove(
     architecture: for weights, `file.py:Name` or `package.module:Name` to build with `kwargs` (None: the manifest's);
     empty: only hashes, keys and shapes are proven. insist: an architecture that cannot be built is an error.
     staged: it is being exported, and its manifest is not the final one. explain: looks for the reasons of a refusal.
+    opener: opens what is proven in the place of the manifest's artifact. watch: is shown both answers of every case.
     """
-    work = _Proof(stage, device, architecture, kwargs, insist, progress, staged)
+    work = _Proof(stage, device, architecture, kwargs, insist, progress, staged, opener, watch)
     if threads > 0:
         torch.set_num_threads(threads)
     try:
@@ -99,6 +106,8 @@ class _Proof:
     insist: bool
     progress: ProveProgress
     staged: bool
+    opener: Opener | None
+    watch: Watch | None
     manifest: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, CheckRow] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -140,9 +149,12 @@ class _Proof:
         since = time.perf_counter()
         self.progress("loading the artifact", 0, 0)
         try:
-            self.opened = open_artifact(
-                self.stage, self.manifest, self.device, self.architecture, self.kwargs, self.insist
-            )
+            if self.opener is not None:
+                self.opened = self.opener(self.stage, self.manifest)
+            else:
+                self.opened = open_artifact(
+                    self.stage, self.manifest, self.device, self.architecture, self.kwargs, self.insist
+                )
             self.golden = Golden(load(str(self.stage / MANIFEST_GOLDEN)), self.manifest)
             require_golden(self.golden.tensors, self.manifest)
         except (ValueError, OSError) as problem:
@@ -181,7 +193,7 @@ class _Proof:
         total = self.golden.count
         for index in range(total):
             self.progress(f"proving case {index + 1} of {total}", index, total)
-            self.results.append(run_case(self.opened, self.golden, index, self.device))
+            self.results.append(run_case(self.opened, self.golden, index, self.device, self.watch))
 
     def judge(self) -> None:
         """Rows from what was measured; the graph is read here."""
@@ -223,7 +235,7 @@ class _Proof:
 
     def train_ops(self, prefix: str) -> None:
         if self.opened.program is None:
-            why = "compiled code shows no graph" if self.manifest["kind"] == "aoti" else "the onnx package is not here"
+            why = _PROVE_GRAPHLESS.get(self.manifest["kind"], "the onnx package is not here")
             self.row("train_ops", "skip", f"{why}: the answers alone speak (repeat, values)")
             return
         alive = train_operators(self.opened.program, prefix)
@@ -267,6 +279,9 @@ class _Proof:
             torch=str(torch.__version__),
             clean=self.rows.get("clean", CheckRow("clean", "skip", "")).status == "pass",
         )
+
+
+_PROVE_GRAPHLESS = {"aoti": "compiled code shows no graph", "runner": "a command shows no graph"}
 
 
 def _prove_mark(marks: list[str], rows: dict[str, CheckRow]) -> str:

@@ -120,7 +120,11 @@ def grow(tree: dict[str, Any], tensors: dict[str, torch.Tensor], device: str) ->
     return tree["value"]
 
 
-def run_case(opened: Opened, golden: Golden, index: int, device: str) -> CaseResult:
+Watch = Callable[[int, Flat, Flat], None]
+"""Called with a case's number, eager's answer and the artifact's."""
+
+
+def run_case(opened: Opened, golden: Golden, index: int, device: str, watch: Watch | None = None) -> CaseResult:
     """Run the artifact on one case under no_grad and measure its answer. What it raises becomes `raised`."""
     batch = golden.batch(index)
     args, kwargs = golden.inputs(index, device)
@@ -129,7 +133,10 @@ def run_case(opened: Opened, golden: Golden, index: int, device: str) -> CaseRes
     except Exception as problem:  # noqa: BLE001 (an artifact may raise whatever it likes)
         return CaseResult(index, batch, raised=_cases_line(problem))
     writes = golden.writes(index, args, kwargs)
-    return measured(CaseResult(index, batch, writes=writes), golden.eager(index), answer, golden.part(index, "float64"))
+    eager = golden.eager(index)
+    if watch is not None:
+        watch(index, eager, answer)
+    return measured(CaseResult(index, batch, writes=writes), eager, answer, golden.part(index, "float64"))
 
 
 def repeat_case(opened: Opened, golden: Golden, index: int, device: str) -> tuple[str, tuple[LeafDiff, ...]]:

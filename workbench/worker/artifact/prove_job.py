@@ -5,6 +5,7 @@ Adds only what a worker has beyond a bundle's own verify.py: progress, and the a
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ from workbench.protocol.messages import Prove
 from workbench.worker.artifact import prove as proving
 from workbench.worker.artifact.manifest import architecture_target, read_manifest
 from workbench.worker.artifact.naming import name_faults
+from workbench.worker.artifact.runner import open_runner
 from workbench.worker.job import Cancelled, Job
+from workbench.worker.judge.metrics import Metrics
 
 
 def prove(request: Prove, job: Job) -> Proof:
     """Prove what is staged; every fault of the artifact ends in the `Proof`. Raises `Cancelled` only."""
     stage = Path(request.stage)
     architecture = _architecture(stage, request.staged)
-    return proving.prove(
+    metrics, runner = Metrics(request.metrics), request.runner
+    proof = proving.prove(
         stage,
         blocked=_blocked(request, architecture),
         device=request.device or "cpu",
@@ -31,6 +35,22 @@ def prove(request: Prove, job: Job) -> Proof:
         progress=lambda phase, done, total: job.progress(phase, done, total),
         staged=request.staged,
         explain=_reasons,
+        opener=None if runner is None else lambda place, manifest: open_runner(runner, place, manifest, job),
+        watch=metrics.observe,
+    )
+    return _measured(proof, metrics)
+
+
+def _measured(proof: Proof, metrics: Metrics) -> Proof:
+    """The proof with a person's own numbers: a row that fails makes it fail."""
+    rows = metrics.rows()
+    statuses = {row.status for row in rows}
+    verdict = "fail" if "fail" in statuses or proof.verdict == "fail" else "error" if "error" in statuses else ""
+    return dataclasses.replace(
+        proof,
+        verdict=verdict or proof.verdict,
+        checks=(*proof.checks, *rows),
+        findings=(*proof.findings, *metrics.findings()),
     )
 
 
