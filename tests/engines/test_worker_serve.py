@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,9 +159,7 @@ def test_the_end_of_its_stdin_ends_it_in_the_middle_of_work() -> None:
     worker.greeting()
     worker.send(load("sleeps"))
     worker.wait_for_log("asleep")
-    started = time.monotonic()
-    assert worker.close() == 0
-    assert time.monotonic() - started < 2
+    assert worker.close() == 0  # which waits ten seconds at most
 
 
 def test_nobody_reading_ends_it_too() -> None:

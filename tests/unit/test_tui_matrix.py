@@ -114,7 +114,7 @@ def test_lines_fit_whatever_the_width(width: int):
     known = matrix()
     columns = columns_for(width, known)
     for place, cell in enumerate(known.cells):
-        assert cell_len(text_of(cell_line(cell, columns, place == known.pick))) <= width + 1
+        assert cell_len(text_of(cell_line(cell, columns, place == known.pick, known.yardstick))) <= width + 1
         assert all(cell_len(text_of(line)) <= width for line in detail_lines(known, cell, width, 14))
     assert text_of(title_line(columns)).split()[:2] == ["mode", "run"] if width > 70 else True
 

@@ -107,7 +107,7 @@ def show_compared(out: Console, found: Compared) -> None:
             out.print(f"differs: {words}")
     for leaf in found.leaves:
         out.print()
-        show_leaf(out, leaf.worst)
+        show_leaf(out, leaf.worst, found.yardstick)
         if leaf.worst.mismatched:
             out.print(Text(f"  worst in {leaf.where}; {leaf.identical} of {leaf.cases} cases identical", "dim"))
     if found.errors is not None:

@@ -83,7 +83,7 @@ def _print(loaded: Loaded, found: Matrix, as_json: bool) -> None:
         shown.add_row(
             "→" if place == found.pick else "",
             words.cell_name(cell),
-            Text(words.answer(cell), _style(cell)),
+            Text(words.answer(cell, found.yardstick), _style(cell)),
             words.latency(cell),
             words.ratio(cell),
             size(cell.saved_bytes) if cell.status == MEASURED else "",

@@ -19,7 +19,8 @@ from workbench.protocol.policy import Policy
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, LeafDiff, RunRow
 from workbench.protocol.text import clean_line
 from workbench.report.causes import telling
-from workbench.report.numbers import DECADES, count, duration, measure, multiple, no_difference, shape, share, size
+from workbench.report.marks import multiple_words
+from workbench.report.numbers import DECADES, count, duration, measure, no_difference, shape, share, size
 from workbench.report.objects import check_counts, check_verdict
 from workbench.report.runs import run_words
 
@@ -121,10 +122,10 @@ def show_diff(out: Console, diff: Diff) -> None:
     if diff.structure:
         out.print(f"  structure: {diff.structure}", style="red")
     for leaf in diff.leaves:
-        show_leaf(out, leaf)
+        show_leaf(out, leaf, diff.yardstick)
 
 
-def show_leaf(out: Console, leaf: LeafDiff) -> None:
+def show_leaf(out: Console, leaf: LeafDiff, yardstick: str) -> None:
     """One output of two runs: what it is, its mark, and everything that was measured where it differs."""
     head = Text(f"{clean_line(leaf.path)}  {shape(leaf.dtype, leaf.shape) if leaf.dtype else ''}  ")
     head.append(f"{SIGNS[leaf.mark]} {leaf.reason or leaf.mark}", MARK_STYLES.get(leaf.mark, ""))
@@ -142,8 +143,8 @@ def show_leaf(out: Console, leaf: LeafDiff) -> None:
     )
     tops = (("top-1", leaf.top1), ("top-5", leaf.top5))
     agreement = "".join(f" · {name} agrees {100 * value:.1f} %" for name, value in tops if value >= 0)
-    noise = multiple(leaf.noise_multiple)
-    out.print(f"  {noise} the noise · cosine {leaf.cosine:.6f} · SNR {measure(leaf.snr_db)} dB{agreement}")
+    noise = multiple_words(leaf.noise_multiple, yardstick)
+    out.print(f"  {noise} · cosine {leaf.cosine:.6f} · SNR {measure(leaf.snr_db)} dB{agreement}")
     out.print(f"  worst {list(leaf.worst_index)}  {leaf.worst_a} → {leaf.worst_b}")
     found = [f"{word} {count}" for word, count in zip(DECADES, leaf.decades, strict=False) if count]
     out.print(f"  |Δ| by decade: {' · '.join(found)}", style="dim")
@@ -249,7 +250,7 @@ def show_proof(out: Console, proof: Proof, findings: Iterable[Finding] = ()) -> 
     for leaf in proof.worst:
         out.print(
             f"{'':8}worst of {clean_line(leaf.path)}: {SIGNS.get(leaf.mark, '?')} max|Δ| {measure(leaf.max_abs)}, "
-            f"{multiple(leaf.noise_multiple)} the noise, cosine {leaf.cosine:.6f}, {leaf.max_ulp} ULP"
+            f"{multiple_words(leaf.noise_multiple, proof.yardstick)}, cosine {leaf.cosine:.6f}, {leaf.max_ulp} ULP"
         )
     sign = SIGNS.get(proof.mark, "?")
     words = {"pass": f"{sign} proven", "fail": "✗ refused", "error": "! could not be proven"}[proof.verdict]

@@ -8,6 +8,7 @@ from workbench.protocol.artifacts import Finding, Made, Proof, Speed
 from workbench.protocol.runs import SIGNS, LeafDiff
 from workbench.protocol.text import clean
 
+from .marks import multiple_words
 from .numbers import duration, measure, multiple, no_difference, size
 
 _VERDICTS = {
@@ -38,8 +39,8 @@ def _summary(made: Made, proof: Proof) -> list[str]:
     reason = f" ({text(proof.yardstick_reason)})" if proof.yardstick_reason else ""
     where = "the model's source was not importable" if proof.clean else "**the model's source was importable**"
     return [
-        f"- verdict: {SIGNS.get(proof.mark, '?')} {text(proof.verdict)}, {multiple(proof.noise_multiple)} the noise, "
-        f"over {proof.cases} cases",
+        f"- verdict: {SIGNS.get(proof.mark, '?')} {text(proof.verdict)}, "
+        f"{multiple_words(proof.noise_multiple, proof.yardstick)}, over {proof.cases} cases",
         f"- yardstick: {text(proof.yardstick)}{reason}",
         f"- artifact: kind {text(made.kind)}, {size(made.bytes)}, made in {duration(made.seconds)}",
         f"- sha256: `{text(made.sha256)}`",

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from workbench.protocol.compare import Compared, SideInfo
-from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE
+from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE
 
+from .marks import mark_words
 from .numbers import count, multiple
-
-_WORDS = {
-    IDENTICAL: "identical bits",
-    NOISE: "within the noise",
-    BEYOND: "beyond the noise",
-    INCOMPARABLE: "not comparable",
-}
 
 
 def verdict_line(found: Compared) -> str:
     """ "within the noise: 0.7× over 19 cases"."""
-    words = _WORDS.get(found.mark, found.mark)
+    words = mark_words(found.mark, found.yardstick)
     if found.mark == INCOMPARABLE or not found.cases:
         return words
     if found.mark == BEYOND and not any(leaf.worst.mark == BEYOND for leaf in found.leaves):

@@ -9,7 +9,8 @@ from workbench.protocol.matrix import CRASHED, MEASURED, RAISED, SKIPPED, WAITIN
 from workbench.protocol.messages import Loaded
 from workbench.protocol.runs import IDENTICAL, NOISE, SIGNS
 
-from .numbers import duration, measure, multiple, size
+from .marks import multiple_words
+from .numbers import duration, measure, size
 from .objects import SCHEMA, model_object
 
 STATUS = {
@@ -25,8 +26,11 @@ def cell_name(cell: MatrixCell) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def answer(cell: MatrixCell) -> str:
-    """Beside the baseline's: "= identical", "≈ 0.4× the noise", "✗ max|Δ| 0.49", "? random: not comparable"."""
+def answer(cell: MatrixCell, yardstick: str) -> str:
+    """Beside the baseline's: "= identical", "≈ 0.4× the noise", "✗ max|Δ| 0.49", "? random: not comparable".
+
+    `yardstick` as in `Matrix`.
+    """
     if cell.status != MEASURED:
         return STATUS[cell.status]
     if cell.words.startswith("random"):
@@ -37,7 +41,7 @@ def answer(cell: MatrixCell) -> str:
     if cell.mark == IDENTICAL:
         return f"{sign} identical"
     if cell.mark == NOISE:
-        return f"{sign} {multiple(cell.noise_multiple)} the noise"
+        return f"{sign} {multiple_words(cell.noise_multiple, yardstick)}"
     if cell.max_abs:
         return f"{sign} max|Δ| {measure(cell.max_abs)}"
     return f"{sign} {cell.words or cell.mark}"
@@ -72,8 +76,8 @@ def changes(cell: MatrixCell) -> str:
     return cell.mutated[0] + (f" +{len(cell.mutated) - 1}" if len(cell.mutated) > 1 else "")
 
 
-def details(cell: MatrixCell) -> list[str]:
-    """Sentences about one cell, the most needed first."""
+def details(cell: MatrixCell, yardstick: str) -> list[str]:
+    """Sentences about one cell, the most needed first; `yardstick` as in `Matrix`."""
     lines = []
     if cell.reason:
         lines.append(f"{cell.reason}" + (f"  → {cell.remedy}" if cell.remedy else ""))
@@ -83,7 +87,7 @@ def details(cell: MatrixCell) -> list[str]:
         lines.append("; ".join(part for part in (cell.words, cell.cause) if part))
     if cell.mark and cell.mark != IDENTICAL:
         top1 = f", top-1 agrees {100 * cell.top1:.0f} %" if cell.top1 >= 0 else ""
-        lines.append(f"max|Δ| {measure(cell.max_abs)}, {multiple(cell.noise_multiple)} the noise{top1}")
+        lines.append(f"max|Δ| {measure(cell.max_abs)}, {multiple_words(cell.noise_multiple, yardstick)}{top1}")
     if cell.latency is not None and cell.rounds:
         spread = cell.latency
         lines.append(

@@ -12,6 +12,7 @@ from workbench.protocol.failures import error
 from workbench.protocol.messages import Export, Verify
 from workbench.protocol.model import Modes
 from workbench.report import numbers
+from workbench.report.marks import multiple_words
 from workbench.tui.desk import Desk
 from workbench.tui.screens.ask import AskText, Confirm
 from workbench.tui.screens.text_card import TextCard, Told
@@ -102,7 +103,7 @@ def show_proof(desk: Desk, result: ExportResult | VerifyResult) -> None:
 
 def _told(proof: Proof, path: str) -> list[tuple[str, str] | Told]:
     """A proof as paragraphs: each check with what was measured, and for those that failed why and what next."""
-    worst = f"{proof.noise_multiple:.1f}× the noise" if proof.noise_multiple else "identical"
+    worst = multiple_words(proof.noise_multiple, proof.yardstick) if proof.noise_multiple else "identical"
     told: list[tuple[str, str] | Told] = []
     told.append(("strong gap", f"{proof.cases} cases, {worst}, yardstick {proof.yardstick}, {proof.seconds:.0f} s"))
     for row in proof.checks:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from workbench.protocol.artifacts import KINDS, CheckRow, ExportResult, Proof, Speed, VerifyResult
 from workbench.protocol.runs import SIGNS
 from workbench.report import numbers
+from workbench.report.marks import measured_in
 from workbench.tui.draw.spans import MARK_STYLES, Line, fit, packed, wrapped
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _state(row: ArtifactRow, name: str, seconds: float) -> Line:
     style = MARK_STYLES.get(proof.mark, "warn")
     words = f"proven {proof.cases} cases"
     if proof.mark == "noise":
-        words += f", {numbers.multiple(proof.noise_multiple)} noise"
+        words += f", {numbers.multiple(proof.noise_multiple)} {measured_in(proof.yardstick).removeprefix('the ')}"
     made = row.result.made if row.result is not None else None
     speed = f"  {speed_words(made.speed)}" if made is not None and made.speed is not None else ""
     weight = f"  {numbers.size(made.bytes)}" if made is not None else ""

@@ -30,7 +30,7 @@ def compared_lines(found: Compared, width: int, unicode: bool) -> list[Line]:
             lines += wrapped(words, width, "dim")
     for leaf in found.leaves:
         lines.append(())
-        lines += leaf_lines(leaf.worst, width, unicode)
+        lines += leaf_lines(leaf.worst, width, unicode, found.yardstick)
         if leaf.worst.mismatched:
             same = f"{leaf.identical} of {leaf.cases} cases identical"
             lines += wrapped(f"worst in {leaf.where}; {same}", width, "dim", indent="  ")

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import math
 
-from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE, SIGNS, Diff, Divergence, LeafDiff
+from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, SIGNS, Diff, Divergence, LeafDiff
 from workbench.report import numbers
+from workbench.report.marks import LIMITS, mark_words, measured_in, multiple_words
 from workbench.tui.draw.bars import histogram
 from workbench.tui.draw.heat import heat_map
 from workbench.tui.draw.spans import MARK_STYLES, Line, flow, packed, wrapped
-
-WORDS = {
-    IDENTICAL: "identical bits",
-    NOISE: "within the noise",
-    BEYOND: "beyond the noise",
-    INCOMPARABLE: "not comparable",
-}
-
-LIMITS = {"float64": 3.0}
-"""Largest multiple of the noise that holds; 1 for the yardsticks that are not named (see `LeafDiff.noise_multiple`)."""
 
 
 def diff_lines(diff: Diff, divergence: Divergence | None, width: int, unicode: bool) -> list[Line]:
     """The whole of it; lines are at most `width` cells wide, but for names that are longer."""
     sign, style = SIGNS.get(diff.mark, "?"), MARK_STYLES.get(diff.mark, "warn")
-    verdict: Line = ((f"{sign} {WORDS.get(diff.mark, diff.mark)}", style),)
+    verdict: Line = ((f"{sign} {mark_words(diff.mark, diff.yardstick)}", style),)
     lines = packed([verdict, ((f"#{diff.run} against #{diff.against}", "strong"),)], width)
     lines += wrapped(_yardstick(diff), width, "dim")
     if diff.structure:
@@ -33,14 +24,14 @@ def diff_lines(diff: Diff, divergence: Divergence | None, width: int, unicode: b
         lines += divergence_lines(divergence, width)
     for leaf in diff.leaves:
         lines.append(())
-        lines += leaf_lines(leaf, width, unicode)
+        lines += leaf_lines(leaf, width, unicode, diff.yardstick)
     return lines
 
 
 def _yardstick(diff: Diff) -> str:
     limit = LIMITS.get(diff.yardstick, 1.0)
     worst = max((leaf.noise_multiple for leaf in diff.leaves), default=0.0)
-    text = f"yardstick {diff.yardstick}: {numbers.multiple(worst)} its noise (limit {limit:.0f}×)"
+    text = f"yardstick {diff.yardstick}: {multiple_words(worst, diff.yardstick)} (limit {limit:.0f}×)"
     return f"{text}; {diff.yardstick_reason}" if diff.yardstick_reason else text
 
 
@@ -64,17 +55,17 @@ def divergence_lines(divergence: Divergence, width: int) -> list[Line]:
     return lines
 
 
-def leaf_lines(leaf: LeafDiff, width: int, unicode: bool) -> list[Line]:
+def leaf_lines(leaf: LeafDiff, width: int, unicode: bool, yardstick: str) -> list[Line]:
     """One leaf: a single line when its bits are identical, its numbers, histogram and heat map otherwise."""
     style = MARK_STYLES.get(leaf.mark, "warn")
     name: Line = ((f"{SIGNS.get(leaf.mark, '?')} ", style), (leaf.path, "strong"))
     form: Line = ((numbers.shape(leaf.dtype, leaf.shape) if leaf.dtype else "", "accent"),)
-    lines = packed([name, form, ((WORDS.get(leaf.mark, leaf.mark), style),)], width)
+    lines = packed([name, form, ((mark_words(leaf.mark, yardstick), style),)], width)
     if leaf.reason:
         lines += wrapped(leaf.reason, width, "warn", indent="  ")
     if leaf.mark in (IDENTICAL, INCOMPARABLE) and not leaf.mismatched:
         return lines
-    lines += flow(_figures(leaf), width)
+    lines += flow(_figures(leaf, yardstick), width)
     if leaf.worst_index or leaf.worst_a:
         index = f"[{','.join(map(str, leaf.worst_index))}]"
         lines.append((("worst ", "dim"), (index, "strong"), (f"  {leaf.worst_a} → {leaf.worst_b}", "")))
@@ -87,11 +78,12 @@ def leaf_lines(leaf: LeafDiff, width: int, unicode: bool) -> list[Line]:
     return lines
 
 
-def _figures(leaf: LeafDiff) -> list[tuple[str, str, str]]:
+def _figures(leaf: LeafDiff, yardstick: str) -> list[tuple[str, str, str]]:
     """(label, value, style of the value)."""
+    unit = measured_in(yardstick).removeprefix("the ")
     figures = [
         ("max|Δ|", numbers.measure(leaf.max_abs), "strong"),
-        ("noise", numbers.multiple(leaf.noise_multiple), MARK_STYLES.get(leaf.mark, "")),
+        (unit, numbers.multiple(leaf.noise_multiple), MARK_STYLES.get(leaf.mark, "")),
         ("differ", numbers.share(leaf.mismatched, leaf.elements), ""),
         ("mean|Δ|", numbers.measure(leaf.mean_abs), ""),
         ("RMSE", numbers.measure(leaf.rmse), ""),

@@ -42,17 +42,20 @@ def title_line(columns: Columns) -> Line:
     return (("  ", "dim"), *((f"{fit(_TITLES.get(name, name), _WIDTHS[name])} ", "dim") for name in columns.names))
 
 
-def cell_line(cell: MatrixCell, columns: Columns, recommended: bool) -> Line:
-    """One cell as a line."""
+def cell_line(cell: MatrixCell, columns: Columns, recommended: bool, yardstick: str) -> Line:
+    """One cell as a line; `yardstick` as in `Matrix`."""
     arrow = ("→ ", "good") if recommended else ("  ", "")
-    return (arrow, *((f"{fit(_text(cell, name), _WIDTHS[name])} ", _style(cell, name)) for name in columns.names))
+    return (
+        arrow,
+        *((f"{fit(_text(cell, name, yardstick), _WIDTHS[name])} ", _style(cell, name)) for name in columns.names),
+    )
 
 
-def _text(cell: MatrixCell, name: str) -> str:
+def _text(cell: MatrixCell, name: str, yardstick: str) -> str:
     if name == "mode":
         return f"{'train' if cell.cell.training else 'eval'} {cell.cell.grad}"
     if name == "answer":
-        return words.answer(cell).replace("random: not comparable", "random")
+        return words.answer(cell, yardstick).replace("random: not comparable", "random")
     if name == "saved":
         return size(cell.saved_bytes) if cell.status == MEASURED else ""
     made = {
@@ -79,7 +82,7 @@ def detail_lines(matrix: Matrix, cell: MatrixCell, width: int, most: int) -> lis
     advice = wrapped(f"→ {matrix.words}", width, "good", indent="  ") if matrix.words else []
     notes = [line for text in (matrix.busy, matrix.baseline) if text for line in wrapped(text, width, "warn")]
     about = wrapped(words.cell_name(cell), width, "strong")
-    for text in words.details(cell):
+    for text in words.details(cell, matrix.yardstick):
         about += wrapped(text, width, "bad" if cell.reason else "", indent="  ")
     under = wrapped(words.conditions(matrix), width, "dim")
     room = max(2, most - len(advice))

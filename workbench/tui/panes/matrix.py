@@ -63,7 +63,9 @@ class MatrixPane(LinePane):
     def body_line(self, index: int, width: int) -> Line:
         if self._matrix is None:
             return (("nothing is measured yet: a worker of its own is being started", "dim"),)
-        return cell_line(self._matrix.cells[index], self._fitting(width), index == self._matrix.pick)
+        return cell_line(
+            self._matrix.cells[index], self._fitting(width), index == self._matrix.pick, self._matrix.yardstick
+        )
 
     def foot_lines(self, width: int, height: int) -> Sequence[Line]:
         cell = self.selected
