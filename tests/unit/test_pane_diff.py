@@ -20,7 +20,7 @@ def test_the_whole_difference_as_text() -> None:
     assert words(DIFF, unicode=True) == "\n".join(
         [
             "✗ beyond the noise  #2 against #1",
-            "yardstick float64: 4e+05× its noise (limit 3×)",
+            "yardstick float64: 4e+05× the noise (limit 3×)",
             "",
             "✗ output['logits']  float32[4,10]  beyond the noise",
             "max|Δ| 0.491   noise 4e+05×   differ 10/40   mean|Δ| 0.02   RMSE 0.1",
