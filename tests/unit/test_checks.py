@@ -11,7 +11,7 @@ import torch
 
 from tests.unit import check_models
 from tests.unit.model_state import held_by
-from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
+from workbench.protocol.artifacts import BASELINE, CHECK_IDS, LATENCY, CheckRow
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import Check, Load
 from workbench.protocol.model import ModeChange, Recipe
@@ -40,7 +40,7 @@ def ask(on: Bench, question: str, budget: float = 20.0) -> CheckRow:
 
 
 def test_every_id_of_the_protocol_has_its_check() -> None:
-    assert tuple(CHECKS) == (*CHECK_IDS, LATENCY)
+    assert tuple(CHECKS) == (*CHECK_IDS, LATENCY, BASELINE)
 
 
 @pytest.mark.parametrize("question", CHECK_IDS)

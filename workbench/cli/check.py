@@ -11,14 +11,16 @@ import click
 from workbench.client.flows import run_checks
 from workbench.client.policy import policy_for
 from workbench.client.session import Session
-from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
+from workbench.protocol.artifacts import BASELINE, CHECK_IDS, LATENCY, CheckRow
 from workbench.protocol.failures import error
 from workbench.protocol.files import write_text
+from workbench.protocol.outside import METRIC_ID, Baseline
 from workbench.report.checks import junit, markdown
 from workbench.report.objects import check_object
 
 from .engine import converse
-from .options import ModelOptions, model_options, parse_model
+from .options import ModelOptions, existing, model_options, parse_model
+from .outside import METRIC_HELP, parse_metrics
 from .run import open_model
 from .tables import check_line, console, show_check_verdict, show_model, show_policy
 from .talk import ProgressLine, print_json
@@ -37,15 +39,18 @@ CHECK_SECONDS = 60.0
 @click.option("--skip", metavar="ID,…", default="", help="Not these checks.")
 @click.option("--junit", "junit_file", metavar="FILE", default="", help="Also write JUnit XML.")
 @click.option("--markdown", "markdown_file", metavar="FILE", default="", help="Also write Markdown.")
+@click.option("--baseline", metavar="BUNDLE", default="", help="Also hold it to the last release's golden answers.")
+@click.option("--metric", "metrics", metavar="FILE.py:NAME", multiple=True, help=f"With --baseline. {METRIC_HELP}")
 def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str, **given: Any) -> int:
     """Answer whether MODEL is ready to serve, one line for each check.
 
     The model is put in eval under no_grad first, unless --mode and --grad say otherwise.
     """
+    against = _baseline(given.pop("baseline"), given.pop("metrics"))
     options = _for_serving(parse_model(model, **given))
     policy = policy_for(model)
     limit = CHECK_SECONDS if given["timeout"] is None else options.timeout
-    ids = _select(only, skip)
+    ids = _select(only, skip, against)
 
     async def work(session: Session, line: ProgressLine) -> int:
         out = console()
@@ -60,7 +65,7 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
                 line.clear()
                 check_line(out, row)
 
-        rows, code = await run_checks(session, ids, limit, show, policy)
+        rows, code = await run_checks(session, ids, limit, show, policy, against=against)
         if junit_file:
             write_text(Path(junit_file), junit(model, rows, policy))
         if markdown_file:
@@ -82,12 +87,24 @@ def _for_serving(options: ModelOptions) -> ModelOptions:
     )
 
 
-def _select(only: str, skip: str) -> tuple[str, ...]:
+def _baseline(bundle: str, metrics: tuple[str, ...]) -> Baseline | None:
+    if bundle:
+        return Baseline(existing(bundle), parse_metrics(metrics))
+    if metrics:
+        words = "--metric compares two sides, and here is one."
+        raise error("usage", words, "--metric", "Name the other: --baseline BUNDLE, or use workbench compare A B.")
+    return None
+
+
+def _select(only: str, skip: str, against: Baseline | None) -> tuple[str, ...]:
+    """Ids in the order they are asked; those about a release come last, and only where one is named."""
     wanted, unwanted = ({part.strip() for part in text.split(",") if part.strip()} for text in (only, skip))
-    unknown = (wanted | unwanted) - set(ALL_IDS)
+    last = () if against is None else (BASELINE, *dict.fromkeys(METRIC_ID + one.function for one in against.metrics))
+    possible = (*ALL_IDS, *last)
+    unknown = (wanted | unwanted) - set(possible)
     if unknown:
-        raise error("usage", f"No such check: {', '.join(sorted(unknown))}.", "--only/--skip", ", ".join(ALL_IDS))
-    chosen = tuple(name for name in ALL_IDS if (not wanted or name in wanted) and name not in unwanted)
+        raise error("usage", f"No such check: {', '.join(sorted(unknown))}.", "--only/--skip", ", ".join(possible))
+    chosen = tuple(name for name in possible if (not wanted or name in wanted or name in last) and name not in unwanted)
     if not chosen:
-        raise error("usage", "Nothing is left to check.", "--only/--skip", ", ".join(ALL_IDS))
+        raise error("usage", "Nothing is left to check.", "--only/--skip", ", ".join(possible))
     return chosen

@@ -20,7 +20,8 @@ from workbench.report.objects import compare_object
 
 from .engine import converse
 from .options import ModelOptions, model_options, parse_model
-from .tables import MARK_STYLES, console, show_errors, show_leaf
+from .outside import METRIC_HELP, parse_metrics
+from .tables import MARK_STYLES, check_line, console, show_errors, show_leaf
 from .talk import ProgressLine, print_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -47,16 +48,18 @@ def _side_options(command: Command) -> Command:
 @click.argument("other", metavar="[B]", required=False, default="")
 @model_options
 @_side_options
+@click.option("--metric", "metrics", metavar="FILE.py:NAME", multiple=True, help=METRIC_HELP)
 def compare(model: str, other: str, **given: Any) -> int:
     """Judge B's answers by A's, on the very same inputs: at least 16 cases, with A's float64 run as the yardstick.
 
     Without B it is A's model again. Every option holds for both sides, but for those that begin with --b-, which say
     what is otherwise in B. Both are put in eval under no_grad first, unless --mode and --grad say otherwise.
     """
+    metrics = parse_metrics(given.pop("metrics"))
     of_b = {name.removeprefix("b_"): given.pop(name) for name in [*given] if name.startswith("b_")}
     a = _serving(parse_model(model, **given))
     b = _serving(parse_model(other or model, **_given_to_b(given, of_b)))
-    request = Compare(_side(a), _side(b), a.tolerance, a.python, a.timeout)
+    request = Compare(_side(a), _side(b), a.tolerance, a.python, a.timeout, metrics)
 
     async def work(session: Session, line: ProgressLine) -> int:
         found: Compared = await session.request(request)
@@ -115,6 +118,10 @@ def show_compared(out: Console, found: Compared) -> None:
         show_errors(out, found.errors)
     elif found.errors_left_out:
         out.print(f"errors: left out: {found.errors_left_out}", style="dim")
+    for row in found.metrics:
+        check_line(out, row)
+    for finding in found.findings:
+        out.print(f"{finding.id}: {finding.words}", style="dim")
     for note in found.notes:
         out.print(f"note: {note}", style="dim")
 

@@ -34,6 +34,7 @@ BESIDE = {
     "repeat": "repeat",
     "keep-outputs": "keep_outputs",
     "only": "only",
+    "baseline": "baseline",
     "skip": "skip",
     "theme": "theme",
     "slow-link": "slow_link",
@@ -45,7 +46,7 @@ OWN = {**BESIDE, "python": "python", "trust": "digests", "allow-code": "allow_co
 TABLES = ("app", "run", "check", "compare", "export", "verify")
 """Commands that may have a table of their own."""
 
-_PATHS = ("weights", "inputs")
+_PATHS = ("weights", "inputs", "baseline")
 _LISTS = ("input", "inputs", "mode", "trust")
 
 

@@ -12,6 +12,7 @@ from workbench.protocol.exits import Exit, exit_for, worst
 from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Check, Loaded
 from workbench.protocol.model import ModeChange, Recipe
+from workbench.protocol.outside import Baseline
 from workbench.protocol.policy import Policy
 from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, RunRow, Yardstick
 
@@ -65,6 +66,7 @@ async def run_checks(
     show: Callable[[CheckRow], None],
     policy: Policy = NOTHING_DECLARED,
     recover: bool = True,
+    against: Baseline | None = None,
 ) -> tuple[tuple[CheckRow, ...], Exit]:
     """Answer each check with at most `timeout` seconds for one (0: no limit); the rows, and the code to leave with.
 
@@ -82,7 +84,7 @@ async def run_checks(
         if lost is None and session.state.engine in ("dead", "gone"):
             lost = await _recover(session, timeout) if recover else _GONE
         if lost is None:
-            row, code = await _check(session, name, timeout, policy)
+            row, code = await _check(session, Check(name, timeout or CHECK_BUDGET, policy, against), timeout)
         else:
             row, code = CheckRow(name, "error", lost.message, lost.where, lost.remedy), exit_for(lost.kind)
         show(row)
@@ -91,10 +93,10 @@ async def run_checks(
     return tuple(rows), worst(codes)
 
 
-async def _check(session: Session, name: str, timeout: float, policy: Policy) -> tuple[CheckRow, Exit]:
+async def _check(session: Session, asked: Check, timeout: float) -> tuple[CheckRow, Exit]:
     began = time.monotonic()
     try:
-        row: CheckRow = await session.request(Check(name, timeout or CHECK_BUDGET, policy), timeout)
+        row: CheckRow = await session.request(asked, timeout)
     except WorkbenchError as problem:
         failure = problem.failure
         if failure.kind in ("cancelled", "internal"):
@@ -103,7 +105,9 @@ async def _check(session: Session, name: str, timeout: float, policy: Policy) ->
         if failure.kind == "timeout":
             words = f"No answer within {timeout:g} s: a forward takes too long for it, or never ends."
             failure = dataclasses.replace(failure, message=words, remedy="Give each check more time: --timeout.")
-        return CheckRow(name, "error", failure.message, failure.where, failure.remedy, seconds), exit_for(failure.kind)
+        return CheckRow(asked.id, "error", failure.message, failure.where, failure.remedy, seconds), exit_for(
+            failure.kind
+        )
     return row, _CODES.get(row.status, Exit.OK)
 
 

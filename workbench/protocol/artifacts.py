@@ -35,6 +35,9 @@ CHECK_IDS = (
 LATENCY = "latency"
 """The check that comes last: it is measured always, and votes only against a declared budget."""
 
+BASELINE = "baseline"
+"""The check against the last release, after all others; asked only where one is named."""
+
 PROOF_IDS = (
     "integrity",
     "load",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .artifacts import CheckRow, Finding
 from .cause import ErrorTable
 from .model import ModeChange, Modes, Recipe
+from .outside import Metric
 from .runs import LeafDiff
 
 
@@ -33,6 +35,8 @@ class Compare:
     """Interpreter that runs both; empty: the supervisor's own."""
     timeout: float = 0.0
     """Seconds for all of it; 0: none."""
+    metrics: tuple[Metric, ...] = ()
+    """With A's outputs as the reference."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,11 @@ class Compared:
     or it was left out."""
     errors_left_out: str = ""
     """Why there is no table where one was wanted: memory, time, no modules in common."""
+    metrics: tuple[CheckRow, ...] = ()
+    """A row for each of a person's own numbers that has a limit, or that raised; one that does not hold makes it fail,
+    whatever the mark."""
+    findings: tuple[Finding, ...] = ()
+    """Those without a limit."""
 
 
 @dataclass(frozen=True)

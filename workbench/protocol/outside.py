@@ -43,3 +43,17 @@ class Metric:
     relation: str = ""
     """`AT_MOST` or `AT_LEAST`: how every case's number must stand to `limit`. Empty: it is shown and does not vote."""
     limit: float = 0.0
+
+
+METRIC_ID = "metric:"
+"""With the function's name behind it: the id of a metric's row."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The last release: a bundle whose golden answers today's model is held to."""
+
+    bundle: str
+    """Directory, absolute."""
+    metrics: tuple[Metric, ...] = ()
+    """With the release's outputs as the reference."""

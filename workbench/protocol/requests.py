@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .model import ModeChange, Modes, Recipe
-from .outside import Metric, Runner
+from .outside import Baseline, Metric, Runner
 from .policy import Policy
 from .runs import Yardstick
 from .start import Start as Start
@@ -89,6 +89,8 @@ class Check:
     """Seconds it should try to stay within; the caller ends it later by force."""
     policy: Policy = field(default_factory=Policy)
     """What was declared about the model."""
+    against: Baseline | None = None
+    """What "baseline" and the ids of metrics compare with; None for every other check."""
 
 
 @dataclass(frozen=True)

@@ -155,10 +155,15 @@ def repeat_case(opened: Opened, golden: Golden, index: int, device: str) -> tupl
 
 def call_artifact(opened: Opened, manifest: dict[str, Any], args: Any, kwargs: Any) -> Flat:
     """One call under no_grad; the answer taken apart, on the CPU."""
-    output = manifest["output"]
     with torch.no_grad():
         answer = opened.call(*args, **kwargs) if opened.call is not None else None
-        flat = flatten(plain_output(answer) if output.get("named") else answer)
+        return named_as_golden(answer, manifest)
+
+
+def named_as_golden(answer: Any, manifest: dict[str, Any]) -> Flat:
+    """An answer taken apart as the golden answers were, on the CPU."""
+    output = manifest["output"]
+    flat = flatten(plain_output(answer) if output.get("named") else answer)
     leaves = [(path, leaf.detach().cpu()) for path, leaf in flat.leaves]
     if output.get("any_container") and len(leaves) == len(output["paths"]) and not flat.opaque:
         # eager answers with a class of its own, which an artifact of another maker may give as a tuple

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from workbench.protocol.artifacts import LATENCY, CheckRow
+from workbench.protocol.artifacts import BASELINE, LATENCY, CheckRow
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.messages import Check
+from workbench.protocol.outside import METRIC_ID
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled, Job
+from workbench.worker.judge.checks_baseline import check_baseline, check_metric
 from workbench.worker.judge.checks_batch import check_batch_rows
 from workbench.worker.judge.checks_finite import check_finite, check_parameters_finite
 from workbench.worker.judge.checks_inputs import check_inputs_untouched
@@ -50,6 +52,7 @@ CHECKS: dict[str, Callable[[Subject], CheckRow]] = {
     "threads": check_threads,
     "reload": check_reload,
     LATENCY: check_latency,
+    BASELINE: check_baseline,
 }
 """Every check by its id."""
 
@@ -60,12 +63,14 @@ def check(bench: Bench, runs: Runs, request: Check, job: Job) -> CheckRow:
     What the user's code raises becomes a row of status "error". Raises `WorkbenchError("usage")` for an id that does
     not exist, and `Cancelled`.
     """
-    function = CHECKS.get(request.id)
-    if function is None:
+    function = check_metric if request.id.startswith(METRIC_ID) else CHECKS.get(request.id)
+    if function is None or (function in (check_metric, check_baseline) and request.against is None):
         raise error("usage", f"There is no check {request.id!r}.", "--only", f"Checks are {', '.join(CHECKS)}.")
     started = time.monotonic()
     with untouched(bench) as snapshot:
-        subject = Subject(request.id, bench, runs.yardstick, job, request.budget, snapshot, request.policy)
+        subject = Subject(
+            request.id, bench, runs.yardstick, job, request.budget, snapshot, request.policy, request.against
+        )
         try:
             row = function(subject)
         except (Cancelled, KeyboardInterrupt):

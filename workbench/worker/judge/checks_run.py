@@ -19,6 +19,7 @@ from torch import nn
 
 from workbench.protocol.artifacts import CheckRow, Finding
 from workbench.protocol.model import Modes
+from workbench.protocol.outside import Baseline
 from workbench.protocol.policy import Policy
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, NOISE, LeafDiff, Yardstick
 from workbench.protocol.spec import COMPLEX
@@ -49,6 +50,8 @@ class Subject:
     snapshot: Snapshot
     """The model as it was before the check."""
     policy: Policy = field(default_factory=Policy)
+    against: Baseline | None = None
+    """The last release, where one is asked about."""
     started: float = field(default_factory=time.monotonic)
     findings: list[Finding] = field(default_factory=list)
     excused: dict[str, None] = field(default_factory=dict)

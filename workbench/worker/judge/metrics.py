@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.protocol.artifacts import CheckRow, Finding
-from workbench.protocol.outside import AT_MOST, Metric
+from workbench.protocol.outside import AT_MOST, METRIC_ID, Metric
 from workbench.worker.artifact.prove_cases import leaf_name
 from workbench.worker.judge.leaves import Flat
 
@@ -85,7 +86,7 @@ def _spread(one: _Measured) -> str:
 
 
 def _id(one: _Measured) -> str:
-    return f"metric:{one.metric.function}"
+    return METRIC_ID + one.metric.function
 
 
 def _named(flat: Flat) -> dict[str, Any]:
@@ -96,7 +97,8 @@ def _loaded(metric: Metric) -> _Measured:
     name = f"workbench_metric_{abs(hash(metric.path)):x}"
     folder = str(Path(metric.path).parent)
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    sys.path.append(folder)  # what lies beside it
+    known = set(sys.modules)
+    sys.path.insert(0, folder)  # what lies beside it, as for a script
     try:
         spec = importlib.util.spec_from_file_location(name, metric.path)
         if spec is None or spec.loader is None:
@@ -109,6 +111,9 @@ def _loaded(metric: Metric) -> _Measured:
     finally:
         sys.path.remove(folder)
         sys.dont_write_bytecode = written
+        for other in set(sys.modules) - known:  # a helper of the model may have the name of one of the metric's
+            if str(getattr(sys.modules[other], "__file__", None) or "").startswith(folder + os.sep):
+                del sys.modules[other]
     if not callable(call):
         return _Measured(metric, None, f"{metric.path} has no function {metric.function}")
     return _Measured(metric, call)

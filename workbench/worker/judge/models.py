@@ -23,6 +23,7 @@ from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.answers import LARGE, REPEATS, Answers, where
 from workbench.worker.judge.cases import LeafVerdict, Measured, judge_leaves, measured
 from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.metrics import Metrics
 from workbench.worker.judge.parting import Parting, WorstCase, part
 from workbench.worker.judge.plan import Case
 from workbench.worker.judge.snapshot import untouched_model
@@ -58,6 +59,7 @@ class _Comparison:
         """Why the answers are not comparable at all, and what mends it."""
         self._answers = Answers(first, job, "--tolerance" if request.tolerance else "")
         self._results: list[Measured] = []
+        self._metrics = Metrics(request.metrics)
         self._infos: list[SideInfo] = []
         self._portraits: list[Portrait] = []
         a, b = request.a, request.b
@@ -132,6 +134,7 @@ class _Comparison:
             wanted = {path: leaf.dtype for path, leaf in eager.leaves}
             leaves = [(path, _cast(leaf, wanted.get(path))) for path, leaf in leaves]
         answer = Flat(answer.structure, leaves, answer.opaque)
+        self._metrics.observe(place, eager, answer)
         self._results.append(measured(Measured(place, case.batch), eager, answer, self._answers.exact(place)))
 
     # the verdict
@@ -147,13 +150,15 @@ class _Comparison:
                 "Nothing is known in which they differ: the same model in the same modes does not answer the same."
             )
         parting = self._parting(mark, leaves)
+        rows = self._metrics.rows()
+        held = mark in (IDENTICAL, NOISE) and all(row.status in ("pass", "skip") for row in rows)
         infos = (self._infos * 2)[:2] if len(self._infos) == 1 else self._infos
         return Compared(
-            "pass" if mark in (IDENTICAL, NOISE) else "fail", mark, infos[0], infos[1],
+            "pass" if held else "fail", mark, infos[0], infos[1],
             tuple(self._compared(leaf) for leaf in leaves), len(self._results),
             max((leaf.multiple for leaf in leaves), default=0.0), yardstick.kind, yardstick.reason, tuple(known),
             cause, self.obstacle.remedy, tuple(self._answers.notes), time.monotonic() - began,
-            parting.table, parting.left_out,
+            parting.table, parting.left_out, rows, self._metrics.findings(),
         )  # fmt: skip
 
     def _mark(self, leaves: list[LeafVerdict]) -> tuple[str, str]:
