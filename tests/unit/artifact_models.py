@@ -242,3 +242,42 @@ class TimeFirst(nn.Module):
 
     def forward(self, table: Tensor, x: Tensor) -> Tensor:
         return self.gru(x)[0] * table.sum()
+
+
+class Affine(nn.Module):
+    """One layer and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x)
+
+
+class ReadsMemory(Affine):
+    """The same answer, as long as its input is contiguous."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.as_strided(x, x.shape, (5, 1)))
+
+
+class HidesNan(Affine):
+    """The same answer, except that a NaN does not come through."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.nan_to_num(x))
+
+
+class Flattened(Affine):
+    """Eager itself wants contiguous memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x.view(-1).view(-1, 5))
+
+
+class Steps(nn.Module):
+    """Two dynamic dimensions beside the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((1, 2))

@@ -76,7 +76,7 @@ def test_an_artifact_that_writes_to_its_inputs_where_eager_does_not_is_refused(t
             else torch.export.export(eager("Writes"), (x,), dynamic_shapes=dims)
         )
     proof = replaced(tmp_path, made, program)
-    assert failed(proof) == {"repeat"}
+    assert failed(proof) - {"structure"} == {"repeat"}  # and a program that replaced ours does not guard its dtype
     assert "x" in row(proof, "repeat").evidence
     assert [one.words for one in proof.findings if one.id == "mutates_inputs"] == [
         "writes to its input x, which eager leaves as it was"

@@ -24,6 +24,7 @@ from workbench.protocol.model import ModeChange, Modes, Recipe
 from workbench.worker.artifact import aoti, export, foreign, onnx, trace, weights
 from workbench.worker.artifact.architecture import architecture_of, blocked_sources
 from workbench.worker.artifact.clean import file_sha256
+from workbench.worker.artifact.contract import GUARDING
 from workbench.worker.artifact.golden import GoldenPart, make_golden_data
 from workbench.worker.artifact.inspect_pt2 import batch_range
 from workbench.worker.artifact.naming_weights import CHECKPOINT, kept
@@ -73,7 +74,10 @@ def make_artifact(request: MakeArtifact, job: Job) -> Made:
     speed = _speed(subject, artifact, job)
     artifact.call = None  # with it goes a copy of the weights: the float64 twin needs the room
     by_place = request.kind in _BY_PLACE
-    golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, by_place=by_place)
+    guarded = request.kind in GUARDING and not request.training
+    golden = make_golden_data(
+        subject, stage, job, artifact.batch_range, request.tolerance, by_place=by_place, guarded=guarded
+    )
     files.write_text(stage / "verify.py", verify_text())
     architecture = architecture_of(request.recipe, built, stage if request.kind == "weights" else None)
     manifest = _manifest(request.kind, request.recipe, built, modes, golden, artifact, stage)
@@ -153,6 +157,8 @@ def _manifest(
         "dynamic": list(artifact.dynamic),
         "static": list(artifact.static),
         "batch": golden.batch,
+        "contract": golden.contract,
+        "layouts": golden.layouts,
         "output": golden.output,
         "yardstick": plain(golden.yardstick),
         "not_comparable": golden.not_comparable,

@@ -16,7 +16,9 @@ import torch
 from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
+from workbench.worker.artifact.contract import bounded, case_words, contract_cases, contract_of
 from workbench.worker.artifact.golden_inputs import argument_trees
+from workbench.worker.artifact.golden_layouts import eager_layouts
 from workbench.worker.artifact.plain import plain_or_raise
 from workbench.worker.artifact.prove_writes import changed_tensors
 from workbench.worker.artifact.subject import Subject, eager_accepts, run_eager
@@ -28,7 +30,7 @@ from workbench.worker.judge.case_inputs import case_inputs, real_seeds, samples_
 from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.noise import float64_twin, reference_outputs, unreal_reason
-from workbench.worker.judge.plan import CASES, Case, batch_limits, plan
+from workbench.worker.judge.plan import BUDGET, CASES, FEWEST, NAN, Case, batch_limits, plan
 from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.verdict import CaseError, judge, pool, verdict_eps
 from workbench.worker.tensorfile import save
@@ -37,6 +39,9 @@ FILE = "golden.safetensors"
 
 SLOW = 0.5
 """Seconds a forward from which no more cases are made than the verdict needs."""
+
+SLOW_MORE = 4
+"""Cases of other dimensions and of NaN that even a slow model gets."""
 
 
 @dataclass
@@ -50,6 +55,9 @@ class GoldenPart:
     batch: dict[str, Any]
     not_comparable: str = ""
     findings: list[Finding] = field(default_factory=list)
+    contract: dict[str, Any] = field(default_factory=dict)
+    layouts: list[str] = field(default_factory=list)
+    """Memory layouts of the inputs that eager serves."""
 
 
 def make_golden_data(
@@ -60,12 +68,13 @@ def make_golden_data(
     tolerance: float = 0.0,
     foreign: bool = False,
     by_place: bool = False,
+    guarded: bool = False,
 ) -> GoldenPart:
     """Write `stage/golden.safetensors` and say what is in it.
 
     batch_range: sizes that the artifact serves by its own contract; None: whatever eager serves. tolerance: above 0
     it is the yardstick. foreign: the artifact may give a class's tensors as a tuple. by_place: it gives every answer
-    as a plain list of tensors.
+    as a plain list of tensors. guarded: the artifact can refuse what its contract forbids.
     Raises `WorkbenchError` ("forward", "export", "write") and `Cancelled`.
     """
     maker = _Maker(subject, job, tolerance, foreign, by_place)
@@ -73,7 +82,10 @@ def make_golden_data(
         low, high, reason = _limits(subject, batch_range)
         maker.run(_cases(subject, low, high))
         not_comparable = maker.repeats()
+        layouts = maker.layouts() if not not_comparable else []
     part = maker.part(not_comparable)
+    part.layouts, part.contract = layouts, contract_of(subject, low, high, guarded)
+    part.findings += bounded(part.cases, high)
     free = high is None or high > low
     part.batch = {"free": free, "minimum": low, "maximum": high, "reason": reason, "axes": subject.axes}
     job.progress("writing the golden data")
@@ -106,7 +118,8 @@ def _cases(subject: Subject, low: int, high: int | None) -> list[Case]:
     cases = cases[:CASES] if subject.seconds > SLOW else cases
     if words := samples_taken(subject.example, cases):
         subject.findings.append(Finding("samples", f"Proven on {words}."))
-    return cases
+    more = contract_cases(subject, low, high)
+    return [*cases, *(more[:SLOW_MORE] if subject.seconds > SLOW else more)]
 
 
 class _Maker:
@@ -117,6 +130,8 @@ class _Maker:
         self.tensors: dict[str, torch.Tensor] = {}
         self._cases: list[tuple[Case, dict[str, Any], Flat]] = []
         self._refused: dict[str, str] = {}
+        self._left_out: list[str] = []
+        self._bytes = 0
         self._errors: dict[str, list[CaseError]] = {}
         self._eps: dict[str, float] = {}
         """Of the leaves in `_errors`, which need not be in every case."""
@@ -139,9 +154,15 @@ class _Maker:
                 eager = self._answer(*used)
             except WorkbenchError as problem:
                 last = problem
+                if case.kind == NAN:
+                    continue  # it takes no NaN: there is no answer to be compared with
                 cause = problem.__cause__
-                what = f"batch {case.batch}" if case.batch else f"{case.kind} inputs at scale {case.scale:g}"
-                self._refused.setdefault(what, first_line(cause) if cause is not None else problem.failure.message)
+                self._refused.setdefault(
+                    case_words(case, entry), first_line(cause) if cause is not None else problem.failure.message
+                )
+                continue
+            if self._too_large(used, eager):
+                self._left_out.append(case_words(case, entry))
                 continue
             index = len(self._cases)
             before = dict(self._inputs(args, kwargs))
@@ -151,10 +172,29 @@ class _Maker:
                     self.tensors[f"case.{index:02d}.{word}.{path}"] = leaf.detach().cpu().clone()
             for path, leaf in eager.leaves:
                 self.tensors[f"case.{index:02d}.output.{path}"] = leaf
-            self._exact(index, args, kwargs, eager)
+            if case.kind != NAN:
+                self._exact(index, args, kwargs, eager)
             self._cases.append((case, entry, eager))
         if not self._cases and last is not None:
             raise last
+
+    def _too_large(self, used: tuple[tuple[Any, ...], dict[str, Any]], eager: Flat) -> bool:
+        """Whether a case would make the golden data too large; the fewest that a verdict needs are kept whatever."""
+        leaves = [leaf for _, leaf in (*self._inputs(*used), *eager.leaves)]
+        size = sum(leaf.numel() * (leaf.element_size() + 8 * leaf.is_floating_point()) for leaf in leaves)
+        if len(self._cases) >= FEWEST and self._bytes + size > 2 * BUDGET:
+            return True
+        self._bytes += size
+        return False
+
+    def layouts(self) -> list[str]:
+        """Memory layouts in which eager serves the first case."""
+        if self.subject.seconds > SLOW:
+            return []
+        self.job.progress("asking eager in other memory layouts")
+        args, kwargs, _ = case_inputs(self.subject.example, self._cases[0][0])
+        writes = any(name.startswith("case.00.after.") for name in self.tensors)
+        return eager_layouts(args, kwargs, self._answer, writes)
 
     def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, torch.Tensor]]:
         """Every tensor of a call with its path."""
@@ -224,7 +264,8 @@ class _Maker:
         structure, paths = usual.structure, [path for path, _ in usual.leaves]
         entries = []
         for case, entry, eager in self._cases:
-            described = {**dataclasses.asdict(case), **entry}
+            described = {name: value for name, value in dataclasses.asdict(case).items() if name != "sizes"}
+            described.update(entry)
             if eager.structure != structure:
                 described["output"] = {"structure": eager.structure, "paths": [path for path, _ in eager.leaves]}
             entries.append(described)
@@ -235,6 +276,9 @@ class _Maker:
         findings = [
             Finding("eager_refuses", f"eager itself refuses {what}: {why}") for what, why in self._refused.items()
         ]
+        if self._left_out:
+            words = f"left out, for the golden data would be too large: {', '.join(self._left_out)}"
+            findings.append(Finding("bounded", words))
         if len(entries) < CASES:
             findings.append(Finding("few_cases", f"{len(entries)} cases only, where {CASES} are usual"))
         return GoldenPart(

@@ -16,7 +16,7 @@ from workbench.protocol.artifacts import Finding
 from workbench.worker.artifact.loading import open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, read_manifest
 from workbench.worker.artifact.prove_cases import Golden
-from workbench.worker.artifact.prove_guards import guards_refuses, guards_violations
+from workbench.worker.artifact.prove_guards import Violation, guards_answer, guards_violations
 from workbench.worker.tensorfile import load
 
 APART_FLAG = "--guards"
@@ -29,8 +29,9 @@ _APART_SECONDS = 300.0
 """For the import of torch, loading, and every question."""
 
 
-def guards_apart(stage: Path, device: str, staged: bool) -> Finding | None:
-    """The finding `guards` of a compiled package; None where there is nothing to ask with."""
+def guards_apart(stage: Path, device: str, staged: bool) -> tuple[Finding | None, list[str]]:
+    """The finding `guards` of a compiled package (None where there is nothing to ask with), and the words of those
+    violations of its contract that it answered."""
     environment = {**os.environ, APART_SWITCH: "1"}
     try:
         done = subprocess.run(
@@ -48,8 +49,10 @@ def guards_apart(stage: Path, device: str, staged: bool) -> Finding | None:
         said = problem.stdout or b""
         lines, died = (said.decode() if isinstance(said, bytes) else said).splitlines(), -9
     except OSError as problem:
-        return Finding("guards", f"could not be asked: {problem.strerror or problem}")
-    return _apart_finding([line.split("\t", 2) for line in lines if line.count("\t") == 2], died)
+        return Finding("guards", f"could not be asked: {problem.strerror or problem}"), []
+    told = [line.split("\t", 2) for line in lines if line.count("\t") == 2]
+    answered = [words for where, what, words in told if (where, what) == ("outside", "answers")]
+    return _apart_finding(told, died), answered
 
 
 def _apart_command(stage: Path, device: str, staged: bool) -> list[str]:
@@ -70,15 +73,16 @@ def apart_main(stage: Path, device: str, staged: bool) -> None:
     manifest = read_manifest(stage, staged)
     opened = open_artifact(stage, manifest, device)
     golden = Golden(load(str(stage / MANIFEST_GOLDEN)), manifest)
-    questions = [("outside", words, 0, change) for words, change in guards_violations(golden)]
+    questions = [("outside", one, 0) for one in guards_violations(golden, device)]
     sizes: dict[int, int] = {}
     for index in range(golden.count):
         sizes.setdefault(golden.batch(index), index)
-    questions += [("inside", f"batch {size}" if size else "the example", index, {}) for size, index in sizes.items()]
-    for where, words, index, change in questions:
-        _apart_say(where, "asking", words)
-        refused = guards_refuses(opened, golden, device, change, index)
-        _apart_say(where, "refuses" if refused else "answers", words)
+    inside = {index: f"batch {size}" if size else "the example" for size, index in sizes.items()}
+    questions += [("inside", Violation(words), index) for index, words in inside.items()]
+    for where, violation, index in questions:
+        _apart_say(where, "asking", violation.words)
+        answer = guards_answer(opened, golden, device, violation, index)
+        _apart_say(where, "answers" if answer else "refuses", violation.words)
 
 
 def _apart_say(where: str, what: str, words: str) -> None:

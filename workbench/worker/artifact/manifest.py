@@ -232,15 +232,36 @@ def _manifest_cases(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) > 0
-        and all(_manifest_has(case, batch=_manifest_whole, output=_manifest_output) for case in value)
+        and all(
+            _manifest_has(case, batch=_manifest_whole, output=_manifest_output, sizes=_manifest_axes) for case in value
+        )
     )
 
 
-def _manifest_batch(value: Any) -> bool:
-    def axes(found: Any) -> bool:
-        return isinstance(found, dict) and all(map(_manifest_whole, found.values()))
+def _manifest_axes(found: Any) -> bool:
+    return isinstance(found, dict) and all(map(_manifest_whole, found.values()))
 
-    return value is None or _manifest_has(value, maximum=_manifest_whole, reason=_manifest_text, axes=axes)
+
+def _manifest_batch(value: Any) -> bool:
+    return value is None or _manifest_has(value, maximum=_manifest_whole, reason=_manifest_text, axes=_manifest_axes)
+
+
+def _manifest_contract(value: Any) -> bool:
+    def dims(found: Any) -> bool:
+        return isinstance(found, list) and all(
+            isinstance(dim, dict)
+            and _manifest_has(dim, maximum=_manifest_whole)
+            and isinstance(dim.get("name"), str)
+            and _manifest_whole(dim.get("minimum"))
+            and _manifest_axes(dim.get("axes"))
+            for dim in found
+        )
+
+    def ranges(found: Any) -> bool:
+        pairs = found.values() if isinstance(found, dict) else (None,)
+        return all(isinstance(one, list) and len(one) == 2 and all(map(_manifest_number, one)) for one in pairs)
+
+    return value is None or _manifest_has(value, dims=dims, ranges=ranges, declared=_manifest_texts)
 
 
 def _manifest_modes(value: Any) -> bool:
@@ -258,6 +279,10 @@ def _manifest_architecture(value: Any) -> bool:
     return value is None or _manifest_has(value, helpers=_manifest_texts, kwargs=kwargs, **texts)
 
 
+def _manifest_layouts(value: Any) -> bool:
+    return isinstance(value, list) and all(one in ("transposed", "strided", "expanded") for one in value)
+
+
 def _manifest_pairs(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and all(isinstance(one, str) for one in value.values()))
 
@@ -273,6 +298,8 @@ _MANIFEST_FIELDS: dict[str, tuple[_ManifestTest, str]] = {
     "inputs": (_manifest_inputs, "a list of arguments"),
     "cases": (_manifest_cases, "a list of cases"),
     "batch": (_manifest_batch, "a range of batch sizes"),
+    "contract": (_manifest_contract, "dynamic dimensions and ranges of values"),
+    "layouts": (lambda value: value is None or _manifest_layouts(value), "a list of memory layouts"),
     "modes": (_manifest_modes, "the modes of a model"),
     "architecture": (_manifest_architecture, "how to build a module"),
     "blocked": (lambda value: value is None or _manifest_texts(value), "a list of names"),

@@ -24,17 +24,12 @@ from workbench.worker.artifact.guards_apart import guards_apart
 from workbench.worker.artifact.loading import Opened, named_tensors, open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, listed_as, read_manifest, require_golden
 from workbench.worker.artifact.parameters import match_parameters
-from workbench.worker.artifact.prove_cases import (
-    CaseResult,
-    Golden,
-    Watch,
-    repeat_case,
-    run_case,
-    yardstick_of,
-)
-from workbench.worker.artifact.prove_guards import guards
-from workbench.worker.artifact.prove_rows import nonfinite_row, repeat_row, sizes_row, structure_row, values_row
-from workbench.worker.artifact.prove_writes import writes_findings, writes_row
+from workbench.worker.artifact.prove_again import SecondLoad, again_row, second_load
+from workbench.worker.artifact.prove_cases import CaseResult, Golden, Watch, run_case, yardstick_of
+from workbench.worker.artifact.prove_environment import environment_words
+from workbench.worker.artifact.prove_guards import Tried, guards, guards_finding, guards_rows, guards_violations
+from workbench.worker.artifact.prove_rows import nan_finding, nonfinite_row, sizes_row, structure_row, values_row
+from workbench.worker.artifact.prove_writes import writes_findings
 from workbench.worker.judge.cases import LeafVerdict, judge_leaves
 from workbench.worker.judge.verdict import worst_mark
 from workbench.worker.tensorfile import load
@@ -112,7 +107,11 @@ class _Proof:
     rows: dict[str, CheckRow] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     results: list[CaseResult] = field(default_factory=list)
+    given_nan: list[CaseResult] = field(default_factory=list)
+    """Of cases with a NaN in their inputs, which say nothing about sizes or noise."""
     leaves: list[LeafVerdict] = field(default_factory=list)
+    called: bool = False
+    loads: SecondLoad = field(default_factory=SecondLoad)
     opened: Opened = field(default_factory=lambda: Opened(None))
     golden: Golden = field(default_factory=lambda: Golden({}, {}))
     yardstick: Yardstick = field(default_factory=lambda: Yardstick("tolerance"))
@@ -149,21 +148,22 @@ class _Proof:
         since = time.perf_counter()
         self.progress("loading the artifact", 0, 0)
         try:
-            if self.opener is not None:
-                self.opened = self.opener(self.stage, self.manifest)
-            else:
-                self.opened = open_artifact(
-                    self.stage, self.manifest, self.device, self.architecture, self.kwargs, self.insist
-                )
+            self.opened = self.open()
             self.golden = Golden(load(str(self.stage / MANIFEST_GOLDEN)), self.manifest)
             require_golden(self.golden.tensors, self.manifest)
         except (ValueError, OSError) as problem:
-            versions = _prove_environment(self.manifest)
+            versions = environment_words(self.manifest)
             self.row("load", "error", str(problem), versions, "Look at the details of the load above.", since)
             raise _ProveStop from problem
         self.load_seconds = time.perf_counter() - since
         self.row("load", "pass", self.opened.words, since=since)
         self.parameters()
+
+    def open(self) -> Opened:
+        """What is proven, loaded. Raises ValueError."""
+        if self.opener is not None:
+            return self.opener(self.stage, self.manifest)
+        return open_artifact(self.stage, self.manifest, self.device, self.architecture, self.kwargs, self.insist)
 
     def parameters(self) -> None:
         """Before anything is called: a call may write to buffers."""
@@ -190,15 +190,21 @@ class _Proof:
     def run(self) -> None:
         if self.opened.call is None:
             return
-        total = self.golden.count
+        self.called, total = True, self.golden.count
         for index in range(total):
             self.progress(f"proving case {index + 1} of {total}", index, total)
-            self.results.append(run_case(self.opened, self.golden, index, self.device, self.watch))
+            given_nan = self.golden.manifest["cases"][index].get("kind") == "nan"
+            watch = None if given_nan else self.watch  # nobody's own number is made for it
+            result = run_case(self.opened, self.golden, index, self.device, watch)
+            (self.given_nan if given_nan else self.results).append(result)
+        if self.opener is None:
+            self.progress("loading it a second time", 0, 0)
+            self.opened, self.loads = second_load(self.opened, self.open, self.golden, self.device, self.load_seconds)
 
     def judge(self) -> None:
         """Rows from what was measured; the graph is read here."""
         kind, results, golden = self.manifest["kind"], self.results, self.golden
-        if self.opened.call is None:
+        if not self.called:
             for check in ("structure", "nonfinite", "values", "sizes", "repeat"):
                 self.row(check, "skip", f"{self.opened.no_call}: keys, shapes and bits are proven")
             remedy = "python verify.py --architecture file.py:Name proves values too."
@@ -206,32 +212,43 @@ class _Proof:
         else:
             self.leaves = judge_leaves(results, self.yardstick)
             self.put(structure_row(results, golden))
-            self.put(nonfinite_row(results))
+            self.put(nonfinite_row(results, self.given_nan, kind))
+            self.find(nan_finding(self.given_nan, kind))
             holding = sum(any(diff.nan_a + diff.inf_a for diff in one.leaves) for one in results)
             if holding and self.rows["nonfinite"].status == "pass":
                 words = f"eager itself answers NaN or infinity in {holding} of {len(results)} cases"
-                self.findings.append(Finding("nonfinite", words, "workbench check names where it begins."))
+                self.find(Finding("nonfinite", words, "workbench check names where it begins."))
             self.put(values_row(results, self.leaves, self.yardstick, golden))
             self.put(sizes_row(results, self.leaves, self.yardstick, golden))
-            self.progress("calling twice with the same inputs", 0, 0)
-            repeated = repeat_row(*repeat_case(self.opened, golden, 0, self.device), self.yardstick)
-            writes = [one.writes for one in results]
-            self.put(writes_row(writes) or repeated if repeated.status == "pass" else repeated)
-            self.findings.extend(writes_findings(writes))
+            self.progress("calling it again with the same inputs", 0, 0)
+            repeat, layouts = again_row(self.opened, golden, self.device, self.yardstick, results, self.loads)
+            self.put(repeat)
+            self.find(layouts)
+            self.findings.extend(writes_findings(one.writes for one in results))
         if kind == "weights":
             self.row("train_ops", "skip", "weights hold no graph")
         else:
             self.train_ops(self.manifest.get("prefix") or "")
-            self.progress("trying inputs outside the contract", 0, 0)
-            found = (
-                guards_apart(self.stage, self.device, self.staged)
-                if kind == "aoti"
-                else guards(self.opened, golden, self.device)
-            )
-            self.findings.extend([found] if found else [])
-        environment = _prove_environment(self.manifest)
+            self.guards(kind)
+        environment = environment_words(self.manifest)
         if environment:
-            self.findings.append(Finding("environment", environment))
+            self.find(Finding("environment", environment))
+
+    def find(self, finding: Finding | None) -> None:
+        self.findings.extend([finding] if finding else [])
+
+    def guards(self, kind: str) -> None:
+        """Calls outside the contract, which what follows may not survive: the last of all."""
+        self.progress("trying inputs outside the contract", 0, 0)
+        if kind == "aoti":
+            found, answered = guards_apart(self.stage, self.device, self.staged)
+            self.find(found)
+            tried = [Tried(one, "an answer" if one.words in answered else "") for one in guards_violations(self.golden)]
+        else:
+            tried = guards(self.opened, self.golden, self.device)
+            self.find(guards_finding(tried))
+        for row in guards_rows(tried, self.rows):
+            self.put(row)
 
     def train_ops(self, prefix: str) -> None:
         if self.opened.program is None:
@@ -261,7 +278,7 @@ class _Proof:
         statuses = {row.status for row in rows}
         verdict = "fail" if "fail" in statuses else "error" if "error" in statuses else "pass"
         marks = [leaf.mark for leaf in self.leaves]
-        if self.opened.call is None and verdict == "pass":
+        if not self.called and verdict == "pass":
             marks = [IDENTICAL]  # weights alone: every bit of every tensor
         return Proof(
             verdict=verdict,
@@ -289,17 +306,3 @@ def _prove_mark(marks: list[str], rows: dict[str, CheckRow]) -> str:
     if any(rows[check].status == "fail" for check in ("structure", "nonfinite", "sizes", "repeat") if check in rows):
         marks = [*marks, BEYOND]
     return worst_mark(marks) if marks else INCOMPARABLE
-
-
-def _prove_environment(manifest: dict[str, Any]) -> str:
-    """How this machine differs from the one the bundle was made on; empty when it does not."""
-    versions = manifest.get("versions") or {}
-    here = {
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "instruction set": torch.backends.cpu.get_cpu_capability(),
-    }
-    made = {**versions, "platform": manifest.get("platform"), "instruction set": manifest.get("instruction_set")}
-    differing = [name for name in here if made.get(name) and made[name] != here[name]]
-    return "; ".join(f"{name} {here[name]} here, {made[name]} where it was made" for name in differing)

@@ -141,16 +141,28 @@ def run_case(opened: Opened, golden: Golden, index: int, device: str, watch: Wat
 
 def repeat_case(opened: Opened, golden: Golden, index: int, device: str) -> tuple[str, tuple[LeafDiff, ...]]:
     """Call the artifact twice with one case's inputs: (what it raised or how the trees differ, differences)."""
-    answers = []
-    for _ in range(2):
-        args, kwargs = golden.inputs(index, device)
-        try:
-            flat = call_artifact(opened, golden.manifest, args, kwargs)
-        except Exception as problem:  # noqa: BLE001 (an artifact may raise whatever it likes)
-            return _cases_line(problem), ()
-        # copies, for it may answer with memory of its own that its next call writes to
-        answers.append(Flat(flat.structure, [(path, leaf.clone()) for path, leaf in flat.leaves], flat.opaque))
-    return compare(*answers)
+    first, second = (case_answer(opened, golden, index, device) for _ in range(2))
+    if isinstance(first, str) or isinstance(second, str):
+        return (first if isinstance(first, str) else str(second)), ()
+    return compare(first, second)
+
+
+def case_answer(
+    opened: Opened,
+    golden: Golden,
+    index: int,
+    device: str,
+    change: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> Flat | str:
+    """The answer to a case whose input tensors were all changed so; or what the artifact raised, in one line."""
+    changes = {} if change is None else dict.fromkeys(golden.part(index, "input"), change)
+    args, kwargs = golden.inputs(index, device, changes)
+    try:
+        flat = call_artifact(opened, golden.manifest, args, kwargs)
+    except Exception as problem:  # noqa: BLE001 (an artifact may raise whatever it likes)
+        return _cases_line(problem)
+    # copies, for it may answer with memory of its own that its next call writes to
+    return Flat(flat.structure, [(path, leaf.clone()) for path, leaf in flat.leaves], flat.opaque)
 
 
 def call_artifact(opened: Opened, manifest: dict[str, Any], args: Any, kwargs: Any) -> Flat:

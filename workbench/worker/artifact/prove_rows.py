@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.artifacts import CheckRow, Finding
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, SIGNS, LeafDiff, Yardstick
 from workbench.worker.artifact.prove_cases import CaseResult, Golden
 from workbench.worker.judge.cases import LeafVerdict
 from workbench.worker.judge.verdict import judge
 
 _ROWS_BAD = (BEYOND, INCOMPARABLE)
+
+_ROWS_NO_NAN = ("onnx", "runner")
+"""Kinds whose runtimes promise nothing about NaN."""
 
 
 def structure_row(results: list[CaseResult], golden: Golden) -> CheckRow:
@@ -30,8 +33,12 @@ def structure_row(results: list[CaseResult], golden: Golden) -> CheckRow:
     return CheckRow("structure", "pass", words)
 
 
-def nonfinite_row(results: list[CaseResult]) -> CheckRow:
-    """NaN and infinity stand where eager has them, and nowhere else; an output that is never finite proves nothing."""
+def nonfinite_row(results: list[CaseResult], given_nan: list[CaseResult], kind: str) -> CheckRow:
+    """NaN and infinity stand where eager has them, and nowhere else; an output that is never finite proves nothing.
+
+    given_nan: cases whose inputs hold a NaN. Runtimes other than torch do not promise what becomes of it (ONNX Runtime's
+    max-pooling drops it), so there it does not vote: `nan_finding` says it.
+    """
     wrong = [one for one in results if one.nonfinite]
     if wrong:
         evidence = f"case {wrong[0].index}: {wrong[0].nonfinite}"
@@ -46,7 +53,29 @@ def nonfinite_row(results: list[CaseResult]) -> CheckRow:
         return CheckRow("nonfinite", "fail", evidence, "answers of NaN or infinity alone agree with anything", remedy)
     found = sum(diff.nan_a + diff.inf_a for one in compared for diff in one.leaves)
     words = f"{found} NaN or infinite, at the same places as eager's" if found else "no NaN, no infinity"
+    wrong_nan = _rows_nan_wrong(given_nan)
+    if wrong_nan and kind not in _ROWS_NO_NAN:
+        return CheckRow("nonfinite", "fail", wrong_nan, "a NaN in the input does not come out where eager has it")
+    if given_nan and not wrong_nan:
+        spread = sum(diff.nan_a for one in given_nan for diff in one.leaves)
+        words += f"; a NaN in the input comes out at eager's {spread} places" if spread else (
+            "; a NaN in the input reaches no output, as in eager"
+        )  # fmt: skip
     return CheckRow("nonfinite", "pass", words)
+
+
+def nan_finding(given_nan: list[CaseResult], kind: str) -> Finding | None:
+    """What another runtime makes of a NaN that eager lets through; None where it votes."""
+    wrong = _rows_nan_wrong(given_nan)
+    if kind not in _ROWS_NO_NAN or not wrong:
+        return None
+    return Finding("nan", f"given a NaN: {wrong}", "Check inputs for NaN before the call: this runtime may hide it.")
+
+
+def _rows_nan_wrong(given_nan: list[CaseResult]) -> str:
+    """How the answer to a NaN differs from eager's; empty where it does not."""
+    return next((one.raised or one.structure or one.nonfinite for one in given_nan
+                 if one.raised or one.structure or one.nonfinite), "")  # fmt: skip
 
 
 def values_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick, golden: Golden) -> CheckRow:
@@ -72,34 +101,49 @@ def values_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: 
 def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick, golden: Golden) -> CheckRow:
     """Every batch size of the contract answered, and within the yardstick by itself."""
     batch = golden.manifest.get("batch") or {}
-    groups: dict[int, list[CaseResult]] = {}
+    groups: dict[tuple[tuple[str, int], ...], list[CaseResult]] = {}
     for one in results:
-        groups.setdefault(one.batch, []).append(one)
+        groups.setdefault(_rows_sizes(golden, one), []).append(one)
     wrong: list[str] = []
-    beyond: list[int] = []
+    beyond: list[tuple[tuple[str, int], ...]] = []
     mixed = False
     for size, cases in sorted(groups.items()):
         raised = next((one for one in cases if one.raised), None)
         shaped = next((one for one in cases if one.structure), None)
         if raised is not None:
-            wrong.append(f"batch {size}: {raised.raised}")
+            wrong.append(f"{_rows_named([size])}: {raised.raised}")
         elif shaped is not None:
-            wrong.append(f"batch {size}: {shaped.structure}")
+            wrong.append(f"{_rows_named([size])}: {shaped.structure}")
         else:
             share = _rows_bad_share(cases, leaves, yardstick)
             mixed = mixed or 0 < share < 1
             beyond += [size] if share == 1 else []
     if not mixed and 0 < len(beyond) < len(groups):  # otherwise it is not the size that makes the difference
-        right = ", ".join(str(size) for size in sorted(set(groups) - set(beyond)))
-        wrong.append(f"values differ at batch {', '.join(map(str, beyond))}, not at {right}")
-    sizes = ", ".join(str(size) for size in sorted(groups))
+        right = _rows_named(sorted(set(groups) - set(beyond)))
+        wrong.append(f"values differ at {_rows_named(beyond)}, not at {right.removeprefix('batch ')}")
+    sizes = _rows_named(sorted(groups))
     if wrong:
         cause = "a size of the contract that the artifact does not serve as eager does"
         return CheckRow("sizes", "fail", "; ".join(wrong[:4]), cause, _rows_remedy(golden.manifest))
     if not batch.get("free"):
         why = batch.get("reason") or "the contract has one batch size"
-        return CheckRow("sizes", "pass", f"batch {sizes} only: {why}")
-    return CheckRow("sizes", "pass", f"batch {sizes}")
+        return CheckRow("sizes", "pass", f"{sizes} only: {why}")
+    return CheckRow("sizes", "pass", sizes)
+
+
+def _rows_sizes(golden: Golden, result: CaseResult) -> tuple[tuple[str, int], ...]:
+    """Sizes of the dynamic dimensions in a case, the batch first."""
+    sizes = golden.manifest["cases"][result.index].get("sizes") or {}
+    return (("batch", result.batch), *((str(name), int(size)) for name, size in sorted(sizes.items())))
+
+
+def _rows_named(sizes: list[tuple[tuple[str, int], ...]]) -> str:
+    """ "batch 1, 2, 4; length 3, 11": for each dimension the sizes that it had, in words."""
+    found: dict[str, set[int]] = {}
+    for pairs in sizes:
+        for name, size in pairs:
+            found.setdefault(name, set()).add(size)
+    return "; ".join(f"{name} {', '.join(map(str, sorted(values)))}" for name, values in found.items())
 
 
 def repeat_row(words: str, diffs: tuple[LeafDiff, ...], yardstick: Yardstick) -> CheckRow:

@@ -9,7 +9,8 @@ import torch
 
 from workbench.protocol.spec import InputSpec
 from workbench.worker.bench.inputs import Argument, Example
-from workbench.worker.judge.plan import CASES, GIVEN, NEGATIVE, NORMAL, POSITIVE, ZEROS, Case
+from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.judge.plan import CASES, GIVEN, NAN, NEGATIVE, NORMAL, POSITIVE, ZEROS, Case
 
 
 def case_inputs(example: Example, case: Case) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
@@ -41,8 +42,9 @@ def samples_taken(example: Example, cases: Sequence[Case]) -> str:
 
 
 def _at_extreme(example: Example, case: Case) -> tuple[Example, dict[str, int]]:
-    """The example with its dynamic dimensions other than the batch at one end of their range, and those sizes."""
-    if not case.extreme:
+    """The example with other sizes of its dynamic dimensions than the batch: those of the case, or one end of their
+    range; and those sizes."""
+    if not case.extreme and not case.sizes:
         return example, {}
     sizes = {name: size for spec in example.specs for name, _, size in _ends(spec, example, case)}
     if not sizes:
@@ -58,18 +60,34 @@ def _at_extreme(example: Example, case: Case) -> tuple[Example, dict[str, int]]:
 
 def _ends(spec: InputSpec, example: Example, case: Case) -> list[tuple[str, int, int]]:
     """(name, axis, size) of the spec's dynamic dimensions, without the batch."""
-    return [
-        (dim.name, dim.axis, dim.minimum if case.extreme == "low" else dim.maximum)
-        for dim in spec.dynamic
-        if dim.name != example.batch_name
-    ]
+    wanted = dict(case.sizes)
+    found = []
+    for dim in spec.dynamic:
+        if dim.name != example.batch_name:
+            end = {"low": dim.minimum, "high": dim.maximum}.get(case.extreme, spec.shape[dim.axis])
+            found.append((dim.name, dim.axis, wanted.get(dim.name, end)))
+    return found
 
 
 def _signed(value: Any, argument: Argument, kind: str) -> Any:
-    """A floating tensor with one sign or none; what has declared values, or was given, stays as it is."""
+    """A floating tensor with one sign or none; what has declared values, or was given, stays as it is.
+
+    NAN is for those that were given as well: whether one may be there is for the model to say.
+    """
+    if kind == NAN:
+        held = argument.spec is not None and argument.spec.declared
+        return value if held else map_tensors(value, _with_nan)
     declared = argument.spec is None or argument.spec.declared
     if declared or not isinstance(value, torch.Tensor) or not value.is_floating_point():
         return value
     if kind == ZEROS:
         return torch.zeros_like(value)
     return value.abs().neg() if kind == NEGATIVE else value.abs() if kind == POSITIVE else value
+
+
+def _with_nan(value: torch.Tensor) -> torch.Tensor:
+    if not value.is_floating_point() or not value.numel():
+        return value
+    value = value.contiguous().clone()
+    value.view(-1)[value.numel() // 2] = float("nan")
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CASES = 16
 """At least so many where memory allows: the verdict pools over them."""
@@ -18,6 +18,8 @@ SEED_OFFSET = 1000
 """Cases have other seeds than the example."""
 
 NORMAL, NEGATIVE, POSITIVE, ZEROS, GIVEN = "normal", "negative", "positive", "zeros", "given"
+NAN = "nan"
+"""One element of every floating input without a declared range is NaN; no plan has it by itself."""
 
 _SHAPED = (
     ("typical", 1.0, NORMAL),
@@ -54,6 +56,8 @@ class Case:
     kind: str
     extreme: str = ""
     """"low" or "high": other dynamic dimensions are at that end of their range."""
+    sizes: tuple[tuple[str, int], ...] = ()
+    """Sizes of other dynamic dimensions by name; those that are not named are as in the example."""
 
 
 def batch_limits(
@@ -129,4 +133,4 @@ def _bounded(cases: list[Case], row_bytes: int, case_bytes: int, budget: int, fe
 
 
 def _with_batch(case: Case, batch: int) -> Case:
-    return Case(case.seed, batch, case.scale, case.kind, case.extreme)
+    return replace(case, batch=batch)
