@@ -36,8 +36,8 @@ def structure_row(results: list[CaseResult], golden: Golden) -> CheckRow:
 def nonfinite_row(results: list[CaseResult], given_nan: list[CaseResult], kind: str) -> CheckRow:
     """NaN and infinity stand where eager has them, and nowhere else; an output that is never finite proves nothing.
 
-    given_nan: cases whose inputs hold a NaN. Runtimes other than torch do not promise what becomes of it (max-pooling of
-    ONNX Runtime drops it), so there it does not vote: `nan_finding` says it.
+    given_nan: cases whose inputs hold a NaN. Runtimes other than torch do not promise what becomes of it (ONNX
+    Runtime drops it in max-pooling), so there it does not vote: `nan_finding` says it.
     """
     wrong = [one for one in results if one.nonfinite]
     if wrong:
