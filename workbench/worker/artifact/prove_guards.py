@@ -93,7 +93,8 @@ def guards_violations(golden: Golden, device: str = "cpu") -> list[Violation]:
     declared = set(contract.get("declared") or ()) if strict else set()
     first, sample = next(iter(samples.items()))
     form = "structure" if first in declared else ""
-    found = [Violation("a wrong rank", {first: lambda value: value.unsqueeze(0)}, row=form)]
+    # a rank never votes: the guards of torch.export look at sizes by their place only (measured with torch 2.13)
+    found = [Violation("a wrong rank", {first: lambda value: value.unsqueeze(0)})]
     other = torch.float64 if sample.dtype == torch.float32 else torch.float32
     if sample.dtype != torch.bool:
         words = f"{str(other)[6:]} in place of {str(sample.dtype)[6:]}"
