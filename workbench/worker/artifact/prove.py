@@ -193,7 +193,7 @@ class _Proof:
         self.called, total = True, self.golden.count
         for index in range(total):
             self.progress(f"proving case {index + 1} of {total}", index, total)
-            given_nan = self.golden.manifest["cases"][index].get("kind") == "nan"
+            given_nan = self.golden.given_nan(index)
             watch = None if given_nan else self.watch  # nobody's own number is made for it
             result = run_case(self.opened, self.golden, index, self.device, watch)
             (self.given_nan if given_nan else self.results).append(result)

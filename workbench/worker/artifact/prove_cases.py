@@ -42,6 +42,10 @@ class Golden:
     def batch(self, index: int) -> int:
         return int(self.manifest["cases"][index].get("batch") or 0)
 
+    def given_nan(self, index: int) -> bool:
+        """Whether a case's inputs hold a NaN: it says where NaN goes, and nothing about noise or sizes."""
+        return bool(self.manifest["cases"][index].get("kind") == "nan")
+
     def part(self, index: int, word: str) -> dict[str, torch.Tensor]:
         """The tensors `case.NN.<word>.<name>` by name; word is "input", "after", "output" or "float64".
 

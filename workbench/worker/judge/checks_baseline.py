@@ -43,16 +43,22 @@ def check_baseline(subject: Subject) -> CheckRow:
         return refused
     work = _Asked(subject, golden, ())
     work.ask()
-    yardstick, results = yardstick_of(golden.manifest, _tolerance(subject)), work.results
+    yardstick = yardstick_of(golden.manifest, _tolerance(subject))
+    results = [one for one in work.results if not golden.given_nan(one.index)]
+    with_nan = [one for one in work.results if golden.given_nan(one.index)]
     leaves = judge_leaves(results, yardstick)
     rows = (
         structure_row(results, golden),
-        nonfinite_row(results),
+        nonfinite_row(results, with_nan, golden.manifest["kind"]),
         values_row(results, leaves, yardstick, golden),
         sizes_row(results, leaves, yardstick, golden),
     )
     wrong = next((row for row in rows if row.status == "fail"), None)
-    few = "" if len(results) == golden.count else f" ({len(results)} of {golden.count}: the time allowed no more)"
+    few = (
+        ""
+        if len(work.results) == golden.count
+        else f" ({len(work.results)} of {golden.count}: the time allowed no more)"
+    )
     if wrong is None:
         return subject.passed(f"{rows[2].evidence} of {_name(golden)}{few}")
     weights = _weights(subject, golden)
@@ -98,7 +104,8 @@ class _Asked:
                 self.results.append(CaseResult(index, empty.batch, raised=first_line(problem)))
                 continue
             eager = self.golden.eager(index)
-            self.metrics.observe(index, eager, answer)
+            if not self.golden.given_nan(index):
+                self.metrics.observe(index, eager, answer)
             self.results.append(measured(empty, eager, answer, self.golden.part(index, "float64")))
             if len(self._kept) < _EXPLAINED:
                 self._kept.append((eager, answer))
