@@ -92,13 +92,14 @@ def test_a_prefix_that_explains_the_difference_is_named(tmp_path: Path, prefix: 
     state = {prefix + name: value for name, value in bench_models.Net().state_dict().items()}
     failure = does_not_fit(bench_models.Net(), saved(tmp_path / "w.pt", state))
     assert "4 missing" in failure.message
-    assert f"4 of 4 names fit without the prefix '{prefix}'" in failure.remedy
+    assert f"0 of 4 → 4 of 4 after removing '{prefix}'" in failure.remedy
+    assert failure.repair == "auto"
 
 
 def test_a_prefix_that_the_model_has_and_the_file_lacks(tmp_path: Path) -> None:
     wrapped = nn.DataParallel(bench_models.Net())
     failure = does_not_fit(wrapped, saved(tmp_path / "w.pt", bench_models.Net().state_dict()))
-    assert "with the prefix 'module.'" in failure.remedy
+    assert "putting 'module.' before them" in failure.remedy
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])

@@ -41,7 +41,18 @@ def model_options(command: Command) -> Command:
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--kwargs", metavar="JSON", default="", help="Keyword arguments for the class or factory."),
-    click.option("--weights", metavar="FILE", default="", help="A state_dict: .pt, .pth or .safetensors."),
+    click.option(
+        "--weights",
+        metavar="FILE",
+        default="",
+        help="A state_dict: .pt, .pth or .safetensors; last.pt#ema is the one under that key.",
+    ),
+    click.option(
+        "--repair",
+        type=click.Choice(["auto", "yes"]),
+        default=None,
+        help="Weights whose names do not fit: auto renames where everything fits then; yes leaves the rest random.",
+    ),
     click.option(
         "--input",
         "inputs",
@@ -86,8 +97,9 @@ def parse_model(target: str, **given: Any) -> ModelOptions:
     whole, modules = _modes(given["modes"])
     recipe = Recipe(
         target=target,
-        kwargs=_kwargs(given["kwargs"]),
+        kwargs=parse_kwargs(given["kwargs"]),
         weights=given["weights"],
+        repair=given["repair"] or "",
         inputs=tuple(given["inputs"]),
         inputs_files=tuple(given["inputs_files"]),
         seed=given["seed"],
@@ -107,7 +119,8 @@ def parse_model(target: str, **given: Any) -> ModelOptions:
     )
 
 
-def _kwargs(text: str) -> dict[str, Any]:
+def parse_kwargs(text: str) -> dict[str, Any]:
+    """What --kwargs holds. Raises `WorkbenchError("usage")`."""
     if not text:
         return {}
     try:

@@ -28,6 +28,7 @@ from .talk import ProgressLine, print_json
 _OF_THE_MODEL = {
     "kwargs": "--kwargs",
     "weights": "--weights",
+    "repair": "--repair",
     "inputs": "--input",
     "inputs_files": "--inputs",
     "seed": "--seed",

@@ -22,6 +22,8 @@ def command_for(
         words += ["--kwargs", json.dumps(recipe.kwargs, sort_keys=True)]
     if recipe.weights:
         words += ["--weights", recipe.weights]
+    if recipe.repair:
+        words += ["--repair", recipe.repair]
     for spec in recipe.inputs:
         words += ["--input", spec]
     for file in recipe.inputs_files:

@@ -21,6 +21,8 @@ class Failure:
     """The full traceback, or the words of the library that refused; never shown first."""
     difference: str = ""
     """Everything that does not fit, line by line, where the message can only count it; shown below the message."""
+    repair: str = ""
+    """A value of `Recipe.repair` with which the same would go well; empty: none would."""
 
 
 class WorkbenchError(Exception):
@@ -32,7 +34,13 @@ class WorkbenchError(Exception):
 
 
 def error(
-    kind: str, message: str, where: str = "", remedy: str = "", details: str = "", difference: str = ""
+    kind: str,
+    message: str,
+    where: str = "",
+    remedy: str = "",
+    details: str = "",
+    difference: str = "",
+    repair: str = "",
 ) -> WorkbenchError:
     """Shorthand: `raise error("weights", "…", where=path, remedy="…")`."""
-    return WorkbenchError(Failure(kind, message, where, remedy, details, difference))
+    return WorkbenchError(Failure(kind, message, where, remedy, details, difference, repair))

@@ -37,6 +37,7 @@ from .memory import (
     MemoryMark,
     MemorySample,
 )
+from .repair import Repaired, RepairWeights
 from .requests import (
     Cancel,
     Check,
@@ -110,6 +111,8 @@ __all__ = [
     "Progress",
     "Prove",
     "Quit",
+    "RepairWeights",
+    "Repaired",
     "Restore",
     "Resumed",
     "SaveState",
@@ -129,7 +132,7 @@ __all__ = [
     "YardstickNow",
 ]
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised with every change that an older side would misread."""
 
 
@@ -140,7 +143,7 @@ BENCH_REQUESTS = (
 )  # fmt: skip
 SUPERVISOR_REQUESTS = (
     Start, Cancel, Kill, SetRate, MeasureNoise, MeasureMatrix, MeasureCounterfactual, Compare, Export,
-    Verify, GetFingerprint, Inspect, Scan, Quit,
+    Verify, GetFingerprint, Inspect, RepairWeights, Scan, Quit,
 )  # fmt: skip
 WORKER_REQUESTS = (
     *BENCH_REQUESTS,
@@ -152,6 +155,7 @@ WORKER_REQUESTS = (
     MakeGolden,
     Prove,
     Inspect,
+    RepairWeights,
     Cancel,
     Attend,
 )
@@ -159,7 +163,7 @@ EVENTS = (
     Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
     Beat, Done, RunRow, Diff, Divergence, ErrorTable, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
     ExportResult, VerifyResult, Fingerprint, Inspection, Inside, Evaluated, Completions, Paused, Resumed,
-    Matrix, Compared, MemoryAccount, Counterfactual, YardstickNow,
+    Matrix, Compared, MemoryAccount, Counterfactual, YardstickNow, Repaired,
 )  # fmt: skip
 
 REGISTRY: dict[str, type] = {

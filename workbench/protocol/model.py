@@ -15,7 +15,10 @@ class Recipe:
     kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for the class or factory; JSON values."""
     weights: str = ""
-    """Path of a state_dict (.pt, .pth, .safetensors); empty: as constructed."""
+    """Path of a state_dict (.pt, .pth, .safetensors); empty: as constructed. `file.pt#ema`: under that key."""
+    repair: str = ""
+    """What to do with weights whose names do not fit: "" refuses them, "auto" renames where everything fits then and in
+    one way only, "yes" takes the best map and leaves as constructed what nothing fits."""
     inputs: tuple[str, ...] = ()
     """Input specs, one for each argument of forward, e.g. `x=float32[4,10]`; empty: inferred."""
     inputs_files: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from workbench.protocol.failures import Failure
 from workbench.protocol.memory import Counterfactual, Leak, MemoryAccount
 from workbench.protocol.messages import Loaded
 from workbench.protocol.policy import Policy
+from workbench.protocol.repair import Repaired
 from workbench.protocol.runs import Diff, Divergence, RunRow
 
 SCHEMA = 1
@@ -160,6 +161,13 @@ def verify_object(result: VerifyResult) -> dict[str, Any]:
         "path": result.path,
         "seconds": result.seconds,
     }
+
+
+def repair_object(found: Repaired) -> dict[str, Any]:
+    """`workbench repair`: the verdict says whether everything fits, in one way only."""
+    verdict = "fail" if found.random or found.doubt else "pass"
+    names = [{"file": old, "model": new} for old, new in found.names]
+    return {"schema": SCHEMA, "verdict": verdict, **plain(found), "names": names}
 
 
 def inspect_object(inspection: Inspection) -> dict[str, Any]:

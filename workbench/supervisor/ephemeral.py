@@ -142,6 +142,7 @@ _PURPOSES = {
     "matrix": "the mode matrix",
     "counterfactual": "the runs under another grad mode",
     "inspect": "looking into the file",
+    "repair": "the repair of names",
 }
 
 

@@ -12,6 +12,7 @@ from workbench.protocol.messages import (
     MeasureCounterfactual,
     MeasureMatrix,
     MeasureNoise,
+    RepairWeights,
     Scan,
     Scanned,
     Verify,
@@ -41,6 +42,9 @@ async def run_flow(request: Any, flow: Flow) -> Any:
         case Compare():
             python = absolute_python(request.python)
             return await flow.run("compare", request, python=python, timeout=request.timeout)
+        case RepairWeights():
+            python = absolute_python(request.python)
+            return await flow.run("repair", request, python=python, timeout=request.timeout)
         case Inspect():
             return await flow.run("inspect", request)
         case Export():

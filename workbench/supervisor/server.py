@@ -36,6 +36,7 @@ from workbench.protocol.messages import (
     MeasureMatrix,
     MeasureNoise,
     Quit,
+    RepairWeights,
     Scan,
     SetRate,
     Start,
@@ -173,7 +174,7 @@ class Server:
                 self.bench.forward(body, job)
             case MeasureNoise() | MeasureMatrix() | MeasureCounterfactual() | Compare():
                 self._spawn(job, self._flow(body, job))
-            case Export() | Verify() | GetFingerprint() | Inspect() | Scan():
+            case Export() | Verify() | GetFingerprint() | Inspect() | RepairWeights() | Scan():
                 self._spawn(job, self._flow(body, job))
             case _:
                 word = type(body).__name__

@@ -127,6 +127,10 @@ ACTIONS: tuple[Action, ...] = (
            0, with_model),
     Action("open", ("o",), "open", "Open a model: file, class, arguments, weights, inputs.", "Model", 9,
            unpaused),
+    Action("repair", (), "repair names", "Open it with the names of its weights changed so that they fit, as the error "
+           "card says.", "Model", 0, unpaused),
+    Action("unrepair", (), "take repair back", "The model that was on the bench before the repair.", "Model", 0,
+           unpaused),
     Action("reload", ("l",), "reload", "Read the edited source again, weights and modes kept, and fire against the "
            "reference.", "Model", 0, with_model),
     Action("inside", ("I",), "look inside", "Show the selected module's source, its parameters, and what went through "

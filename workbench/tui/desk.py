@@ -50,6 +50,9 @@ class Desk:
         """Of the console."""
         self.wanted: Recipe | None = None
         """The model that was last asked for, whether it opened or not."""
+        self.former: Recipe | None = None
+        """The model that was on the bench before weights were repaired."""
+        self._asked: tuple[ModeChange | None, tuple[ModeChange, ...], float] = (None, (), 0.0)
         self._diffed: tuple[int, ...] = ()
 
     def connect(self, session: Session) -> None:
@@ -115,7 +118,7 @@ class Desk:
 
         self.failures.append(failure)
         self.app.main.say(failure.message, "error")
-        self.app.push_screen(ErrorCard(failure))
+        self.app.push_screen(ErrorCard(failure, lambda: self.do("repair")))
 
     @property
     def _died_said(self) -> bool:
@@ -173,15 +176,19 @@ class Desk:
         from workbench.client.flows import open_with
         from workbench.protocol.model import ModeChange
 
-        self.wanted = recipe
+        self.wanted, self._asked = recipe, (change, tuple(modules), tolerance)
         await self.session.started()
         async with self.firing.paused():
-            loaded = await open_with(self.session, recipe, change or ModeChange(), modules, tolerance)
+            loaded = await open_with(self.session, recipe, change or ModeChange(), self._asked[1], tolerance)
         self.state.undo.clear()  # the modes that were asked for are where one starts from
         self.app.main.checks.clear()
         self._diffed = ()
         words = "; ".join(loaded.info.warnings) or f"loaded in {loaded.info.seconds:.1f} s"
         self.say(f"{loaded.info.name}: {words}. space fires it.", "good")
+
+    async def open_again(self, recipe: Recipe) -> None:
+        """Put a model on the bench in the modes that were last asked for."""
+        await self.open(recipe, *self._asked)
 
     async def change(self, change: ModeChange) -> None:
         """Turn switches, with a continuous fire held meanwhile."""

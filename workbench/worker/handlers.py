@@ -236,6 +236,12 @@ def _inspect(request: messages.Inspect, job: Job, state: State) -> Any:
     return inspect(request, job)
 
 
+def _repair(request: messages.RepairWeights, job: Job, state: State) -> Any:
+    from workbench.worker.bench.repairing import repair
+
+    return repair(request, job)
+
+
 TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.Load: _load,
     messages.SetModes: _set_modes,
@@ -261,5 +267,6 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.MakeGolden: _make_golden,
     messages.Prove: _prove,
     messages.Inspect: _inspect,
+    messages.RepairWeights: _repair,
 }
 """Every request that a worker serves."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from workbench.client.command import command_for
+from workbench.protocol.failures import error
 from workbench.tui.desk import Desk, measure_noise
 from workbench.tui.screens.text_card import TextCard
 
@@ -15,6 +17,25 @@ async def open_model(desk: Desk) -> None:
     from workbench.tui.screens.open_screen import OpenScreen
 
     await desk.ask(OpenScreen(desk.session.scan, desk.open, os.getcwd(), desk.wanted))
+
+
+async def repair(desk: Desk) -> None:
+    """Open what was last asked for with its weights' names repaired; what is on the bench can be had back."""
+    offered = next((one.repair for one in reversed(desk.failures) if one.repair), "")
+    if desk.wanted is None or not offered:
+        raise error("usage", "No weights that could be repaired were refused.", remedy="o opens a model.")
+    before = desk.state.recipe
+    await desk.open_again(dataclasses.replace(desk.wanted, repair=offered))
+    desk.former = before
+
+
+async def unrepair(desk: Desk) -> None:
+    """Back to what was on the bench before the repair."""
+    if desk.former is None:
+        words = "No repair was made, or nothing was on the bench before it."
+        raise error("usage", words, remedy="o opens another model.")
+    recipe, desk.former = desk.former, None
+    await desk.open_again(recipe)
 
 
 async def reload(desk: Desk) -> None:

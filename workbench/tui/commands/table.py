@@ -28,6 +28,8 @@ COMMANDS: dict[str, Command] = {
     "undo": modes.undo,
     "restore": modes.restore,
     "open": model.open_model,
+    "repair": model.repair,
+    "unrepair": model.unrepair,
     "reload": model.reload,
     "inside": inside.show_inside,
     "console": inside.show_console,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -39,6 +40,7 @@ _KEYS = (
     (re.compile(r"\bone --input\b"), "one input"),
     (re.compile(r"--inputs?\b"), "inputs"),
     (re.compile(r"--kwargs\b"), "arguments"),
+    (re.compile(r"Take it: --repair (auto|yes)"), "y takes it"),
     (re.compile(r"--weights\b"), "weights"),
     (re.compile(r"--dtype (\w+)"), r"D (\1)"),
     (re.compile(r"--device (\w+)"), r"C (\1)"),
@@ -74,15 +76,18 @@ class ErrorCard(Dialog[bool]):
         Binding("pagedown", "scroll(10)", "page down", show=False),
         Binding("pageup", "scroll(-10)", "page up", show=False),
         Binding("c", "copy", "copy", show=False),
+        Binding("y", "yes", "yes", show=False),
         Binding("enter,q", "close", "close", show=False),
     ]
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, repair: Callable[[], None] = lambda: None) -> None:
+        """`repair` is called when a repair that the failure offers is accepted."""
         super().__init__(classes="-danger")
-        self.failure = failure
+        self.failure, self._repair = failure, repair
         self.heading = HEADINGS.get(failure.kind, failure.kind)
         word = "traceback" if failure.details.startswith("Traceback") else "details"
         keys = f"t {word} · c copy · esc closes" if failure.details else "c copy · esc closes"
+        keys = f"y repairs the names · {keys}" if failure.repair else keys
         self.hint = f"↑↓ scroll · {keys}" if failure.difference else keys
 
     def content(self) -> ComposeResult:
@@ -101,6 +106,12 @@ class ErrorCard(Dialog[bool]):
         """Show or hide the traceback."""
         details = self.query_one("#details")
         details.display = bool(self.failure.details) and not details.display
+
+    def action_yes(self) -> None:
+        """Take the repair that is offered."""
+        if self.failure.repair:
+            self.dismiss(None)
+            self._repair()
 
     def action_scroll(self, lines: int) -> None:
         self.query_one("#card").scroll_relative(y=lines, animate=False)

@@ -6,6 +6,7 @@ It asks for a model and shows why it could not be had; the model on the bench st
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
@@ -43,6 +44,7 @@ class OpenScreen(Dialog[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", "down", show=False, priority=True),
         Binding("up", "move(-1)", "up", show=False, priority=True),
+        Binding("ctrl+y", "repair", "repair", show=False, priority=True),
         Binding("tab", "complete", "complete", show=False, priority=True),
     ]
 
@@ -74,7 +76,7 @@ class OpenScreen(Dialog[bool]):
         self._scanned = ""
         self._looked = asyncio.Event()
         self._looked.set()
-        self._opening = False
+        self._opening, self._offered = False, ""  # the repair that the last refusal offered
 
     def content(self) -> ComposeResult:
         recipe = self._recipe
@@ -140,10 +142,7 @@ class OpenScreen(Dialog[bool]):
 
     def _highlight(self, wanted: str) -> None:
         """Highlight the class that is typed, or the first that begins so; none when none does: what is typed counts."""
-        names = [one.name for one in self._candidates]
-        begun = [at for at, name in enumerate(names) if name.startswith(wanted)]
-        found = names.index(wanted) if wanted in names else begun[0] if begun else None
-        self.query_one(OptionList).highlighted = found
+        self.query_one(OptionList).highlighted = _begun([one.name for one in self._candidates], wanted)
 
     def _choose(self) -> None:
         """Write the name of the highlighted class into the field of the path."""
@@ -205,13 +204,19 @@ class OpenScreen(Dialog[bool]):
 
     # opening
 
-    async def _open(self) -> None:
+    def action_repair(self) -> None:
+        """Open it with the repair of names that the last refusal offered."""
+        if self._offered and not self._opening:
+            self.run_worker(self._open(self._offered), group="open")
+
+    async def _open(self, repair: str = "") -> None:
         self._opening = True
         self._say("opening …")
         try:
             await self._looked.wait()  # an enter that was faster than the list
-            await self._opener(self._wanted())
+            await self._opener(dataclasses.replace(self._wanted(), repair=repair))
         except WorkbenchError as problem:
+            self._offered = problem.failure.repair
             self._tell(problem.failure)
         else:
             self.dismiss(True)
@@ -235,16 +240,24 @@ class OpenScreen(Dialog[bool]):
             directory=self._base,
         )
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, bad: bool = False) -> None:
         status = self.query_one("#open-status")
-        status.remove_class("bad")
+        status.set_class(bad, "bad")
         set_words(status, text)
 
     def _tell(self, failure: Failure) -> None:
-        status = self.query_one("#open-status")
-        status.add_class("bad")
-        parts = (failure.message, with_keys(failure.where), with_keys(failure.remedy))
-        set_words(status, "\n".join(part for part in parts if part))
+        self._say(_refusal(failure), bad=True)
+
+
+def _begun(names: Sequence[str], wanted: str) -> int | None:
+    """The place of a name, or of the first that begins so."""
+    begun = [at for at, name in enumerate(names) if name.startswith(wanted)]
+    return names.index(wanted) if wanted in names else begun[0] if begun else None
+
+
+def _refusal(failure: Failure) -> str:
+    remedy = with_keys(failure.remedy).replace("y takes it", "ctrl+y takes it")
+    return "\n".join(part for part in (failure.message, with_keys(failure.where), remedy) if part)
 
 
 def _candidate_row(candidate: Candidate) -> Content:

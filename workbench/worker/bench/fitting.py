@@ -16,14 +16,10 @@ from torch import nn
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.bench.failing import failed_in
+from workbench.worker.bench.repair import Repair, solve
 from workbench.worker.bench.weights import Checkpoint
 from workbench.worker.bench.words import counted, shape_text, some
 
-PREFIXES = {
-    "module.": "DataParallel and DistributedDataParallel put it there",
-    "_orig_mod.": "torch.compile put it there",
-    "model.": "a wrapping class put it there",
-}
 _SHOWN = 2000
 """Lines of the complete difference, so that half a million keys do not fill the pipe."""
 
@@ -83,15 +79,18 @@ def difference(model: nn.Module, tensors: dict[str, Any]) -> Difference:
     return Difference(missing, tuple(name for name in tensors if name not in own), tuple(shapes), len(own))
 
 
-def put(model: nn.Module, checkpoint: Checkpoint, assign: bool) -> list[str]:
+def put(model: nn.Module, checkpoint: Checkpoint, assign: bool, repair: str = "") -> list[str]:
     """Fill `model` with the checkpoint; returns what is worth knowing. Raises `WorkbenchError("weights")`.
 
     The model keeps its own dtypes, as `load_state_dict` does; a file of another dtype is cast, and that is said.
     With `assign` the file's tensors become the model's, without a copy; tied parameters are tied again afterwards.
+    repair: what to do when names do not fit, as in `Recipe.repair`.
     """
     ties = _ties(model)
-    tensors = checkpoint.tensors
-    notes = _fill_ties(ties, tensors)
+    tensors, notes = checkpoint.tensors, list[str]()
+    if repair and difference(model, _with_ties(ties, tensors)):
+        tensors, notes = _repaired(model, checkpoint, repair, assign)
+    notes += _fill_ties(ties, tensors)
     wrong = difference(model, tensors)
     notes += _casts(model, tensors, assign)
     try:
@@ -180,6 +179,13 @@ def _ties(model: nn.Module) -> list[list[str]]:
     return [names for names in groups.values() if len(names) > 1]
 
 
+def _with_ties(ties: list[list[str]], tensors: dict[str, Any]) -> dict[str, Any]:
+    """`tensors` with every tied name of which another name is there."""
+    filled = dict(tensors)
+    _fill_ties(ties, filled)
+    return filled
+
+
 def _fill_ties(ties: list[list[str]], tensors: dict[str, Any]) -> list[str]:
     """A file may hold a tied tensor under one of its names only; and under two names with two values."""
     notes = []
@@ -223,38 +229,46 @@ def _tie_again(model: nn.Module, ties: list[list[str]]) -> None:
             setattr(model.get_submodule(path), leaf, first)
 
 
+def proposal(model: nn.Module, tensors: dict[str, Any]) -> Repair:
+    """The map from the names of a file to those of `model`."""
+    own = {
+        name: tuple(value.shape) if isinstance(value, torch.Tensor) and not nn.parameter.is_lazy(value) else None
+        for name, value in model.state_dict(keep_vars=True).items()
+    }
+    file = {name: tuple(one.shape) if isinstance(one, torch.Tensor) else None for name, one in tensors.items()}
+    return solve(file, own, _ties(model))
+
+
+def renamed(tensors: dict[str, Any], found: Repair) -> dict[str, Any]:
+    """What of `tensors` fits, under the model's names and in the model's versions."""
+    return {found.names[name]: value for name, value in tensors.items() if name in found.names}
+
+
+def _repaired(model: nn.Module, checkpoint: Checkpoint, how: str, assign: bool) -> tuple[dict[str, Any], list[str]]:
+    """(the checkpoint's tensors under the model's names, what was done, in words). Raises `WorkbenchError("weights")`.
+
+    With `assign` it raises RuntimeError where values of the constructor's are needed, which are not there then.
+    """
+    found = proposal(model, checkpoint.tensors)
+    if not found.helps or (how == "auto" and not found.safe):
+        raise _does_not_fit(model, checkpoint, difference(model, checkpoint.tensors))
+    tensors = renamed(checkpoint.tensors, found)
+    if found.random:
+        own = model.state_dict()
+        if assign:
+            raise RuntimeError(f"{some(found.random)} stay as constructed")
+        tensors.update((name, own[name]) for name in found.random if name in own)
+    return tensors, [f"repaired: {found.words.replace('would stay', 'stay')}"]
+
+
 def _does_not_fit(model: nn.Module, checkpoint: Checkpoint, wrong: Difference) -> WorkbenchError:
     file = os.path.basename(checkpoint.path)
     message = f"The weights in {file} do not fit {type(model).__name__}: {wrong.summary}."
-    remedy = _prefix_remedy(model, checkpoint.tensors, wrong) or "Check the constructor's arguments, or the file."
-    return error("weights", message, checkpoint.path, remedy, difference=wrong.complete)
-
-
-def _prefix_remedy(model: nn.Module, tensors: dict[str, Any], wrong: Difference) -> str:
-    """When taking a prefix off (or putting one on) explains the difference, how to do it; otherwise empty."""
-    own = set(model.state_dict(keep_vars=True))
-    fitting = wrong.expected - len(wrong.missing)
-    stripped, removed = dict.fromkeys(tensors), ""
-    for _ in range(3):  # nested wrappers: module._orig_mod.
-        prefix = next(
-            (p for p in PREFIXES if stripped and sum(k.startswith(p) for k in stripped) > len(stripped) / 2), ""
-        )
-        if not prefix:
-            break
-        removed += prefix
-        stripped = dict.fromkeys(key.removeprefix(prefix) for key in stripped)
-        now = sum(key in own for key in stripped)
-        if now > fitting:
-            reason = PREFIXES[prefix]
-            code = f"{{key.removeprefix('{removed}'): value for key, value in state.items()}}"
-            return (
-                f"{now} of {wrong.expected} names fit without the prefix '{removed}' ({reason}). "
-                f"Save the state_dict of the inner module, or {code}."
-            )
-    for prefix, reason in PREFIXES.items():
-        now = sum(f"{prefix}{key}" in own for key in tensors)
-        if now > fitting:
-            return (
-                f"{now} of {wrong.expected} names fit with the prefix '{prefix}' before them (in the model, {reason})."
-            )
-    return ""
+    found = proposal(model, checkpoint.tensors)
+    if not found.helps:
+        remedy = "Check the constructor's arguments, or the file."
+        return error("weights", message, checkpoint.path, remedy, difference=wrong.complete)
+    how = "auto" if found.safe else "yes"
+    doubt = f" But {found.doubt}." if found.doubt else ""
+    remedy = f"{found.words}.{doubt} Take it: --repair {how}; see and keep it: workbench repair."
+    return error("weights", message, checkpoint.path, remedy, difference=wrong.complete, repair=how)

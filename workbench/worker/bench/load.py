@@ -68,9 +68,11 @@ class _Strict:
     """Fill with a weights file: every name, every shape."""
 
     checkpoint: weights.Checkpoint
+    repair: str
 
     def __call__(self, model: nn.Module, assign: bool) -> list[str]:
-        return fitting.put(model, dataclasses.replace(self.checkpoint, tensors=_copy(self.checkpoint.tensors)), assign)
+        fresh = dataclasses.replace(self.checkpoint, tensors=_copy(self.checkpoint.tensors))
+        return fitting.put(model, fresh, assign, self.repair)
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,10 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
             # a saved state stands in for the weights: its digest would say nothing about their file
             checkpoint = weights.read(state_path or absolute(recipe, recipe.weights), hashed=not state_path)
             notes += checkpoint.notes
-            fill, size = _Values(checkpoint.tensors) if state_path else _Strict(checkpoint), checkpoint.signature[1]
+            fill, size = (
+                _Values(checkpoint.tensors) if state_path else _Strict(checkpoint, recipe.repair),
+                checkpoint.signature[1],
+            )
         job.progress("building the model")
         filled = _construct(resolved, recipe, fill, size)
         notes += filled.notes + _about(filled.model)

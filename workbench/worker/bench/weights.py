@@ -20,7 +20,7 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker import tensorfile
 from workbench.worker.bench.snapshot import Digest, PrivateCopy
 from workbench.worker.bench.words import closest, some, with_article
-from workbench.worker.checkpoint import state_dict_in
+from workbench.worker.checkpoint import is_state_dict, state_dict_in
 
 
 @dataclass
@@ -53,16 +53,26 @@ def signature_of(path: str) -> tuple[int, int, int]:
 
 
 def read(path: str, hashed: bool = True) -> Checkpoint:
-    """The state_dict in `path`. Raises `WorkbenchError("weights")` for everything that is none."""
+    """The state_dict in `path`, or `path#key` for the one under that key of a training checkpoint.
+
+    Raises `WorkbenchError("weights")` for everything that is none.
+    """
+    path, key = split_key(path)
     _require_file(path)
     checkpoint = Checkpoint(path, {}, signature_of(path))
     try:
         with PrivateCopy(path) as copy:
-            checkpoint.tensors = _state_dict_in(_content(path, copy), checkpoint)
+            checkpoint.tensors = _state_dict_in(_content(path, copy), checkpoint, key)
             checkpoint.digest = copy.digest() if hashed else None
     except (ValueError, OSError) as problem:
         raise error("weights", f"{path} cannot be read: {problem}.", path, details=str(problem)) from problem
     return checkpoint
+
+
+def split_key(path: str) -> tuple[str, str]:
+    """(path of the file, key in it): "last.pt#ema" → ("last.pt", "ema"); a file that has a # in its name is a file."""
+    file, mark, key = path.rpartition("#")
+    return (file, key) if mark and file and not os.path.exists(path) else (path, "")
 
 
 def _content(path: str, copy: PrivateCopy) -> Any:
@@ -138,14 +148,18 @@ def _pickled(path: str, copy: str, zipped: bool, problem: Exception) -> Workbenc
     return error("weights", message, path, remedy, str(problem))
 
 
-def _state_dict_in(content: Any, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The state_dict itself, or one that a training checkpoint holds (said in the notes)."""
+def _state_dict_in(content: Any, checkpoint: Checkpoint, key: str = "") -> dict[str, Any]:
+    """The state_dict itself, or one that a training checkpoint holds (said in the notes): that under `key` if given."""
+    if key:
+        return _under(content, checkpoint, key)
     found = state_dict_in(content)
     if found is not None:
         key, state = found
         if key:
+            also = [str(name) for name in content if name != key and is_state_dict(content[name])]
+            also_words = f"; also there: {some([f'#{one}' for one in also])}" if also else ""
             others = [str(name) for name in content if name != key]
-            beside = f" (beside it: {some(others)})" if others else ""
+            beside = f" (beside it: {some(others)}{also_words})" if others else ""
             checkpoint.notes.append(f"took {key!r} of the training checkpoint{beside}")
         return state
     if isinstance(content, dict):
@@ -154,3 +168,17 @@ def _state_dict_in(content: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     else:
         message = f"{checkpoint.path} holds {with_article(type(content).__name__)}, not a state_dict."
     raise error("weights", message, checkpoint.path, "Save it with torch.save(model.state_dict(), …).")
+
+
+def _under(content: Any, checkpoint: Checkpoint, key: str) -> dict[str, Any]:
+    """The state_dict under `key`; dots lead further inwards where no key has that very name."""
+    held: Any = content
+    for part in [key] if isinstance(content, dict) and key in content else key.split("."):
+        held = held.get(part) if isinstance(held, dict) else None
+    if is_state_dict(held):
+        checkpoint.notes.append(f"took {key!r} of the training checkpoint")
+        return held  # type: ignore[no-any-return]
+    there = [str(name) for name in content if is_state_dict(content[name])] if isinstance(content, dict) else []
+    message = f"{checkpoint.path} has no state_dict under {key!r}."
+    remedy = f"There is one under {some(there, 6)}." if there else "Leave out the # and what follows it."
+    raise error("weights", message, "--weights", remedy)
