@@ -18,8 +18,9 @@ from workbench.report.objects import export_object
 
 from .engine import converse
 from .invoke import given_on_command_line
+from .made import show_made
 from .options import ModelOptions, existing, model_options, parse_model
-from .tables import console, show_made, show_proof
+from .tables import console, show_proof
 from .talk import ProgressLine, print_json, say
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Made, Proof
+from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Proof
 from workbench.protocol.cause import ErrorTable
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
@@ -20,7 +20,7 @@ from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Diver
 from workbench.protocol.text import clean_line
 from workbench.report.causes import telling
 from workbench.report.marks import multiple_words
-from workbench.report.numbers import DECADES, count, duration, measure, no_difference, shape, share, size
+from workbench.report.numbers import DECADES, count, duration, measure, shape, share, size
 from workbench.report.objects import check_counts, check_verdict
 from workbench.report.runs import run_words
 
@@ -222,23 +222,6 @@ def show_check_verdict(out: Console, rows: Iterable[CheckRow]) -> None:
     sign = {"pass": "=", "fail": "✗", "error": "!"}[verdict]
     style = {"pass": "bold green", "fail": "bold red", "error": "bold yellow"}[verdict]
     out.print(f"{sign} {verdict}: {check_counts(rows)}", style=style)
-
-
-def show_made(out: Console, made: Made) -> None:
-    """What an export made."""
-    out.print(f"{made.file}  {size(made.bytes)}  in {duration(made.seconds)}")
-    for dimension in made.dynamic:
-        out.print(f"dynamic: {dimension}")
-    for dimension in made.static:
-        out.print(f"static:  {dimension}", style="yellow")
-    if made.speed:
-        speed = made.speed
-        doubt = ", so no difference is proven" if no_difference(speed) else ""
-        out.print(
-            f"speed:   {speed.ratio:.2f}× eager ({speed.low:.2f} to {speed.high:.2f} over {speed.rounds} rounds; "
-            f"eager against itself {speed.control:.2f}×, {speed.control_low:.2f} to {speed.control_high:.2f}; "
-            f"batch {speed.batch}, {speed.threads} threads){doubt}"
-        )
 
 
 def show_proof(out: Console, proof: Proof, findings: Iterable[Finding] = ()) -> None:

@@ -128,6 +128,29 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """A dimension that was to be free, and what the model's code makes of it: one row of an export's worklist."""
+
+    name: str
+    """Of the dimension, as the input spec calls it; "batch" where none was declared."""
+    places: tuple[str, ...]
+    """Every input axis of this dimension: "x[1]"."""
+    wanted: str
+    """The sizes it was to have: "1..128", "1..∞"."""
+    became: str
+    """What the program serves: "4", "2..64", "2*k", or the name of the dimension that it must equal."""
+    expression: str
+    """The condition that asked for it, sizes by their names: "Eq(seq, 4)"; empty where torch does not say."""
+    where: str
+    """file:line of the user's code, the file without its folders; empty where none is known."""
+    line: str
+    """That line."""
+    values: str
+    """The sizes of the example, under which the line was run: "batch = 4, seq = 4"."""
+    remedy: str
+
+
+@dataclass(frozen=True)
 class Made:
     """What an export worker made, before it is proven."""
 
@@ -146,6 +169,8 @@ class Made:
     findings: tuple[Finding, ...]
     manifest: dict[str, Any] = field(default_factory=dict)
     """The part of the manifest that only the worker knows: contract, yardstick, versions, platform."""
+    worklist: tuple[Constraint, ...] = ()
+    """Dimensions that were to be free and are less so, with the line and what to do about it."""
 
 
 @dataclass(frozen=True)

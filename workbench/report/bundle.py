@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from workbench.protocol.artifacts import Finding, Made, Proof, Speed
+from workbench.protocol.artifacts import Constraint, Finding, Made, Proof, Speed
 from workbench.protocol.runs import SIGNS, LeafDiff
 from workbench.protocol.text import clean
 
@@ -29,6 +29,7 @@ def render_report(made: Made, proof: Proof) -> str:
         _leaves(proof.worst),
         _speed(made.speed),
         _dimensions(made),
+        _worklist(made.worklist),
         _findings([*made.findings, *proof.findings]),
         _again(),
     ]
@@ -103,6 +104,18 @@ def _speed(speed: Speed | None) -> list[str]:
 def _dimensions(made: Made) -> list[str]:
     lines = [f"- dynamic: {text(one)}" for one in made.dynamic] + [f"- fixed: {text(one)}" for one in made.static]
     return ["## Dimensions", "", *lines] if lines else []
+
+
+def _worklist(rows: Iterable[Constraint]) -> list[str]:
+    lines = ["## Worklist: sizes that were to be free", ""]
+    lines += ["| size | wanted | serves | line | asks | example | what to do |", "|---|---|---|---|---|---|---|"]
+    found = []
+    for row in rows:
+        line = text(f"{row.where}: {row.line}" if row.where else "not known")
+        cells = (", ".join(row.places) + f" = {row.name}", row.wanted, row.became)
+        rest = (row.expression, row.values, row.remedy)
+        found.append("| " + " | ".join([*map(text, cells), line, *map(text, rest)]) + " |")
+    return lines + found if found else []
 
 
 def _findings(findings: Iterable[Finding]) -> list[str]:

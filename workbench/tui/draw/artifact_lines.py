@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.protocol.artifacts import KINDS, CheckRow, ExportResult, Proof, Speed, VerifyResult
+from workbench.protocol.artifacts import KINDS, CheckRow, Constraint, ExportResult, Proof, Speed, VerifyResult
 from workbench.protocol.runs import SIGNS
 from workbench.report import numbers
 from workbench.report.marks import measured_in
@@ -160,7 +160,20 @@ def _made_lines(result: ExportResult, width: int) -> list[Line]:
     for label, dimensions in (("dynamic", made.dynamic), ("static", made.static)):
         for dimension in dimensions:
             lines += wrapped(f"{label} {dimension}", width, "" if label == "dynamic" else "warn", indent="  ")
+    for row in made.worklist:
+        lines += constraint_lines(row, width)
     return lines
+
+
+def constraint_lines(row: Constraint, width: int) -> list[Line]:
+    """A dimension that was to be free: what became of it, by which line, and what to do."""
+    head = f"todo: {', '.join(row.places)} = {row.name} was to be {row.wanted} and is {row.became}"
+    lines = wrapped(head, width, "warn", indent="  ")
+    if row.where:
+        lines += wrapped(f"  {row.where}: {row.line}", width, "", indent="  ")
+    if row.expression:
+        lines += wrapped(f"  asks {row.expression} where {row.values}", width, "dim", indent="  ")
+    return lines + wrapped(f"  → {row.remedy}", width, "good", indent="  ")
 
 
 def _failure_lines(failure: Failure, width: int) -> list[Line]:

@@ -54,7 +54,7 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
             raise _uncompilable(problem) from problem
     job.progress("loading the package")
     call = torch._inductor.aoti_load_package(str(stage / FILE))
-    return Artifact(FILE, made.dynamic, made.static, (*made.findings, NATIVE), call, made.batch_range)
+    return made.artifact(FILE, call, NATIVE)
 
 
 @contextlib.contextmanager

@@ -156,6 +156,7 @@ def _manifest(
         "inputs": golden.inputs,
         "dynamic": list(artifact.dynamic),
         "static": list(artifact.static),
+        "worklist": [plain(one) for one in artifact.worklist],
         "batch": golden.batch,
         "contract": golden.contract,
         "layouts": golden.layouts,
@@ -207,6 +208,7 @@ def _made(
         static=artifact.static,
         findings=found,
         manifest=manifest,
+        worklist=artifact.worklist,
     )
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from workbench.protocol.failures import WorkbenchError, error
@@ -35,34 +35,44 @@ class Guard:
         return f"{self.place}: {self.source}" if self.source else self.place
 
 
-class _Guards(logging.Handler):
-    """Collects guards with the user's line that is on the stack while each is logged."""
+class Guards(logging.Handler):
+    """Collects guards with the user's line that is on the stack while each is logged, and what symbols stand for."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self.found: list[Guard] = []
+        self.sources: dict[str, str] = {}
+        """Symbol of a size → where it comes from: "L['x'].size()[0]"."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        match = re.match(r"eval (.+?) \[guard added\]", record.getMessage())
+        message = record.getMessage()
+        made = _SYMBOL.match(message)
+        if made is not None:
+            self.sources[made[1]] = made[2]
+        match = _GUARD.match(message)
         if match is None:
             return
         frame = sys._getframe()
         while frame is not None and not is_users(frame.f_code.co_filename):
             frame = frame.f_back  # type: ignore[assignment]
         if frame is not None:
-            self.found.append(Guard(match[1], *_place(frame.f_code.co_filename, frame.f_lineno)))
+            self.found.append(Guard(match[1], *place_of(frame.f_code.co_filename, frame.f_lineno)))
+
+
+_GUARD = re.compile(r"eval (?!\[guard suppressed\])(.+?) \[guard added\]")
+_SYMBOL = re.compile(r"create_symbol (\w+) = \S+ for (.+?) \[")
 
 
 @contextlib.contextmanager
-def watched_guards() -> Iterator[list[Guard]]:
+def watched_guards() -> Iterator[Guards]:
     """Inside, every guard that an export adds for a line of the user's is collected; nothing of it is printed."""
     logger = logging.getLogger(SHAPES)
-    collector = _Guards()
+    collector = Guards()
     before = logger.handlers, logger.level, logger.propagate
     logger.handlers, logger.propagate = [collector], False
     logger.setLevel(logging.INFO)
     try:
-        yield collector.found
+        yield collector
     finally:
         logger.handlers, level, logger.propagate = before
         logger.setLevel(level)
@@ -78,23 +88,21 @@ def violates_constraints(problem: BaseException) -> bool:
     return "Constraints violated" in str(problem) or type(problem).__name__ == "ConstraintViolationError"
 
 
-def why_not_free(problem: BaseException, guards: list[Guard]) -> str:
-    """What took a dimension's freedom: the lines that restrict it, or torch's own first sentence."""
-    if guards and violates_constraints(problem):
-        equal = [guard for guard in guards if guard.expression.startswith("Eq(")] or guards
-        return "; ".join(dict.fromkeys(guard.words for guard in equal[-2:]))
+def why_not_free(problem: BaseException) -> str:
+    """What took all freedom where no line is known: torch's own first sentence about it."""
     lines = [line.strip(" -") for line in str(problem).splitlines() if line.strip().startswith("- ")]
     return (lines[0] if lines else first_line(problem))[:300]
 
 
-def unexportable(problem: BaseException) -> WorkbenchError:
-    """The failure for whatever torch.export raised, at the innermost line of the user's."""
+def unexportable(problem: BaseException, lines: Sequence[str] = ()) -> WorkbenchError:
+    """The failure for whatever torch.export raised, at the innermost line of the user's; `lines`: all obstacles."""
     users = [(frame.f_code.co_filename, line) for frame, line in frames(problem) if is_users(frame.f_code.co_filename)]
-    place, source = _place(*users[-1]) if users else ("", "")
+    place, source = place_of(*users[-1]) if users else ("", "")
     where = f"{users[-1][0]}:{users[-1][1]}" if users else ""
     quoted = f" at {place}: `{source}`" if source else ""
     if depends_on_data(problem):
-        message = f"torch.export cannot follow a branch or size that depends on the data{quoted}."
+        many = f" It is one of {len(lines)} such lines." if len(lines) > 1 else ""
+        message = f"torch.export cannot follow a branch or size that depends on the data{quoted}.{many}"
         remedy = "Write it with torch.where or torch.cond, or ship it with --to weights."
     elif "Trying to flatten user inputs" in str(problem):
         message = f"The example inputs do not fit forward: {first_line(problem)}."
@@ -105,8 +113,9 @@ def unexportable(problem: BaseException) -> WorkbenchError:
     else:
         message = f"torch.export cannot follow the model{quoted}: {first_line(problem)}."
         remedy = "Mend the line, or try another kind: --to trace, --to weights."
-    return error("export", message.replace("..", "."), where, remedy, full_text(problem))
+    return error("export", message.replace("..", "."), where, remedy, full_text(problem), "\n".join(lines))
 
 
-def _place(filename: str, line: int) -> tuple[str, str]:
+def place_of(filename: str, line: int) -> tuple[str, str]:
+    """(file:line without folders, the line itself)."""
     return f"{os.path.basename(filename)}:{line}", linecache.getline(filename, line).strip()

@@ -57,8 +57,7 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
     inputs = [name for name, _ in subject.tensors]
     call = onnx_call(str(stage / FILE), inputs, subject.args[0].device.type if _on_cuda(subject) else "cpu")
     opset = program.model.opset_imports.get("", 0)
-    findings = (*made.findings, Finding("opset", f"ONNX opset {opset}, which a runtime must know"))
-    return Artifact(FILE, made.dynamic, made.static, findings, call, made.batch_range)
+    return made.artifact(FILE, call, Finding("opset", f"ONNX opset {opset}, which a runtime must know"))
 
 
 def _refuse(subject: Subject) -> None:

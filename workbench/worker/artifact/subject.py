@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from workbench.protocol.artifacts import Finding
+from workbench.protocol.artifacts import Constraint, Finding
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.artifact.plain import is_plain, left_out, named_outputs, plain_or_raise
 from workbench.worker.bench.failing import failed_in, first_line
@@ -102,6 +102,8 @@ class Artifact:
     """Smallest and largest batch that it serves (None: no limit); None as a whole: whatever eager serves."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What this kind adds to the manifest."""
+    worklist: tuple[Constraint, ...] = ()
+    """Dimensions that were to be free and are less so."""
 
 
 def argument_name(argument: Argument, place: int) -> str:

@@ -1,0 +1,56 @@
+"""Models whose code makes something of the sizes of their input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Free(nn.Module):
+    """Serves any batch and any length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x).mean(1)
+
+
+class Short(Free):
+    """Another computation from 65 on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] > 64:
+            return self.fc(x) * 2
+        return self.fc(x)
+
+
+class Pinned(Free):
+    """A length that becomes a number of Python's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        length = len(range(int(x.shape[1])))
+        return self.fc(x) + float(length)
+
+
+class Even(Free):
+    """Takes steps two by two; eager refuses odd lengths itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x).reshape(x.shape[0], x.shape[1] // 2, 2, 4).sum(1)
+
+
+class Pairs(Free):
+    """Two inputs of one length."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.fc(x) + y
+
+
+class Twice(nn.Module):
+    """Two lines that depend on the data."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x + 1 if x.sum() > 0 else x
+        return y * torch.ones(int(x.abs().max().item()) + 1).sum()

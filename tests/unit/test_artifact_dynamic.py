@@ -1,0 +1,128 @@
+"""Sizes that are to be free: several by name, what a line of the code takes away, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from tests.unit import dynamic_models
+from tests.unit.artifact_bench import proven, quiet_job, row, write_manifest
+from workbench.protocol.artifacts import Constraint, Made
+from workbench.protocol.codec import from_plain, plain
+from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.messages import MakeArtifact
+from workbench.protocol.model import Recipe
+from workbench.report.bundle import render_report
+from workbench.worker.artifact import bundle
+
+FILE = Path(dynamic_models.__file__)
+
+X = "x=float32[batch:1..64,seq:1..128,4]"
+
+
+def line_of(text: str) -> int:
+    return next(number for number, line in enumerate(FILE.read_text().splitlines(), 1) if text in line)
+
+
+def make(stage: Path, name: str, *inputs: str, kind: str = "export") -> Made:
+    with patch.object(bundle, "_speed", return_value=None):
+        wanted = MakeArtifact(Recipe(f"{FILE}:{name}", inputs=inputs), kind, str(stage))
+        made = bundle.make_artifact(wanted, quiet_job())
+    write_manifest(stage, made.manifest)
+    return made
+
+
+def only(made: Made) -> Constraint:
+    assert len(made.worklist) == 1, made.worklist
+    return made.worklist[0]
+
+
+def test_several_dimensions_stay_free_with_their_declared_ranges(tmp_path: Path) -> None:
+    made = make(tmp_path, "Free", X)
+    assert made.dynamic == ("x[0] = batch in [1, 64]", "x[1] = seq in [1, 128]")
+    assert (made.static, made.worklist) == ((), ())
+    assert proven(tmp_path).verdict == "pass"
+
+
+def test_one_name_is_one_dimension_in_every_input(tmp_path: Path) -> None:
+    made = make(tmp_path, "Pairs", X, X.replace("x=", "y="))
+    assert [one.split(" in ")[0] for one in made.dynamic] == [
+        "x[0] = batch",
+        "x[1] = seq",
+        "y[0] = batch",
+        "y[1] = seq",
+    ]
+    assert made.worklist == ()
+    assert proven(tmp_path).verdict == "pass"
+
+
+def test_two_names_that_the_code_makes_one_are_a_row_with_the_line(tmp_path: Path) -> None:
+    made = make(tmp_path, "Pairs", X, "y=float32[batch:1..64,other:1..128,4]")
+    found = only(made)
+    assert (found.name, found.places, found.became, found.expression) == ("other", ("y[1]",), "seq", "Eq(seq, other)")
+    assert found.where == f"dynamic_models.py:{line_of('return self.fc(x) + y')}"
+    assert "--input 'y=float32[batch:1..64,seq:1..128,4]'" in found.remedy
+    assert proven(tmp_path).verdict == "pass"
+
+
+def test_a_branch_on_a_size_narrows_one_dimension_and_leaves_the_other_alone(tmp_path: Path) -> None:
+    made = make(tmp_path, "Short", X)
+    assert made.dynamic == ("x[0] = batch in [1, 64]", "x[1] = seq in [1, 64]")
+    found = only(made)
+    assert (found.wanted, found.became, found.expression) == ("1..128", "1..64", "seq <= 64")
+    assert (found.line, found.values) == ("if x.shape[1] > 64:", "batch = 4, seq = 4")
+    assert "torch.cond" in found.remedy
+    assert "seq:1..64" in found.remedy
+    proof = proven(tmp_path)  # 128 was declared
+    assert (proof.verdict, row(proof, "sizes").status) == ("fail", "fail")
+
+
+def test_what_the_remedy_says_to_declare_is_proven(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    remedy = only(make(first, "Short", X)).remedy
+    made = make(second, "Short", remedy.split("--input '")[1].split("'")[0])
+    assert made.worklist == ()
+    assert proven(second).verdict == "pass"
+
+
+def test_a_constant_is_a_row_and_is_said_among_what_is_static(tmp_path: Path) -> None:
+    made = make(tmp_path, "Pinned", X)
+    number = line_of("length = len(")
+    assert made.dynamic == ("x[0] = batch in [1, 64]",)
+    assert made.static[0].startswith(f"x[1] = 4: dynamic_models.py:{number}: ")
+    found = only(made)
+    assert (found.became, found.expression, found.where) == ("4", "Eq(seq, 4)", f"dynamic_models.py:{number}")
+    assert "x=float32[batch:1..64,4,4]" in found.remedy
+
+
+def test_a_dimension_of_even_sizes_stays_free(tmp_path: Path) -> None:
+    made = make(tmp_path, "Even", X)
+    assert made.dynamic[1].startswith("x[1] = seq in [2, 128]")
+    assert only(made).became == "2*k"
+    assert "2*k" in only(made).remedy
+    assert proven(tmp_path).verdict == "pass"
+
+
+def test_the_worklist_is_in_manifest_report_and_on_the_wire(tmp_path: Path) -> None:
+    made = make(tmp_path, "Pinned", X)
+    assert from_plain(Made, json.loads(json.dumps(plain(made)))).worklist == made.worklist
+    assert json.loads((tmp_path / "manifest.json").read_text())["worklist"][0]["expression"] == "Eq(seq, 4)"
+    report = render_report(made, proven(tmp_path))
+    assert "## Worklist: sizes that were to be free" in report
+    assert "Eq(seq, 4)" in report
+
+
+def test_every_line_that_depends_on_the_data_is_listed(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError) as caught:
+        make(tmp_path, "Twice", X)
+    failure = caught.value.failure
+    assert "one of 2 such lines" in failure.message
+    first, second = failure.difference.splitlines()
+    assert first.startswith(f"dynamic_models.py:{line_of('y = x + 1 if')}: `y = x + 1")
+    assert second.startswith(f"dynamic_models.py:{line_of('torch.ones(int')}: ")
+    assert "for the example" in first
