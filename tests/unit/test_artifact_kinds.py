@@ -60,7 +60,7 @@ def test_what_the_code_fixes_is_said_with_its_line(tmp_path: Path) -> None:
     where = f"artifact_models.py:{line_of('for row in range')}"
     assert made.dynamic == ()
     assert made.static[0].startswith(f"x[0] = 4: {where}")
-    assert any(one.id == "specialised" for one in made.findings)
+    assert [one.became for one in made.worklist] == ["4"]
     proof = proven(tmp_path)
     assert proof.verdict == "pass"
     assert row(proof, "sizes").evidence.startswith("batch 4 only")
