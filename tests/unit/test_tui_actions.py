@@ -8,14 +8,14 @@ from workbench.client.state import State
 from workbench.protocol.messages import WorkerDied
 from workbench.protocol.model import Modes, Recipe
 from workbench.tui import actions
-from workbench.tui.commands.table import COMMANDS
+from workbench.tui.commands.table import AT_ONCE, COMMANDS
 from workbench.tui.keymap import bindings, textual_key
 
 from .tui_fake import INFO
 
 
 def test_every_action_has_its_command_and_every_command_its_action() -> None:
-    assert set(COMMANDS) == set(actions.BY_ID)
+    assert set(COMMANDS) | set(AT_ONCE) == set(actions.BY_ID)
 
 
 def test_a_key_means_one_thing() -> None:

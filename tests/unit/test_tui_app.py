@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure, error
-from workbench.protocol.messages import Export, LogLines, Verify
+from workbench.protocol.messages import Export, LogLines, ModesNow, Verify
 from workbench.protocol.model import ModeChange
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.screens.ask import AskText, Choose, Confirm
@@ -443,3 +446,91 @@ async def test_every_theme_draws_every_screen_and_ascii_is_ascii(theme: str, uni
             if not unicode:
                 assert text.isascii(), [char for char in text if not char.isascii()]
             await press(pilot, "escape")
+
+
+async def test_each_key_of_a_burst_acts_on_what_the_former_left() -> None:
+    session = FakeSession()
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        burst(pilot.app, "1", "down", "t", "down", "t", "up", "t")
+        await settle(pilot)
+        asked = [one.module for one in session.asked if isinstance(one, ModeChange) and one.module]
+        assert asked == ["fc", "drop", "fc"]
+
+
+@pytest.mark.parametrize("size", [BIG, SMALL])
+async def test_a_pane_that_was_hidden_has_the_next_key_of_a_burst(size: tuple[int, int]) -> None:
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        await press(pilot, "4")
+        burst(app, "1", "down", "down", "t")
+        await settle(pilot)
+        assert ModeChange(module="drop", module_training=False) in session.asked
+        assert app.main.focused is app.main.model
+
+
+async def test_switches_of_a_burst_are_turned_one_after_the_other_and_a_fire_comes_after_them() -> None:
+    session = FakeSession()
+    order: list[object] = []
+    change = session.change
+
+    async def slow(wish: ModeChange) -> ModesNow:
+        await asyncio.sleep(0.02)
+        order.append(wish.grad or wish.training)
+        return await change(wish)
+
+    session.change = slow  # type: ignore[method-assign]
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        burst(pilot.app, "e", "e", "g", "g", "space")
+        await until(lambda: session.state.rows)
+        assert order == [False, True, "no_grad", "inference_mode"]
+        assert session.state.rows[max(session.state.rows)].grad == "inference_mode"
+
+
+async def test_esc_lets_nothing_begin_that_waited_for_its_turn() -> None:
+    session = FakeSession()
+    change, gate = session.change, asyncio.Event()
+
+    async def held(wish: ModeChange) -> ModesNow:
+        await gate.wait()
+        return await change(wish)
+
+    session.change = held  # type: ignore[method-assign]
+    async with app_with(session).run_test(size=BIG) as pilot:
+        await settle(pilot)
+        burst(pilot.app, "e", "space", "escape")
+        await settle(pilot)
+        gate.set()
+        await settle(pilot)
+        assert not session.state.rows
+        await press(pilot, "space")
+        assert session.state.rows
+
+
+@pytest.mark.parametrize("pane", "234567")
+async def test_the_next_odd_module_is_found_from_every_pane(pane: str) -> None:
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await press(pilot, "1", "down", "down", "t", "home", pane)
+        burst(app, "right_square_bracket", "t")
+        await settle(pilot)
+        assert ModeChange(module="drop", module_training=True) in session.asked
+        assert app.main.model.display
+
+
+def burst(app: App[object], *keys: str) -> None:
+    """Keys that arrive in one read: nothing is answered in between."""
+    for key in keys:
+        character = {"space": " ", "right_square_bracket": "]"}.get(key, key if len(key) == 1 else None)
+        app.post_message(events.Key(key, character))
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.01)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.client.state import State
-from workbench.protocol.failures import Failure, WorkbenchError
+from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.text import clean
 from workbench.tui.actions import BY_ID, with_two_runs
 from workbench.tui.activity import summary, switched
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from workbench.client.session import Session
-    from workbench.protocol.model import ModeChange, Recipe
+    from workbench.protocol.model import ModeChange, Modes, Recipe
     from workbench.protocol.runs import Diff, Divergence
     from workbench.tui.app import WorkbenchApp
 
@@ -42,6 +42,8 @@ class Desk:
         self.app = app
         self.state = state
         self._connected = asyncio.Event()
+        self._turning = asyncio.Lock()
+        self._cancels = 0
         self.failures: list[Failure] = []
         """Every failure that was shown."""
         self.export_folder = "bundles"
@@ -80,9 +82,12 @@ class Desk:
         if reason:
             self.say(f"{action.keys[0] if action.keys else ''} {action.label}: {reason}".strip(), "warning")
             return
-        from workbench.tui.commands.table import COMMANDS
+        from workbench.tui.commands.table import AT_ONCE, COMMANDS
 
-        self.run(COMMANDS[action_id])
+        if action_id in AT_ONCE:
+            AT_ONCE[action_id](self)
+        else:
+            self.run(COMMANDS[action_id])
 
     def run(self, command: Command) -> None:
         """Run a command as a task of its own."""
@@ -132,7 +137,14 @@ class Desk:
         """Show a dialog whose answer nobody waits for."""
         self.app.push_screen(screen)
 
-    # what is selected
+    # what is selected and how the switches stand
+
+    @property
+    def modes(self) -> Modes:
+        """The switches of the bench; those of a new one without a model."""
+        from workbench.protocol.model import Modes
+
+        return self.state.modes or Modes()
 
     @property
     def selected_run(self) -> int:
@@ -190,11 +202,37 @@ class Desk:
         """Put a model on the bench in the modes that were last asked for."""
         await self.open(recipe, *self._asked)
 
-    async def change(self, change: ModeChange) -> None:
-        """Turn switches, with a continuous fire held meanwhile."""
-        async with self.firing.paused():
+    async def change(self, wish: ModeChange | Callable[[Modes], ModeChange]) -> None:
+        """Turn switches, with a continuous fire held meanwhile; a `wish` that depends on how they stand is asked once
+        the changes before it have been answered."""
+        async with self.turning():
+            change = wish(self.modes) if callable(wish) else wish
             now = await self.session.change(change)
         self.say(now.note or switched(now.modes, change))
+
+    @contextlib.asynccontextmanager
+    async def turning(self) -> AsyncIterator[None]:
+        """Turn switches after everybody who began to before, with a continuous fire held meanwhile."""
+        async with self._in_turn(), self.firing.paused():
+            yield
+
+    async def turned(self) -> None:
+        """Wait for the switches that were asked for before: keys mean what they mean after the keys before them."""
+        async with self._in_turn():
+            pass
+
+    @contextlib.asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        cancels = self._cancels
+        async with self._turning:
+            if cancels != self._cancels:
+                raise error("cancelled", "Cancelled before it began.")
+            yield
+
+    async def cancel(self) -> bool:
+        """Cancel what runs, and what waits for its turn; whether anything ran."""
+        self._cancels += self._turning.locked()
+        return await self.session.cancel()
 
     async def show_difference(self, run: int) -> Diff | None:
         """Fetch the difference of a run against the reference and put it into its pane; None when there is none."""

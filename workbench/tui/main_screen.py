@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
@@ -150,6 +151,12 @@ class MainScreen(Screen[None]):
         pane = focused.id if focused is not None and focused.id in PANES else self.board.shown
         self.show_pane(str(pane), not self.board.maximised)
 
+    def show_odd(self, direction: int) -> None:
+        """Put the tree's cursor on the next module in another mode, and bring the tree forward where it is hidden."""
+        self.model.action_odd(direction)
+        if not self.model.display:
+            self.show_pane("model")
+
     def show_diff(self, diff: Diff) -> None:
         self.diff.show(diff)
         self.painter.news("diff")
@@ -171,9 +178,10 @@ class MainScreen(Screen[None]):
 
     # what the panes and bars say
 
-    def action_do(self, action: str) -> None:
-        """Every key of the registry ends here."""
+    async def action_do(self, action: str) -> None:
+        """Every key of the registry ends here. The next key comes after the command has looked at what is selected."""
         self.desk.do(action)
+        await asyncio.sleep(0)
 
     @on(KeyBar.Pressed)
     def _key_clicked(self, event: KeyBar.Pressed) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from workbench.tui.desk import Command
+from collections.abc import Callable
+
+from workbench.tui.desk import Command, Desk
 
 from . import artifacts, checks, compare, inside, matrix, memory, model, modes, runs, view
+
+AT_ONCE: dict[str, Callable[[Desk], None]] = {**view.PANE_COMMANDS, "maximise": view.maximise}
+"""Those that are done before the next key is looked at, for they say where it goes."""
 
 COMMANDS: dict[str, Command] = {
     "fire": runs.fire,
@@ -41,8 +46,6 @@ COMMANDS: dict[str, Command] = {
     "export": artifacts.export,
     "verify": artifacts.verify,
     "inspect": artifacts.inspect,
-    **view.PANE_COMMANDS,
-    "maximise": view.maximise,
     "theme": view.theme,
     "restart": view.restart,
     "cancel": view.cancel,

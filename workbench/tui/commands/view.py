@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from workbench.protocol.exits import Exit
 from workbench.tui.board import PANES
-from workbench.tui.desk import Command, Desk
+from workbench.tui.desk import Desk
 
 
-def pane(name: str) -> Command:
-    """The command that goes to one pane."""
+def pane(name: str) -> Callable[[Desk], None]:
+    """What goes to one pane."""
 
-    async def go(desk: Desk) -> None:
+    def go(desk: Desk) -> None:
         desk.show_pane(name)
 
     return go
 
 
-PANE_COMMANDS: dict[str, Command] = {f"pane_{name}": pane(name) for name in PANES}
+PANE_COMMANDS: dict[str, Callable[[Desk], None]] = {f"pane_{name}": pane(name) for name in PANES}
 
 
-async def maximise(desk: Desk) -> None:
+def maximise(desk: Desk) -> None:
     desk.app.main.toggle_maximised()
 
 
@@ -53,7 +55,7 @@ async def restart(desk: Desk) -> None:
 
 async def cancel(desk: Desk) -> None:
     """What runs; with nothing, a maximised pane goes back."""
-    if await desk.session.cancel():
+    if await desk.cancel():
         desk.say("cancelling …", "warning")
     elif desk.app.main.maximised:
         desk.app.main.toggle_maximised()

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.timer import Timer
 
 from workbench.protocol.artifacts import KINDS, ExportResult, VerifyResult
 from workbench.tui.draw.artifact_lines import ArtifactRow, artifact_line, detail_lines
 from workbench.tui.draw.spans import Line
-from workbench.tui.panes.line_pane import LinePane
+from workbench.tui.panes.line_pane import LinePane, pane_key
 
 if TYPE_CHECKING:
     from workbench.protocol.failures import Failure
@@ -28,7 +28,7 @@ class ArtifactsPane(LinePane):
     """One line a kind, then the details of the chosen one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", show=False, id="artifacts.open", tooltip="Show everything about the artifact"),
+        pane_key("enter", "open", "Open", id="artifacts.open", tooltip="Show everything about the artifact"),
     ]
 
     BORDER_TITLE = "5 artifacts"

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.timer import Timer
 
 from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
 from workbench.tui.draw.spans import Line
-from workbench.tui.panes.line_pane import LinePane
+from workbench.tui.panes.line_pane import LinePane, pane_key
 
 IDS = (*CHECK_IDS, LATENCY)
 
@@ -25,7 +25,7 @@ class ChecksPane(LinePane):
     """What it came to, one line a check, and everything about the one at the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", show=False, id="checks.open", tooltip="Show everything about the check"),
+        pane_key("enter", "open", "Open", id="checks.open", tooltip="Show everything about the check"),
     ]
 
     BORDER_TITLE = "7 checks"

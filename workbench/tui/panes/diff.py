@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from workbench.tui.draw.spans import Line, wrapped
 from workbench.tui.panes.document_pane import DocumentPane
+from workbench.tui.panes.line_pane import pane_key
 
 if TYPE_CHECKING:
     from workbench.protocol.compare import Compared
@@ -18,8 +19,8 @@ class DiffPane(DocumentPane):
     """Shows one `Diff`; scrolls."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right_square_bracket", "next_leaf(1)", "Next output", show=False, tooltip="Go to the next output"),
-        Binding("left_square_bracket", "next_leaf(-1)", "Previous output", show=False, tooltip="Go to the one before"),
+        pane_key("right_square_bracket", "next_leaf(1)", "Next output", tooltip="Go to the next output"),
+        pane_key("left_square_bracket", "next_leaf(-1)", "Previous output", tooltip="Go to the one before"),
     ]
 
     BORDER_TITLE = "3 diff"
@@ -82,8 +83,12 @@ class DiffPane(DocumentPane):
         return [head, *divergence_lines(self._divergence, width)]
 
     def action_next_leaf(self, direction: int) -> None:
-        """Scroll to the next block; blocks are parted by empty lines."""
+        """Scroll to the next block; blocks are parted by empty lines. With one alone the key means what it does
+        everywhere else."""
         starts = [0, *(at + 1 for at, line in enumerate(self._made) if not line)]
+        if len(starts) == 1:
+            self.action_odd(direction)
+            return
         past = [at for at in starts if (at - self._top) * direction > 0]
         if past:
             self.scroll_lines((min(past) if direction > 0 else max(past)) - self._top)

@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 
 from workbench.protocol.cause import ErrorTable
 from workbench.tui.draw.error_lines import beyond, call_line, foot_lines, head_lines
 from workbench.tui.draw.spans import Line
-from workbench.tui.panes.line_pane import LinePane
+from workbench.tui.panes.line_pane import LinePane, pane_key
 
 
 class ErrorsPane(LinePane):
     """Shows one `ErrorTable`; the cursor begins where the error starts."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Go to it", show=False, tooltip="Go to the module in the tree"),
-        Binding("s", "start", "Start", show=False, tooltip="Where the error starts"),
-        Binding("g", "growth", "Growth", show=False, tooltip="Where it grows most"),
-        Binding("n", "next(1)", "Next", show=False, tooltip="The next call with an error of its own"),
-        Binding("p", "next(-1)", "Previous", show=False, tooltip="The one before"),
+        pane_key("enter", "open", "Go to it", tooltip="Go to the module in the tree"),
+        pane_key("s", "start", "Start", tooltip="Where the error starts"),
+        pane_key("g", "growth", "Growth", tooltip="Where it grows most"),
+        pane_key("n", "next(1)", "Next", tooltip="The next call with an error of its own"),
+        pane_key("p", "next(-1)", "Previous", tooltip="The one before"),
     ]
 
     HAS_CURSOR = True

@@ -7,25 +7,42 @@ what stands in each. There is no child widget and no timer here: an idle pane co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from textual import events
+from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 
 from workbench.tui.draw.spans import Line
 from workbench.tui.panes.line_surface import LineSurface, Painted
 
 
+def pane_key(key: str, action: str, label: str, tooltip: str = "", id: str | None = None) -> Binding:
+    """A key of a pane. It goes first, as the registry's do: the app itself handles each key of a burst before it looks
+    at the next, for the focus that the former one left, while a key that is passed on to a widget comes later."""
+    return Binding(key, action, label, show=False, priority=True, id=id, tooltip=tooltip)
+
+
+@runtime_checkable
+class HasOdd(Protocol):
+    """A screen with a tree of modules, some of which may be in another mode than the root."""
+
+    def show_odd(self, direction: int) -> None:
+        """Go to the next of them, or to the one before where `direction` is negative."""
+
+
 class LinePane(LineSurface, can_focus=True):
     """A framed widget of lines. Subclasses define `body_length` and `body_line`, and call `redraw`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "Up", show=False),
-        Binding("down", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "home", "First line", show=False),
-        Binding("end", "end", "Last line", show=False),
+        pane_key("up", "move(-1)", "Up"),
+        pane_key("down", "move(1)", "Down"),
+        pane_key("pageup", "page(-1)", "Page up"),
+        pane_key("pagedown", "page(1)", "Page down"),
+        pane_key("home", "home", "First line"),
+        pane_key("end", "end", "Last line"),
+        pane_key("right_square_bracket", "odd(1)", "Next odd one"),
+        pane_key("left_square_bracket", "odd(-1)", "Odd one before"),
     ]
 
     ALLOW_MAXIMIZE = True
@@ -134,6 +151,12 @@ class LinePane(LineSurface, can_focus=True):
 
     def action_page(self, direction: int) -> None:
         self.action_move(direction * max(1, self.room() - 1))
+
+    def action_odd(self, direction: int) -> None:
+        """Go to the next module in another mode, which the screen knows of; on others the key may be the screen's own."""
+        if not isinstance(self.screen, HasOdd):
+            raise SkipAction
+        self.screen.show_odd(direction)
 
     def action_home(self) -> None:
         self.action_move(-self.body_length(self.text_width))

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from workbench.tui.draw.spans import Line, fit
-from workbench.tui.panes.line_pane import LinePane
+from workbench.tui.panes.line_pane import LinePane, pane_key
 
 MOST_LINES = 2_000
 
@@ -24,8 +24,8 @@ class LogPane(LinePane):
     """Lines with the role of the process that wrote them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", f"shift(-{SHIFT})", "Left", show=False, tooltip="Show the beginning of long lines"),
-        Binding("right", f"shift({SHIFT})", "Right", show=False, tooltip="Show the rest of long lines"),
+        pane_key("left", f"shift(-{SHIFT})", "Left", tooltip="Show the beginning of long lines"),
+        pane_key("right", f"shift({SHIFT})", "Right", tooltip="Show the rest of long lines"),
     ]
 
     BORDER_TITLE = "6 log"

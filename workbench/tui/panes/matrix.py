@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 
 from workbench.tui.draw.matrix_table import Columns, cell_line, columns_for, detail_lines, title_line
 from workbench.tui.draw.spans import Line
-from workbench.tui.panes.line_pane import LinePane
+from workbench.tui.panes.line_pane import LinePane, pane_key
 
 if TYPE_CHECKING:
     from workbench.protocol.matrix import Matrix, MatrixCell
@@ -27,7 +27,7 @@ MOST_DETAILS = 14
 class MatrixPane(LinePane):
     """The table; enter chooses a cell."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "Set the bench to this cell", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [pane_key("enter", "open", "Set the bench to this cell")]
 
     BORDER_TITLE = "mode matrix"
 

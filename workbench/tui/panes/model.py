@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 
 from workbench.protocol.model import ModelInfo, Modes
 from workbench.report import numbers
 from workbench.tui.draw.spans import Line, fit
 from workbench.tui.draw.tree import TreeIndex, training_flags
-from workbench.tui.panes.line_pane import LinePane
+from workbench.tui.panes.line_pane import LinePane, pane_key
 
 INITIAL_ROWS = 30
 """Levels are opened at first while the tree stays within so many rows."""
@@ -34,13 +34,11 @@ class ModelPane(LinePane):
     """The tree of a model on the bench."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "enter", "toggle_open", "Open or close", show=False, id="model.open", tooltip="Open or close the module"
-        ),
-        Binding("right", "expand", "Open", show=False, tooltip="Open the module, or go to its first child"),
-        Binding("right_square_bracket", "odd(1)", "Next odd one", show=False, tooltip="Go to the next in another mode"),
-        Binding("left_square_bracket", "odd(-1)", "Odd one before", show=False, tooltip="Go to the one before"),
-        Binding("left", "collapse", "Close", show=False, tooltip="Close the module, or go to its parent"),
+        pane_key("enter", "toggle_open", "Open or close", id="model.open", tooltip="Open or close the module"),
+        pane_key("right", "expand", "Open", tooltip="Open the module, or go to its first child"),
+        pane_key("right_square_bracket", "odd(1)", "Next odd one", tooltip="Go to the next in another mode"),
+        pane_key("left_square_bracket", "odd(-1)", "Odd one before", tooltip="Go to the one before"),
+        pane_key("left", "collapse", "Close", tooltip="Close the module, or go to its parent"),
     ]
 
     BORDER_TITLE = "1 model"

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 
 from workbench.tui.draw.run_table import Layout, detail_line, layout_for, modes_line, row_line, title_line
 from workbench.tui.draw.spans import Line
-from workbench.tui.panes.line_pane import LinePane
+from workbench.tui.panes.line_pane import LinePane, pane_key
 
 if TYPE_CHECKING:
     from workbench.protocol.model import Modes
@@ -29,7 +29,7 @@ class RunsPane(LinePane):
     """The table of runs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Diff of this run", show=False, id="runs.open", tooltip="Show this run's difference"),
+        pane_key("enter", "open", "Diff of this run", id="runs.open", tooltip="Show this run's difference"),
     ]
 
     BORDER_TITLE = "2 runs"
