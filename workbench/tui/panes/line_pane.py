@@ -153,7 +153,7 @@ class LinePane(LineSurface, can_focus=True):
         self.action_move(direction * max(1, self.room() - 1))
 
     def action_odd(self, direction: int) -> None:
-        """Go to the next module in another mode, which the screen knows of; on others the key may be the screen's own."""
+        """Go to the next module in another mode, which the screen knows of; on a card the key may be the card's own."""
         if not isinstance(self.screen, HasOdd):
             raise SkipAction
         self.screen.show_odd(direction)
