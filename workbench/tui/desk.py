@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.client.state import State
-from workbench.protocol.failures import Failure, WorkbenchError, error
+from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.text import clean
 from workbench.tui.actions import BY_ID, with_two_runs
 from workbench.tui.activity import summary, switched
 from workbench.tui.firing import Firing
 from workbench.tui.transcript import Transcript
+from workbench.tui.turns import Turns
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -42,8 +43,7 @@ class Desk:
         self.app = app
         self.state = state
         self._connected = asyncio.Event()
-        self._turning = asyncio.Lock()
-        self._cancels = 0
+        self.turns = Turns()
         self.failures: list[Failure] = []
         """Every failure that was shown."""
         self.export_folder = "bundles"
@@ -137,14 +137,7 @@ class Desk:
         """Show a dialog whose answer nobody waits for."""
         self.app.push_screen(screen)
 
-    # what is selected and how the switches stand
-
-    @property
-    def modes(self) -> Modes:
-        """The switches of the bench; those of a new one without a model."""
-        from workbench.protocol.model import Modes
-
-        return self.state.modes or Modes()
+    # what is selected
 
     @property
     def selected_run(self) -> int:
@@ -205,34 +198,12 @@ class Desk:
     async def change(self, wish: ModeChange | Callable[[Modes], ModeChange]) -> None:
         """Turn switches, with a continuous fire held meanwhile; a `wish` that depends on how they stand is asked once
         the changes before it have been answered."""
-        async with self.turning():
-            change = wish(self.modes) if callable(wish) else wish
-            now = await self.session.change(change)
-        self.say(now.note or switched(now.modes, change))
-
-    @contextlib.asynccontextmanager
-    async def turning(self) -> AsyncIterator[None]:
-        """Turn switches after everybody who began to before, with a continuous fire held meanwhile."""
-        async with self._in_turn(), self.firing.paused():
-            yield
-
-    async def turned(self) -> None:
-        """Wait for the switches that were asked for before: keys mean what they mean after the keys before them."""
-        async with self._in_turn():
-            pass
-
-    @contextlib.asynccontextmanager
-    async def _in_turn(self) -> AsyncIterator[None]:
-        cancels = self._cancels
-        async with self._turning:
-            if cancels != self._cancels:
-                raise error("cancelled", "Cancelled before it began.")
-            yield
-
-    async def cancel(self) -> bool:
-        """Cancel what runs, and what waits for its turn; whether anything ran."""
-        self._cancels += self._turning.locked()
-        return await self.session.cancel()
+        async with self.turns.taken(), self.firing.paused():
+            if callable(wish):
+                assert self.state.modes is not None  # keys that turn them want a model
+                wish = wish(self.state.modes)
+            now = await self.session.change(wish)
+        self.say(now.note or switched(now.modes, wish))
 
     async def show_difference(self, run: int) -> Diff | None:
         """Fetch the difference of a run against the reference and put it into its pane; None when there is none."""

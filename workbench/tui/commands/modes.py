@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.client.command import module_training
-from workbench.protocol.model import ModeChange
+from workbench.protocol.model import ModeChange, Modes
 from workbench.tui.desk import Desk
 from workbench.tui.screens.ask import AskText, Choose, whole_number
 
@@ -39,7 +39,7 @@ async def keep(desk: Desk) -> None:
 
 
 async def rng(desk: Desk) -> None:
-    modes = desk.modes
+    modes = _modes(desk)
     question = "Seed for every generator before each run; empty lets them run free."
     answer = await desk.ask(AskText("Seed", question, str(modes.seed) if modes.rng == "fixed" else "0", _no_seed))
     if answer is None:
@@ -50,7 +50,7 @@ async def rng(desk: Desk) -> None:
 
 async def dtype(desk: Desk) -> None:
     question = "Cast floating point parameters, buffers and inputs to:"
-    answer = await desk.ask(Choose("dtype", question, DTYPES, desk.modes.dtype or AS_LOADED))
+    answer = await desk.ask(Choose("dtype", question, DTYPES, _modes(desk).dtype or AS_LOADED))
     if answer is not None:
         await desk.change(ModeChange(dtype="" if answer == AS_LOADED else answer))
 
@@ -59,13 +59,13 @@ async def device(desk: Desk) -> None:
     found = desk.state.ready.cuda if desk.state.ready else ()
     cards = [(f"cuda:{number}", name) for number, name in enumerate(found)] or [("cuda", "none was found here")]
     answer = await desk.ask(Choose("Device", "Move the model to:", [("cpu", ""), *cards, ("mps", "Apple silicon")],
-                                   desk.modes.device))  # fmt: skip
+                                   _modes(desk).device))  # fmt: skip
     if answer is not None:
         await desk.change(ModeChange(device=answer))
 
 
 async def threads(desk: Desk) -> None:
-    now = desk.modes.threads or (desk.state.ready.threads if desk.state.ready else 0)
+    now = _modes(desk).threads or (desk.state.ready.threads if desk.state.ready else 0)
     answer = await desk.ask(
         AskText("Threads", "Threads that one operator may use; 0 is torch's choice.", str(now), _no_threads)
     )
@@ -74,17 +74,21 @@ async def threads(desk: Desk) -> None:
 
 
 async def undo(desk: Desk) -> None:
-    async with desk.turning():
+    async with desk.turns.taken(), desk.firing.paused():
         now = await desk.session.undo()
     if now is not None:
         desk.say(now.note or f"back to {now.modes.training_word} · {now.modes.grad} · rng {now.modes.rng}")
 
 
 async def restore(desk: Desk) -> None:
-    async with desk.turning():
+    async with desk.turns.taken(), desk.firing.paused():
         loaded = await desk.session.restore()
     where = loaded.info.weights or "as constructed"
     desk.say(f"parameters and buffers are those of the checkpoint again ({where})", "good")
+
+
+def _modes(desk: Desk) -> Modes:
+    return desk.state.modes or Modes()
 
 
 def _no_seed(text: str) -> str:

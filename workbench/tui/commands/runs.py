@@ -13,12 +13,12 @@ REPEAT = "100"
 
 
 async def fire(desk: Desk) -> None:
-    await desk.turned()
+    await desk.turns.over()
     await _then(desk, await desk.firing.once())
 
 
 async def inputs(desk: Desk) -> None:
-    await desk.turned()
+    await desk.turns.over()
     await _then(desk, await desk.firing.once(new_inputs=True))
 
 
@@ -29,7 +29,7 @@ async def repeat(desk: Desk) -> None:
 
 
 async def continuous(desk: Desk) -> None:
-    await desk.turned()
+    await desk.turns.over()
     await _then(desk, await desk.firing.on())
 
 

@@ -55,7 +55,8 @@ async def restart(desk: Desk) -> None:
 
 async def cancel(desk: Desk) -> None:
     """What runs; with nothing, a maximised pane goes back."""
-    if await desk.cancel():
+    desk.turns.cancel()
+    if await desk.session.cancel():
         desk.say("cancelling …", "warning")
     elif desk.app.main.maximised:
         desk.app.main.toggle_maximised()
