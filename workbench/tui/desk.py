@@ -82,12 +82,9 @@ class Desk:
         if reason:
             self.say(f"{action.keys[0] if action.keys else ''} {action.label}: {reason}".strip(), "warning")
             return
-        from workbench.tui.commands.table import AT_ONCE, COMMANDS
+        from workbench.tui.commands.table import begin
 
-        if action_id in AT_ONCE:
-            AT_ONCE[action_id](self)
-        else:
-            self.run(COMMANDS[action_id])
+        begin(self, action_id)
 
     def run(self, command: Command) -> None:
         """Run a command as a task of its own."""

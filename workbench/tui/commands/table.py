@@ -53,3 +53,11 @@ COMMANDS: dict[str, Command] = {
     "help": view.show_help,
     "quit": view.leave,
 }
+
+
+def begin(desk: Desk, action_id: str) -> None:
+    """Do an action that is done at once; start any other in the background."""
+    if action_id in AT_ONCE:
+        AT_ONCE[action_id](desk)
+    else:
+        desk.run(COMMANDS[action_id])
