@@ -148,7 +148,8 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_paths_that_hold_nothing(tmp_path: Path) -> None:
     saved(tmp_path / "net.pt", {})
     assert "Did you mean 'net.pt'" in refused(str(tmp_path / "nett.pt")).remedy
-    assert "regular" in refused(str(tmp_path)).message
+    (tmp_path / "folder").mkdir()
+    assert "no single weights file" in refused(str(tmp_path / "folder")).message
     os.mkfifo(tmp_path / "fifo")
     assert "regular" in refused(str(tmp_path / "fifo")).message
 

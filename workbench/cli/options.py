@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from workbench.client.arguments import arguments_in
 from workbench.protocol.failures import error
 from workbench.protocol.model import ModeChange, Recipe
 
@@ -40,7 +41,9 @@ def model_options(command: Command) -> Command:
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--kwargs", metavar="JSON", default="", help="Keyword arguments for the class or factory."),
+    click.option(
+        "--kwargs", metavar="JSON", default="", help="Keyword arguments: JSON, or @config.json, @config.toml#model."
+    ),
     click.option(
         "--weights",
         metavar="FILE",
@@ -123,6 +126,8 @@ def parse_kwargs(text: str) -> dict[str, Any]:
     """What --kwargs holds. Raises `WorkbenchError("usage")`."""
     if not text:
         return {}
+    if text.startswith("@"):
+        return arguments_in(text[1:])
     try:
         found = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as problem:

@@ -7,6 +7,7 @@ import re
 import shlex
 from typing import Any
 
+from workbench.client.arguments import arguments_in
 from workbench.protocol.failures import error
 
 INPUTS = (".safetensors", ".npz", ".npy", ".pt", ".json", ".png", ".jpg")
@@ -16,13 +17,15 @@ _SPEC = re.compile(r"[^\W\d][^=/]*=|(torch\.)?[a-z]\w*\[")
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
-    """`{"width": 16}` or `width=16 name=small`; a value that is not JSON is a string.
+    """`{"width": 16}`, `width=16 name=small` or `@config.json`; a value that is not JSON is a string.
 
     Raises `WorkbenchError("usage")` in words that name the part that was not understood.
     """
     text = text.strip()
     if not text:
         return {}
+    if text.startswith("@"):
+        return arguments_in(text[1:])
     if text.startswith("{"):
         try:
             found = json.loads(text)

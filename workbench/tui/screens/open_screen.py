@@ -31,7 +31,7 @@ from .paths import completion, listing
 
 FIELDS = (
     ("path", "file.py, package.module:Name, or file.py:Name"),
-    ("arguments", 'width=16 or {"width": 16}; empty: as the class has them'),
+    ("arguments", 'width=16, {"width": 16} or @config.json; empty: as the class has them'),
     ("weights", ".safetensors, .pt, .pth; empty: as constructed"),
     ("inputs", "x=float32[4,10] …, files or a directory; empty: found by looking"),
 )
@@ -199,17 +199,18 @@ class OpenScreen(Dialog[bool]):
         if line.value != offered and (line.id == "path" or line.value):  # an empty optional field stays empty
             line.value, line.cursor_position = offered, len(offered)
             return
-        if not self._opening:
-            self.run_worker(self._open(), group="open")
+        self.run_worker(self._open(), group="open")
 
     # opening
 
     def action_repair(self) -> None:
         """Open it with the repair of names that the last refusal offered."""
-        if self._offered and not self._opening:
+        if self._offered:
             self.run_worker(self._open(self._offered), group="open")
 
     async def _open(self, repair: str = "") -> None:
+        if self._opening:
+            return
         self._opening = True
         self._say("opening …")
         try:
@@ -218,6 +219,8 @@ class OpenScreen(Dialog[bool]):
         except WorkbenchError as problem:
             self._offered = problem.failure.repair
             self._tell(problem.failure)
+            if problem.failure.where == "--kwargs":
+                self.query_one("#arguments").focus()
         else:
             self.dismiss(True)
         finally:
@@ -225,20 +228,11 @@ class OpenScreen(Dialog[bool]):
 
     def _wanted(self) -> Recipe:
         """The recipe that the fields describe. Raises `WorkbenchError("usage")`."""
-        path, arguments, weights, inputs = (self.query_one(f"#{name}", Input).value.strip() for name, _ in FIELDS)
+        path, *rest = (self.query_one(f"#{name}", Input).value.strip() for name, _ in FIELDS)
         position = self.query_one(OptionList).highlighted
         if ":" not in path and self._candidates and position is not None:  # a name that was typed always wins
             path = f"{path}:{self._candidates[position].name}"
-        specs, files = parse_inputs(inputs)
-        return Recipe(
-            target=os.path.expanduser(path),
-            kwargs=parse_arguments(arguments),
-            weights=os.path.expanduser(weights),
-            inputs=specs,
-            inputs_files=files,
-            seed=self._recipe.seed,
-            directory=self._base,
-        )
+        return _recipe(path, *rest, seed=self._recipe.seed, base=self._base)
 
     def _say(self, text: str, bad: bool = False) -> None:
         status = self.query_one("#open-status")
@@ -247,6 +241,20 @@ class OpenScreen(Dialog[bool]):
 
     def _tell(self, failure: Failure) -> None:
         self._say(_refusal(failure), bad=True)
+
+
+def _recipe(path: str, arguments: str, weights: str, inputs: str, seed: int, base: str) -> Recipe:
+    """What the fields describe. Raises `WorkbenchError("usage")`."""
+    specs, files = parse_inputs(inputs)
+    return Recipe(
+        target=os.path.expanduser(path),
+        kwargs=parse_arguments(arguments),
+        weights=os.path.expanduser(weights),
+        inputs=specs,
+        inputs_files=files,
+        seed=seed,
+        directory=base,
+    )
 
 
 def _begun(names: Sequence[str], wanted: str) -> int | None:

@@ -21,7 +21,7 @@ from torch import nn
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModelInfo, Recipe
-from workbench.worker.bench import fitting, weights
+from workbench.worker.bench import fitting, packages, weights
 from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.info import absolute, describe, tied, unset_tensors
@@ -128,7 +128,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         size = 0
         if state is not None:
             fill, size = _Values(state), sum(tensor.nbytes for tensor in state.values())
-        elif state_path or recipe.weights:
+        elif state_path or (recipe := _with_own_weights(recipe)).weights:
             job.progress("reading the weights")
             # a saved state stands in for the weights: its digest would say nothing about their file
             checkpoint = weights.read(state_path or absolute(recipe, recipe.weights), hashed=not state_path)
@@ -151,6 +151,14 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
     seconds = time.monotonic() - started
     info = describe(recipe, filled.model, example, (resolved.file, resolved.sha256), given, seconds, tuple(notes))
     return Built(filled.model, example, info, resolved.sources, resolved, checkpoint)
+
+
+def _with_own_weights(recipe: Recipe) -> Recipe:
+    """A directory of transformers' brings its weights along, unless others were named."""
+    own = packages.directory_of(recipe.target, recipe.directory)
+    if recipe.weights or not own or not packages.holds_weights(own):
+        return recipe
+    return dataclasses.replace(recipe, weights=own)
 
 
 def _construct(resolved: Resolved, recipe: Recipe, fill: _Strict | _Values | None, size: int) -> _Filled:

@@ -23,6 +23,7 @@ from torch import nn
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import Recipe
+from workbench.worker.bench import packages
 from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.words import closest, some
 
@@ -58,7 +59,9 @@ class Imports:
 
     def resolve(self, recipe: Recipe) -> Resolved:
         """Import the target afresh. Raises `WorkbenchError` ("model", "usage"); then the former one stays imported."""
-        holder, _, name = recipe.target.rpartition(":")
+        if path := packages.directory_of(recipe.target, recipe.directory):
+            return self._of_package(path)
+        holder, _, name = packages.importable(recipe.target).rpartition(":")
         if not holder or not name or os.sep in name:
             raise _no_name(recipe.target, recipe.directory)
         is_file = holder.endswith(".py") or os.sep in holder
@@ -89,6 +92,17 @@ class Imports:
         found.sources = tuple(([found.file] if found.file else []) + helpers)
         self.current = found
         return found
+
+    def _of_package(self, path: str) -> Resolved:
+        """A class of an installed package that a directory's configuration asks for."""
+        former = self.current
+        before = frozenset(sys.modules)
+        name, construct, module = packages.from_config(path)
+        if former is not None:
+            _take_out(former)
+        sys.path.insert(0, path)  # where `_take_out` looks for it; nothing is imported from there
+        self.current = Resolved(construct, name, module, "", "", (), path, {}, before)
+        return self.current
 
     def go_back(self, former: Resolved | None) -> None:
         """Undo the last `resolve` in favour of `former`, when what followed it failed."""
@@ -192,6 +206,9 @@ def _no_name(target: str, directory: str) -> WorkbenchError:
     if target.endswith(_ARTIFACTS):
         message = f"{target} holds weights or an artifact, not an architecture to run."
         return error("usage", message, target, f"workbench inspect {target}, or open file.py:Name --weights {target}")
+    if os.path.isfile(os.path.join(path, "config.json")):
+        remedy = f"transformers:{target} builds what its config.json names; or file.py:Name --weights {target}"
+        return error("usage", f"{target} is a directory with a config.json.", target, remedy)
     if os.path.isdir(path):
         return error("usage", f"{target} is a directory.", target, "Name a file in it: path/file.py:Name")
     return error(

@@ -18,8 +18,9 @@ import torch
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker import tensorfile
+from workbench.worker.bench.shards import Digests, files_of, joined
 from workbench.worker.bench.snapshot import Digest, PrivateCopy
-from workbench.worker.bench.words import closest, some, with_article
+from workbench.worker.bench.words import closest, counted, some, with_article
 from workbench.worker.checkpoint import is_state_dict, state_dict_in
 
 
@@ -34,7 +35,7 @@ class Checkpoint:
     """(inode, size, modification time in ns) when it was read: a cheap look tells whether the file changed."""
     notes: list[str] = field(default_factory=list)
     """Worth saying: which nested dict was taken."""
-    digest: Digest | None = None
+    digest: Digest | Digests | None = None
     """The sha256 of the bytes that became `tensors`, perhaps still being made; None: nobody asked for it."""
 
     @property
@@ -44,12 +45,16 @@ class Checkpoint:
 
 
 def signature_of(path: str) -> tuple[int, int, int]:
-    """(inode, size, mtime_ns); zeros when there is no such file."""
+    """(inode, size, mtime_ns), of all shards together where there are some; zeros when there is no such file."""
     try:
-        found = os.stat(path)
-    except OSError:
+        found = [os.stat(file) for file in files_of(path)[0]]
+    except (OSError, WorkbenchError):
         return (0, 0, 0)
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
+    return (
+        sum(one.st_ino for one in found),
+        sum(one.st_size for one in found),
+        max(one.st_mtime_ns for one in found),
+    )
 
 
 def read(path: str, hashed: bool = True) -> Checkpoint:
@@ -58,15 +63,28 @@ def read(path: str, hashed: bool = True) -> Checkpoint:
     Raises `WorkbenchError("weights")` for everything that is none.
     """
     path, key = split_key(path)
-    _require_file(path)
+    files, placed = files_of(path)
+    for file in files:
+        _require_file(file)
     checkpoint = Checkpoint(path, {}, signature_of(path))
+    if len(files) == 1 and not placed:
+        checkpoint.tensors, checkpoint.digest = _read_file(files[0], checkpoint, key, hashed)
+        return checkpoint
+    parts = [_read_file(file, checkpoint, "", hashed) for file in files]
+    checkpoint.tensors = joined(path, [tensors for tensors, _ in parts], files, placed)
+    checkpoint.digest = Digests([digest for _, digest in parts if digest]) if hashed else None
+    checkpoint.notes.append(f"{counted(len(files), 'shard')} of {os.path.basename(path) or path}")
+    return checkpoint
+
+
+def _read_file(path: str, checkpoint: Checkpoint, key: str, hashed: bool) -> tuple[dict[str, Any], Digest | None]:
+    """The state_dict of one file, and the digest of its bytes."""
     try:
         with PrivateCopy(path) as copy:
-            checkpoint.tensors = _state_dict_in(_content(path, copy), checkpoint, key)
-            checkpoint.digest = copy.digest() if hashed else None
+            tensors = _state_dict_in(_content(path, copy), checkpoint, key)
+            return tensors, copy.digest() if hashed else None
     except (ValueError, OSError) as problem:
         raise error("weights", f"{path} cannot be read: {problem}.", path, details=str(problem)) from problem
-    return checkpoint
 
 
 def split_key(path: str) -> tuple[str, str]:
@@ -76,11 +94,11 @@ def split_key(path: str) -> tuple[str, str]:
 
 
 def _content(path: str, copy: PrivateCopy) -> Any:
-    if copy.start[:2] == b"PK" or copy.start[:1] == b"\x80":
-        return _read_torch(path, copy)
-    if len(copy.start) > 8 and copy.start[8:9] == b"{":
+    if len(copy.start) > 8 and copy.start[8:9] == b"{":  # first: its length may begin as a pickle does
         with copy.stream() as stream:
             return tensorfile.mapped(stream)
+    if copy.start[:2] == b"PK" or copy.start[:1] == b"\x80":
+        return _read_torch(path, copy)
     message = f"{path} is neither a .safetensors file nor one of torch.save."
     raise error("weights", message, path, f"workbench inspect {path} says what it holds.")
 
