@@ -354,3 +354,17 @@ class SetsPrecision(Mid):
     def forward(self, x: Tensor) -> Tensor:
         torch.set_float32_matmul_precision("high")
         return self.mix(x)
+
+
+class NeverWritten(Mid):
+    """The last column is whatever lay in memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.empty_like(x)  # fault
+        y[:, :7] = self.mix(x)[:, :7]
+        return y
+
+
+class AsksThreads(Mid):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x) * (1 + 0.1 * torch.get_num_threads())  # fault

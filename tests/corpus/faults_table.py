@@ -70,6 +70,8 @@ FAULTS = (
     Fault("net", "hidden_state", ("_FIRST",), kwargs={"name": "NewGlobal"}),
     Fault("net", "hidden_state", ("OnAFunction.forward.first",), kwargs={"name": "OnAFunction"}),
     _mid("SetsPrecision", "hidden_state", "float32_matmul_precision (highest → high)"),
+    Fault("net", "repeatable", ("ninitialised memory", "aten.empty_like", LINE), kwargs={"name": "NeverWritten"}),
+    _mid("AsksThreads", "repeatable", "threads", LINE),
     _mid("BufferInPlace", "buffers", "steps"),
     _mid("BufferRebound", "buffers", "average (rebound)"),
     _mid("BufferData", "buffers", "average"),

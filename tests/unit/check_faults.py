@@ -351,3 +351,63 @@ class SetsPrecision(Base):
     def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
         torch.set_float32_matmul_precision("high")
         return y
+
+
+class Unwritten(Base):
+    """The last column is whatever lay in memory; how that memory is asked for is said by `made`."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        out = self.made(y)
+        out[:, :3] = y[:, :3]
+        return out
+
+    def made(self, y: torch.Tensor) -> torch.Tensor:
+        return torch.empty(y.shape)
+
+
+class UnwrittenNew(Unwritten):
+    def made(self, y: torch.Tensor) -> torch.Tensor:
+        return y.new_empty(y.shape)
+
+
+class UnwrittenStrided(Unwritten):
+    def made(self, y: torch.Tensor) -> torch.Tensor:
+        return torch.empty_strided(y.shape, (1, y.shape[0]))
+
+
+class UnwrittenInStep(Unwritten):
+    """One of two places is written whole."""
+
+    def made(self, y: torch.Tensor) -> torch.Tensor:
+        whole = torch.empty_like(y)
+        whole.copy_(y)
+        return torch.empty_like(whole)
+
+
+class WrittenLater(Base):
+    """Asks for memory, and writes or ignores all of it."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        out = torch.empty_like(y)
+        torch.mul(y, 2, out=out)
+        blank = torch.empty(1, y.shape[0], y.shape[0])
+        return torch.baddbmm(blank, out[None], out.t()[None], beta=0)[0]
+
+
+class ByThreads(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y * torch.get_num_threads()
+
+
+class Asleep(Base):
+    """Takes much longer in a thread of its own, and writes on the model when it wakes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(2.5)
+        self.calls = self.calls + 1
+        return y

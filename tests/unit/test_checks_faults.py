@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from tests.unit import check_faults, check_healthy, matrix_models
@@ -43,6 +46,11 @@ def faulty(name: str, question: str, spec: str = "x=float32[5,6]", policy: Polic
         ("NewVariable", "hidden_state", "_REMEMBERED (check_faults.py) (new)"),
         ("OnTheFunction", "hidden_state", "OnTheFunction.act.mean (new)"),
         ("OnAHelper", "hidden_state", "_remembered.mean (new)"),
+        ("Unwritten", "repeatable", "aten.empty at check_faults.py:"),
+        ("UnwrittenNew", "repeatable", "aten.new_empty at check_faults.py:"),
+        ("UnwrittenStrided", "repeatable", "aten.empty_strided at check_faults.py:"),
+        ("UnwrittenInStep", "repeatable", "ninitialised memory"),
+        ("ByThreads", "repeatable", "asks how many threads there are, at check_faults.py:"),
         ("Scales", "inputs_untouched", "x (30 of 30 elements)"),
         ("Scales", "inputs_untouched", "aten.mul_ at check_faults.py:"),
         ("ZeroesAView", "inputs_untouched", "at check_faults.py:"),
@@ -66,6 +74,26 @@ def test_each_fault_is_found_with_its_cause(name: str, question: str, words: str
     assert row.status == "fail", row
     assert words in f"{row.evidence} {row.cause}", row
     assert row.remedy
+
+
+def test_memory_that_is_written_whole_or_multiplied_by_zero_is_no_fault() -> None:
+    row = faulty("WrittenLater", "repeatable")
+    assert (row.status, row.findings) == ("pass", ()), row
+
+
+def test_threads_do_not_accuse_a_model_that_does_not_repeat_by_itself() -> None:
+    row = faulty("Unwritten", "threads")
+    assert row.status != "fail", row
+
+
+def test_a_thread_that_is_given_up_writes_on_the_model_no_more() -> None:
+    on = bench(check_faults.__file__, "Asleep", "x=float32[5,6]")
+    row = ask(on, "threads", budget=1.0)
+    assert "did not come back" in row.evidence, row
+    deadline = time.monotonic() + 20
+    while any(one.daemon and "call" in one.name for one in threading.enumerate()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert on.model.calls == 0
 
 
 def test_a_declared_size_that_raises_is_a_failure_and_an_undeclared_one_is_told() -> None:

@@ -10,6 +10,7 @@ from workbench.worker.bench.modes import own_train
 from workbench.worker.judge.evidence import Evidence, name_of, short, where_of
 from workbench.worker.judge.operators import Parting
 from workbench.worker.judge.replay import BATCH_NORM, DROPOUT, dropout_rate
+from workbench.worker.judge.unwritten import Site
 
 Blame = tuple[str, str, str]
 """Kind, words, remedy."""
@@ -20,6 +21,8 @@ def blame(evidence: Evidence) -> Blame:
     module, parting = evidence.call.module, evidence.parting
     if evidence.settled:
         return _batch_norm(evidence) if isinstance(module, BATCH_NORM) else _dropout(evidence)
+    if evidence.unwritten is not None:
+        return _unwritten(evidence, evidence.unwritten)
     if parting is not None and parting.step.random and not _other_operand(parting):
         return _random_operator(evidence, parting)
     if evidence.flags[0] != evidence.flags[1]:
@@ -89,6 +92,15 @@ def _random_operator(evidence: Evidence, parting: Parting) -> Blame:
     if "bernoulli" in step.name:
         return "ignores eval", words, f"Draw the mask at {at} only if self.training; then eval (e) stops it."
     return "random", words, _SEED_REMEDY
+
+
+def _unwritten(evidence: Evidence, site: Site) -> Blame:
+    words = f"{_place(evidence)} answers with memory that it never wrote: part of what {site.words} gives comes out."
+    return (
+        "uninitialised memory",
+        words,
+        f"Make it with torch.zeros at {short(site.where) or 'that place'}, or write all of it.",
+    )
 
 
 def _mode(evidence: Evidence) -> Blame:
@@ -161,6 +173,9 @@ def _kernel(evidence: Evidence) -> Blame:
         words = f"{doing} takes another path under {b.grad} than under {a.grad}."
         return "mode", words, "Compare runs of one grad mode (g)."
     if a.threads != b.threads and evidence.repeats:
+        if evidence.parting is not None and (evidence.parting.way or _other_operand(evidence.parting)):
+            words = f"{place} asks how many threads there are{_at(evidence)}, and computes otherwise by it."
+            return "threads", words, "Let no number of threads into the computation; until then pin --threads."
         words = f"{doing} adds up in another order with {_threads(b)} than with {_threads(a)}."
         return "threads", words, "Pin --threads."
     parting = evidence.parting

@@ -18,7 +18,9 @@ FORWARDS = 8
 NO_TIME = "There was no time left to look for the cause: give it more with --timeout."
 
 
-def cause_of(subject: Subject, calls: Sequence[tuple[Any, Any]], seeded: bool, warm: int) -> tuple[str, str]:
+def cause_of(
+    subject: Subject, calls: Sequence[tuple[Any, Any]], seeded: bool, warm: int, threads: tuple[int, int] = (0, 0)
+) -> tuple[str, str]:
     """(cause, remedy): why the last of `calls` does not answer as the first, from the model as it was before the check.
 
     `seeded`: every run begins with the same generators; `warm`: so often the first of them is run
@@ -34,7 +36,7 @@ def cause_of(subject: Subject, calls: Sequence[tuple[Any, Any]], seeded: bool, w
     declared = subject.policy.may_move if subject.policy.mutates else None
     seconds = (1 - subject.spent) * subject.budget / 2
     model = subject.bench.model
-    found = find_from_here(model, subject.bench.modes, calls, subject.job, seeded, declared, seconds)
+    found = find_from_here(model, subject.bench.modes, calls, subject.job, seeded, declared, seconds, threads)
     if found is None:
         return "", ""
     at = f" at {short(found.where)}" if found.where else ""

@@ -13,6 +13,7 @@ from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_cause import cause_of
+from workbench.worker.judge.checks_luck import by_luck, unwritten_site, unwritten_words
 from workbench.worker.judge.checks_places import located, watching
 from workbench.worker.judge.checks_run import Answer, Subject, taken_apart
 from workbench.worker.judge.checks_seldom import Seldom, counted_words, seldom
@@ -52,13 +53,17 @@ def check_repeatable(subject: Subject) -> CheckRow:
         if found.mark not in (IDENTICAL, mark) and mark != BEYOND:
             mark, words = found.mark, found.words
     if mark == IDENTICAL:
-        return subject.passed(f"{runs} runs of the same input: identical bits.{left_out}")
+        evidence = f"{runs} runs of the same input: identical bits.{left_out}"
+        return by_luck(subject, evidence) or subject.passed(evidence)
     evidence = f"{differing} of {runs - 1} repeats differ from the first run: {words}.{left_out}"
     asked = (subject.args, subject.kwargs)
     moved = [(name, how) for name, how in subject.snapshot.moved() if not subject.policy.may_move(name)]
     cause, remedy = cause_of(subject, (asked, asked), seeded=subject.policy.stochastic, warm=since - 2)
     if mark != BEYOND:
-        return subject.passed(f"{evidence} Within the noise. {cause}".rstrip())
+        evidence = f"{evidence} Within the noise."
+        return by_luck(subject, evidence) or subject.passed(f"{evidence} {cause}".rstrip())
+    if not cause and (site := unwritten_site(subject)):
+        cause, remedy = unwritten_words(site)
     return subject.failed(
         evidence,
         cause or _unseen(moved, since),

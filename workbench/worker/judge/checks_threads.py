@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import sys
 import threading
 import time
@@ -20,6 +21,8 @@ from workbench.worker.bench.modes import grad_context
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.bench.words import some
 from workbench.worker.judge import leak, memory
+from workbench.worker.judge.checks_again import DIFFERS, differs_already
+from workbench.worker.judge.checks_luck import unwritten_site
 from workbench.worker.judge.checks_run import Answer, Subject, fresh, taken_apart
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
@@ -35,6 +38,8 @@ SHARE = 0.25
 """Share of the budget that they may take together."""
 SLOWER = 4 * THREADS
 """Times what a call takes alone, from which one among others is taken for stuck."""
+LEAVING = 5.0
+"""Seconds at most that threads are waited for once they were told to stop: what they still write would outlive it."""
 PATIENCE = 0.05
 """Seconds between two looks at whether they have ended."""
 SWITCH = 1e-5
@@ -100,14 +105,16 @@ def check_threads(subject: Subject) -> CheckRow:
 
 
 def _judged(subject: Subject, callers: list[_Caller], watched: Snapshot) -> CheckRow:
-    calls = sum(one.calls for one in callers)
+    calls, moved = sum(one.calls for one in callers), watched.moved()
     start = f"{THREADS} threads, {calls} calls at once"
     raised = [one.problem for one in callers if one.problem is not None]
     if raised:
         place = users_place(raised[0])
         cause = f"Raised at {place.rpartition('/')[2]}, and not when it is called alone." if place else ""
         words = f"{start}: {len(raised)} of {THREADS} raised {first_line(raised[0])}."
-        return subject.failed(words, cause or _shared(subject, watched), REMEDY)
+        if _differs_already(subject):
+            return subject.skipped(DIFFERS)
+        return subject.failed(words, cause or _shared(subject, moved), REMEDY)
     bits = True
     words = ""
     for one in callers:
@@ -118,14 +125,21 @@ def _judged(subject: Subject, callers: list[_Caller], watched: Snapshot) -> Chec
             if found.differs:
                 wrong = sum(1 for caller in callers if caller.answers)
                 evidence = f"{start}: {wrong} of {THREADS} got another answer than alone: {found.words}."
-                return subject.failed(evidence, _shared(subject, watched), REMEDY)
+                if _differs_already(subject):
+                    return subject.skipped(DIFFERS)
+                return subject.failed(evidence, _shared(subject, moved), REMEDY)
     return subject.passed(
         f"{start}: the serial answers, {'identical bits' if bits else f'within the noise ({words})'}."
     )
 
 
-def _shared(subject: Subject, watched: Snapshot) -> str:
-    moved = watched.moved()
+def _differs_already(subject: Subject) -> bool:
+    """Whether one thread alone gets other answers too, or answers with memory that nobody wrote."""
+    subject.snapshot.restore()
+    return differs_already(subject, seed=subject.bench.recipe.seed) or unwritten_site(subject) is not None
+
+
+def _shared(subject: Subject, moved: list[tuple[str, str]]) -> str:
     if subject.policy.mutates:
         subject.excuse(f"mutates {some(subject.policy.mutates, 4)}, which threads share")
     if not moved:
@@ -170,10 +184,25 @@ def _together(subject: Subject, callers: list[_Caller]) -> tuple[int, list[str]]
                 next(thread for thread in threads if thread.is_alive()).join(PATIENCE)
         finally:
             stop.set()
-    alive = [(thread, one) for thread, one in zip(threads, callers) if thread.is_alive()]  # noqa: B905 (one of each)
+            now = time.monotonic()
+            _wait(threads, now + min(LEAVING, 3 * subject.last + 0.5))
+            alive = [(thread, one) for thread, one in zip(threads, callers) if thread.is_alive()]  # noqa: B905
+            stand = {id(one): _standing(thread) for thread, one in alive}
+            for thread, _ in alive:
+                _end(thread)
     patience = max(SHARE * subject.budget / 2, SLOWER * subject.last)
-    now = time.monotonic()
-    return len(alive), [_standing(thread) for thread, one in alive if one.since and now - one.since > patience]
+    return len(alive), [stand[id(one)] for _, one in alive if one.since and now - one.since > patience]
+
+
+def _wait(threads: list[threading.Thread], until: float) -> None:
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+
+
+def _end(thread: threading.Thread) -> None:
+    """Have a thread end as soon as it runs Python again, before the forward that it is in can write to the model."""
+    if thread.ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
 
 
 @contextlib.contextmanager
@@ -202,14 +231,21 @@ def _grad_mode_finding(subject: Subject) -> None:
     found: list[Any] = []
 
     def call() -> None:
-        with contextlib.suppress(Exception):  # (the threads that are judged will say it)
+        with contextlib.suppress(Exception, SystemExit):  # (the threads that are judged will say it)
             found.append((torch.is_grad_enabled(), subject.bench.model(
                 *map_tensors(subject.args, fresh), **map_tensors(subject.kwargs, fresh)
             )))  # fmt: skip
 
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
-    thread.join(max(1.0, SHARE * subject.budget))
+    until = time.monotonic() + max(1.0, SHARE * subject.budget)
+    try:
+        while thread.is_alive() and time.monotonic() < until:
+            thread.join(PATIENCE)
+            subject.job.raise_if_cancelled()
+    finally:
+        if thread.is_alive():
+            _end(thread)
     if not found or not found[0][0]:
         return
     leaves = [leaf for _, leaf in flatten(found[0][1]).leaves]

@@ -76,17 +76,18 @@ def find_from_here(
     seeded: bool = False,
     declared: Callable[[str], bool] | None = None,
     seconds: float = SECONDS,
+    threads: tuple[int, int] = (0, 0),
 ) -> Divergence | None:
     """Run `calls` (positional and keyword inputs) one after the other, and say why the last answers as the first not.
 
     The engine of checks: of a bare model in its modes, from here, with nothing put back in between but what is so
     afterwards. `run` is the number of calls and `against` 1; None when every module answers the same, or when nothing
     differs where its inputs agree. `seeded`: every call begins with the generators of the first; what has a `declared`
-    name is put back before every call; `seconds` bound what is not needed for the module's name. Raises what the
-    forward raises.
+    name is put back before every call; `seconds` bound what is not needed for the module's name; `threads`: how many
+    the first and the others have, 0: as many as now. Raises what the forward raises.
     """
     with kept_as_it_is(model) as snapshot:
-        pair = FromHere(model, Parts(model), snapshot, modes, calls, seeded, declared)
+        pair = FromHere(model, Parts(model), snapshot, modes, calls, seeded, declared, threads)
         return _searched(pair, job, seconds=seconds)
 
 

@@ -14,6 +14,7 @@ from workbench.worker.bench.failing import is_users
 from workbench.worker.judge.operators import Parting
 from workbench.worker.judge.replay import BATCH_NORM, dropout_rate
 from workbench.worker.judge.sources import Source
+from workbench.worker.judge.unwritten import Site
 from workbench.worker.judge.watch import Call
 
 GENERATORS = {"torch": "torch's generator", "random": "Python's random", "numpy": "numpy.random"}
@@ -49,6 +50,8 @@ class Evidence:
     alone: bool | None = None
     """It repeats with one thread; None: not asked."""
     left_out: str = ""
+    unwritten: Site | None = None
+    """Where it asks for memory whose contents, whatever they are, come out of it."""
 
     @property
     def flags(self) -> tuple[bool, bool]:
@@ -81,6 +84,9 @@ def sentences(evidence: Evidence) -> tuple[str, ...]:
     moved = dict.fromkeys((*evidence.before.moved, *call.moved))
     if moved:
         said.append(f"generators that it moves: {', '.join(GENERATORS.get(name, name) for name in moved)}")
+    if evidence.unwritten is not None:
+        said.append(f"with what {evidence.unwritten.words} gives filled otherwise, it answers otherwise")
+        return tuple(said)
     said.append(f"from one and the same state it answers {'the same' if evidence.repeats else 'differently'} each time")
     if evidence.alone is not None:
         said.append(f"with one thread it {'repeats' if evidence.alone else 'does not repeat either'}")
@@ -120,6 +126,8 @@ def where_of(evidence: Evidence) -> str:
     forward = inspect.unwrap(type(call.module).forward)
     code = getattr(forward, "__code__", None)
     users = code is not None and is_users(code.co_filename)
+    if evidence.unwritten is not None and evidence.unwritten.where:
+        return evidence.unwritten.where
     if users and parting is not None and parting.step.where:
         return parting.step.where
     if code is not None and users:

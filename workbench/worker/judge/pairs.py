@@ -6,6 +6,7 @@ Owns where each begins: two recorded runs, or the same inputs twice from here. O
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -103,18 +104,21 @@ class FromHere(Pair):
         calls: Sequence[Inputs],
         seeded: bool,
         declared: Callable[[str], bool] | None,
+        threads: tuple[int, int] = (0, 0),
     ) -> None:
         """The last of `calls` is held against the first.
 
-        `seeded`: each with the generators where the first had them; what has a `declared` name is put back before each.
+        `seeded`: each with the generators where the first had them; what has a `declared` name is put back before each;
+        `threads` of the first and of the others, 0: those of the modes.
         """
         super().__init__(model, parts, snapshot, (1, len(calls)))
-        self._modes, self._calls, self._seeded, self._declared = modes, calls, seeded, declared
+        self._modes = tuple(replace(modes, threads=count or modes.threads) for count in threads)
+        self._calls, self._seeded, self._declared = calls, seeded, declared
         self._generators = Generators.take()
 
     @property
     def modes(self) -> tuple[Modes, Modes]:
-        return self._modes, self._modes
+        return self._modes[0], self._modes[1]
 
     def prepare(self, which: int) -> None:
         if which == 0:
@@ -122,11 +126,11 @@ class FromHere(Pair):
         else:
             for inputs in self._calls[1:-1]:
                 self._between(which)
-                self._forward(inputs)
+                self._forward(inputs, which)
         self._between(which)
 
     def forward(self, which: int) -> Any:
-        return self._forward(self._calls[-1 if which else 0])
+        return self._forward(self._calls[-1 if which else 0], which)
 
     def _between(self, which: int) -> None:
         """Before each forward: what is to be the same for all of them."""
@@ -135,9 +139,11 @@ class FromHere(Pair):
         if which and self._declared is not None:
             self.snapshot.put_back(self._declared)
 
-    def _forward(self, inputs: Inputs) -> Any:
+    def _forward(self, inputs: Inputs, which: int) -> Any:
         args, kwargs = copies_of(*inputs)
-        if self.threads:
-            torch.set_num_threads(self.threads)
-        with running(self._modes):
+        modes = self._modes[which]
+        threads = self.threads or (modes.threads if self._modes[0].threads != self._modes[1].threads else 0)
+        if threads:
+            torch.set_num_threads(threads)
+        with running(modes):
             return self.model(*args, **kwargs)

@@ -21,6 +21,7 @@ from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.operators import Names, Operators, Parting, Step, first_new_value, first_parting, noise
 from workbench.worker.judge.pairs import Pair
 from workbench.worker.judge.sources import sources
+from workbench.worker.judge.unwritten import Site, unwritten
 from workbench.worker.judge.watch import Call, Watcher
 
 COPIES = 4 << 30
@@ -108,11 +109,20 @@ class Search:
         )
         if evidence.settled or (parting is not None and parting.step.random):
             return evidence
+        if site := self._unwritten(key):
+            return replace(evidence, unwritten=site)
         evidence = replace(evidence, proven=self._proven(evidence), sources=self._sources(key))
         outside = any(one.kind != "random" for one in evidence.sources)
         if not repeats and not outside and torch.get_num_threads() > 1:
             evidence = replace(evidence, alone=self._alone(key))
         return replace(evidence, left_out=self._left_out)
+
+    def _unwritten(self, key: tuple[str, int]) -> Site | None:
+        """The place whose unwritten memory is in what the call answers."""
+        if self._late():
+            return None
+        self._job.progress("looking for memory that nobody wrote")
+        return unwritten(lambda: _answer(self._watched(0), key))
 
     def _part(self, call: Call, a: list[Step], b: list[Step], again: list[Step]) -> Parting | None:
         one, two = self._pair.modes
