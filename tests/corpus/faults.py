@@ -368,3 +368,17 @@ class NeverWritten(Mid):
 class AsksThreads(Mid):
     def forward(self, x: Tensor) -> Tensor:
         return self.mix(x) * (1 + 0.1 * torch.get_num_threads())  # fault
+
+
+class GrowingCache(Mid):
+    """Keys of every call are kept, one after the other, in one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.past: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        key = self.mix(x)[:, None]
+        self.past = key if self.past is None else torch.cat([self.past, key], 1)  # fault
+        weight = (self.past * key).sum(-1, keepdim=True).softmax(1)
+        return (weight * self.past).sum(1)

@@ -72,6 +72,8 @@ FAULTS = (
     _mid("SetsPrecision", "hidden_state", "float32_matmul_precision (highest → high)"),
     Fault("net", "repeatable", ("ninitialised memory", "aten.empty_like", LINE), kwargs={"name": "NeverWritten"}),
     _mid("AsksThreads", "repeatable", "threads", LINE),
+    _mid("GrowingCache", "memory_flat", "past", "float32[4, "),
+    _mid("GrowingCache", "hidden_state", "past", LINE),
     _mid("BufferInPlace", "buffers", "steps"),
     _mid("BufferRebound", "buffers", "average (rebound)"),
     _mid("BufferData", "buffers", "average"),

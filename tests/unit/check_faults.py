@@ -411,3 +411,50 @@ class Asleep(Base):
             time.sleep(2.5)
         self.calls = self.calls + 1
         return y
+
+
+class Grows(Base):
+    """Keeps every call's rows in one tensor; only batches of one size go together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.past: torch.Tensor | None = None
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        self.past = y[:, None] if self.past is None else torch.cat([self.past, y[:, None]], 1)
+        return y + self.past.mean(1)
+
+
+class HalfInside(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y.half().tanh().float()
+
+
+class SwapsBatch(Base):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y.t()
+
+
+class CameApart(nn.Module):
+    """What was tied to a weight by value is hidden in a list, and built anew by every construction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc = nn.Linear(6, 6, bias=False)
+        self._dec = self.enc.weight.detach().clone()
+        self._more = [nn.Linear(6, 6, bias=False)]
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self._more[0](self.enc(x) @ self._dec)
+
+
+class AllPadding(nn.Module):
+    """Divides by the number of tokens that are no padding: nothing but padding is no input of a healthy model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(10, 8)
+
+    def forward(self, ids: torch.Tensor) -> Any:
+        keep = (ids != 0).unsqueeze(-1)
+        return (self.embed(ids) * keep).sum(1) / keep.sum(1)

@@ -51,6 +51,10 @@ def faulty(name: str, question: str, spec: str = "x=float32[5,6]", policy: Polic
         ("UnwrittenStrided", "repeatable", "aten.empty_strided at check_faults.py:"),
         ("UnwrittenInStep", "repeatable", "ninitialised memory"),
         ("ByThreads", "repeatable", "asks how many threads there are, at check_faults.py:"),
+        ("Grows", "memory_flat", "past (float32[5, "),
+        ("Grows", "hidden_state", "past (rebound)"),
+        ("CameApart", "reload", "_more[0].weight"),
+        ("CameApart", "reload", "_dec equals enc.weight here, and has come apart from it there"),
         ("Scales", "inputs_untouched", "x (30 of 30 elements)"),
         ("Scales", "inputs_untouched", "aten.mul_ at check_faults.py:"),
         ("ZeroesAView", "inputs_untouched", "at check_faults.py:"),
@@ -74,6 +78,36 @@ def test_each_fault_is_found_with_its_cause(name: str, question: str, words: str
     assert row.status == "fail", row
     assert words in f"{row.evidence} {row.cause}", row
     assert row.remedy
+
+
+@pytest.mark.parametrize("question", ["batch_rows", "batch_sizes"])
+def test_a_batch_that_is_refused_for_what_was_kept_is_a_matter_of_hidden_state(question: str) -> None:
+    row = faulty("Grows", question)
+    assert row.status == "skip", row
+    assert "past (rebound); see the check hidden_state" in row.evidence
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "finding", "words"),
+    [
+        ("HalfInside", "dtype_device", "narrow_inside", "aten._to_copy to float16 at check_faults.py:"),
+        ("SwapsBatch", "batch_rows", "batch_dimension", "output along dimension 1"),
+    ],
+)
+def test_what_may_be_meant_is_told_and_does_not_vote(name: str, question: str, finding: str, words: str) -> None:
+    row = faulty(name, question)
+    assert row.status == "pass", row
+    (found,) = row.findings
+    assert (found.id, words in found.words) == (finding, True), found
+
+
+def test_whole_numbers_that_are_all_the_same_vote_only_inside_a_declared_domain() -> None:
+    row = faulty("AllPadding", "finite", "ids=int64[4,6]{1..9}")
+    assert row.status == "pass", row
+    row = faulty("AllPadding", "finite", "ids=int64[4,60]{0..9}")
+    assert (row.status, [one.id for one in row.findings]) == ("pass", ["edge_inputs"]), row
+    row = faulty("AllPadding", "finite", "ids=int64[4,60]{0..9}", Policy(domain={"ids": (0, 9)}))
+    assert (row.status, "zeros, inside the declared domain" in row.evidence) == ("fail", True), row
 
 
 def test_memory_that_is_written_whole_or_multiplied_by_zero_is_no_fault() -> None:

@@ -13,7 +13,7 @@ from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
-from workbench.worker.judge.checks_again import DIFFERS, differs_already
+from workbench.worker.judge.checks_again import already, differs_already, only_later
 from workbench.worker.judge.checks_places import named
 from workbench.worker.judge.checks_run import Answer, Subject
 from workbench.worker.judge.leaves import Flat
@@ -50,13 +50,16 @@ def check_batch_rows(subject: Subject) -> CheckRow:
     except Cancelled:
         raise
     except Exception as problem:  # noqa: BLE001 (the user's forward; another batch size is not what is asked here)
+        if words := only_later(subject, *example.sample(seed, other_size), other_size):
+            return subject.skipped(words)
         reason = f"It does not run with batches of {batch} and {other_size}: {first_line(problem)}."
         return subject.skipped(reason, "Declare the range that it takes: --input 'x=float32[batch:2..8,10]'.")
     if again.differs and not again.nothing:
-        return subject.skipped("The same rows asked twice differ already: see the check repeatable.")
+        return subject.skipped(already(subject, "The same rows asked twice differ already"))
     axes = scaling_axes(whole, resized, batch, other_size)
     if not axes:
         return subject.skipped("No output has exactly one dimension that is as large as the batch and grows with it.")
+    _moved_dimension(subject, axes, ((args, kwargs), (other_args, other_kwargs)))
     rows = list(range(batch)) if batch <= ROWS else sorted({round(i * (batch - 1) / (ROWS - 1)) for i in range(ROWS)})
     strangers = example.sample(seed + 1, batch)
     sizes = [tuple(tensor.shape) for tensor in tensors_in(example.sample(seed, other_size))]
@@ -67,7 +70,7 @@ def check_batch_rows(subject: Subject) -> CheckRow:
         answers.append(subject.answer(mixed[0], mixed[1], seed=seed))
         asked.append(rows[number])
     if any(answer.structure != whole.structure for answer in answers):
-        return subject.skipped("The tree of outputs is another from run to run: see the check repeatable.")
+        return subject.skipped(already(subject, "The tree of outputs is another from run to run"))
     found = subject.compared(_rows(axes, [whole] * len(asked), asked), _rows(axes, answers, asked))
     start = f"{len(asked)} of {batch} rows asked again among other rows"
     if found.mark == IDENTICAL:
@@ -76,14 +79,25 @@ def check_batch_rows(subject: Subject) -> CheckRow:
         return subject.passed(f"{start}: within the noise ({found.words}).{whole.thinned}")
     reason, remedy = excuse(subject)
     if reason:
+        subject.found("rows_meet", f"{reason}: {start}, and they differ by {found.words}.", remedy)
         return subject.skipped(f"{reason} ({start}: {found.words}).", remedy)
     worst = max(found.leaves, key=lambda leaf: (leaf.mark == BEYOND, leaf.noise_multiple))
     row = asked[worst.worst_index[0]] if worst.worst_index else asked[-1]  # the rows lie along dimension 0 there
     strange = _with_row((args, kwargs), strangers, sizes, row)
     inputs = ((args, kwargs), strange, (other_args, other_kwargs))
-    if differs_already(subject):
-        return subject.skipped(DIFFERS)
+    if by_itself := differs_already(subject):
+        return subject.skipped(by_itself)
     return _mixed(subject, f"{start}: {found.words}.", _meeting(subject, inputs, (batch, other_size), row))
+
+
+def _moved_dimension(subject: Subject, axes: dict[str, int], inputs: tuple[Any, Any]) -> None:
+    """Tell where an output has its batch along another dimension than every input has; torch's recurrent states do."""
+    pairs = zip(*map(tensors_in, inputs))  # noqa: B905 (samples of one example)
+    given = {axis for one, other in pairs for axis in range(one.dim()) if one.shape[axis] != other.shape[axis]}
+    moved = [f"{path} along dimension {axis}" for path, axis in axes.items() if axis not in given]
+    if moved and given and not any(isinstance(one, nn.RNNBase) for one in subject.bench.model.modules()):
+        words = f"The inputs have their batch along dimension {', '.join(map(str, sorted(given)))}"
+        subject.found("batch_dimension", f"{words}, and the model answers {some(moved, 4)}.", "Mind a stray transpose.")
 
 
 def _meeting(subject: Subject, inputs: tuple[Any, Any, Any], sizes: tuple[int, int], row: int) -> str:

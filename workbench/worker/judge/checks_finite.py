@@ -116,7 +116,11 @@ def _edge(subject: Subject, name: str) -> tuple[Any, Any, bool] | None:
         domain = _domain(subject, argument)
         low, high = domain or (-float("inf"), float("inf"))
 
-        def one(tensor: torch.Tensor, low: float = low, high: float = high, known: bool = bool(domain)) -> torch.Tensor:
+        said = argument.name in subject.policy.domain
+
+        def one(
+            tensor: torch.Tensor, low: float = low, high: float = high, known: bool = bool(domain), said: bool = said
+        ) -> torch.Tensor:
             nonlocal inside, touched
             whole = not (tensor.is_floating_point() or tensor.is_complex())
             if tensor.dtype == torch.bool or (whole and (not known or high - low <= NARROW_MASK)):
@@ -127,7 +131,8 @@ def _edge(subject: Subject, name: str) -> tuple[Any, Any, bool] | None:
             edge = edge.to(tensor.dtype)
             if edge.is_floating_point():  # a large one may not leave a narrow dtype
                 edge = edge.nan_to_num(nan=0.0)
-            inside, touched = inside and known, True
+            # the range of whole numbers says which exist; that all may be the same one, only a domain does
+            inside, touched = inside and known and (not whole or said), True
             return edge
 
         made = map_tensors(value, one)

@@ -17,12 +17,15 @@ from workbench.worker.bench.words import counted, some
 from workbench.worker.judge import holders, leak, memory
 from workbench.worker.judge.checks_places import located, watching
 from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.growing import Size, growing, sizes
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.peak import Peak
 
 MIB = 1 << 20
 
 RUNS = 40
+LOOKS = (leak.WARM_UP, leak.WARM_UP + 4, leak.WARM_UP + 7)
+"""Runs after which the sizes of what the modules hold are taken."""
 LEAST = 8
 """Runs after warm-up below which a slope says nothing."""
 
@@ -119,6 +122,7 @@ def check_memory_flat(subject: Subject) -> CheckRow:
 def _flat(subject: Subject) -> CheckRow:
     live, exact = live_bytes(subject.bench.modes.device)
     points: list[tuple[int, int]] = []
+    held: list[dict[str, Size]] = []
     gc.collect()
     before = holders.tensors_alive()
     gc.freeze()  # what is there already need not be looked through after every run: 70 ms with torch imported
@@ -127,6 +131,8 @@ def _flat(subject: Subject) -> CheckRow:
             subject.forward(keep_state=True)
             gc.collect()
             points.append((number, live()))
+            if number in LOOKS:
+                held.append(sizes(subject.bench.model))
     finally:
         gc.unfreeze()
     warm = points[leak.WARM_UP :]
@@ -139,6 +145,7 @@ def _flat(subject: Subject) -> CheckRow:
     late = leak.fit(points[len(points) // 2 - leak.WARM_UP :])
     going_on = late is None or late.slope > 0.25 * line.slope  # a climb that ends is warm-up
     floor = EXACT_FLOOR if exact else leak.NOISE_FLOOR
+    grown = _grown(subject, held, line.slope) if len(held) == len(LOOKS) else ""
     climbing = line.slope > leak.CERTAIN * line.error and line.slope * span > floor and going_on
     errors = f", {line.slope / line.error:.0f} standard errors" if line.error and climbing else ""
     measured = (
@@ -146,14 +153,32 @@ def _flat(subject: Subject) -> CheckRow:
     )
     modes = subject.bench.modes
     where = f"under {modes.training_word} and {modes.grad}, {'live bytes' if exact else 'resident bytes'}"
+    remedy = "Keep nothing of a run in the model, or keep it detached and bounded."
+    if grown and not climbing:
+        return subject.failed(f"What the model holds grows with every run, {measured} ({where}).", grown, remedy)
     if not climbing:
         return subject.passed(f"Flat: {measured} ({where}).")
-    grown = [f"{path} ({kind}, {old} → {new} items)" for path, kind, old, new in subject.snapshot.grown()]
-    cause = f"These hold on to what each run makes: {some(grown, 4)}."
-    if not grown:
+    lists = [f"{path} ({kind}, {old} → {new} items)" for path, kind, old, new in subject.snapshot.grown()]
+    cause = grown or f"These hold on to what each run makes: {some(lists, 4)}."
+    if not grown and not lists:
         cause = _holder(subject, before, len(points))
-    remedy = "Keep nothing of a run in the model, or keep it detached and bounded."
     return subject.failed(f"Climbs {measured} ({where}), though every output is dropped.", cause, remedy)
+
+
+def _grown(subject: Subject, held: list[dict[str, Size]], slope: float) -> str:
+    """What the modules hold more of with every run, in words; empty where nothing goes on growing."""
+    early, middle, late = held
+    going_on = growing(early, middle, late)
+    loud = {name: pair for name, pair in going_on.items() if not subject.policy.may_move(name)}
+    if not loud:
+        return ""
+    found = [f"{name} ({size.words} → {now.words})" for name, (size, now) in loud.items()]
+    rate = sum(now.bytes - size.bytes for size, now in loud.values()) / (LOOKS[2] - LOOKS[1])
+    words = f"These hold on to what each run makes, from run {LOOKS[1] + 1} to run {LOOKS[2] + 1}: {some(found, 4)}"
+    if not rate:
+        return f"{words}."
+    rest = " The rest is outside of them: a kernel may keep something for each new shape." if slope > 2 * rate + MIB / RUNS else ""
+    return f"{words}; {leak.size(rate)} a run in their tensors.{rest}"
 
 
 def live_bytes(device: str) -> tuple[Any, bool]:

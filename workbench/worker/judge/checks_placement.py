@@ -59,6 +59,9 @@ def check_dtype_device(subject: Subject) -> CheckRow:
     if double:
         words = f"Held in float64 in a {own} model, and converted where they are used: {some(double, 4)}."
         subject.found("float64_tensors", words)
+    if watch.narrowed:
+        words = f"The model is {own}, and computes in part with fewer digits: {watch.narrowed}."
+        subject.found("narrow_inside", words, "If it is not meant, take the conversion out.")
     away = [f"{path} on {leaf.device}" for path, leaf in leaves if leaf.device != _home(subject)]
     if away:
         subject.found("output_device", f"The model is on {_home(subject)}, and answers {some(away, 3)}.")
@@ -120,6 +123,8 @@ class _Widening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Tensor → "aten.mul at model.py:41", where it, or what it was made of, was widened."""
         self.first = self.wide = ""
         """The first such place, and the dtype that it made; empty: none."""
+        self.narrowed = ""
+        """ "aten._to_copy to float16 at model.py:41": the first tensor made narrower than the model; empty: none."""
         self._width = width
 
     def __torch_dispatch__(
@@ -128,6 +133,8 @@ class _Widening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **(kwargs or {}))
         inputs = [one for one in tensors_in((args, kwargs or {})) if _WIDTH.get(one.dtype)]
         made = [one for one in tensors_in(output) if _WIDTH.get(one.dtype, 0) > self._width]
+        if inputs and not self.narrowed:
+            self.narrowed = self._narrower(func, inputs, output)
         if not made or not inputs:
             return output
         origin = next((self.origins[one] for one in inputs if one in self.origins), "")
@@ -140,6 +147,16 @@ class _Widening(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for one in made:
                 self.origins[one] = origin
         return output
+
+    def _narrower(self, func: Any, inputs: list[torch.Tensor], output: Any) -> str:
+        """The operator that made a tensor narrower than the model from one that was not; autocast is meant to."""
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+            return ""
+        made = next((one for one in tensors_in(output) if 0 < _WIDTH.get(one.dtype, 0) < self._width), None)
+        if made is None or all(_WIDTH[one.dtype] < self._width for one in inputs):
+            return ""
+        place = stack_place()
+        return f"{func.overloadpacket} to {_name(made)}{f' at {place}' if place else ''}"
 
     def _meets(self, inputs: list[torch.Tensor]) -> bool:
         """Whether floating operands of the model's width and wider ones came together, the wide no parameter."""

@@ -18,11 +18,15 @@ from workbench.worker.bench import load as loading
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.bench.words import counted, some
-from workbench.worker.judge.checks_again import DIFFERS, differs_already
+from workbench.worker.judge.checks_again import differs_already
 from workbench.worker.judge.checks_run import Subject, multiple_words
 
 DEPTH, MOST = 4, 1000
 """Containers within each other that are looked into, and things in each."""
+
+
+_OWN = frozenset(vars(nn.Module()))
+"""What nn.Module keeps for itself."""
 
 
 def check_reload(subject: Subject) -> CheckRow:
@@ -93,11 +97,13 @@ def _compare_reloaded(subject: Subject, fresh: nn.Module) -> CheckRow:
     numbers = f"max|Δ| {leaf.max_abs:.3g} at {leaf.path}, {multiple_words(leaf, subject.yardstick)}"
     if BEYOND not in marks and INCOMPARABLE not in marks:
         return subject.passed(f"{start}: within the noise on {counted(len(marks), 'input')} ({numbers}).{left_out}")
-    if differs_already(subject):
-        return subject.skipped(DIFFERS)
+    if again := differs_already(subject):
+        return subject.skipped(again)
     evidence = f"{start}: the answers differ ({leaf.reason or numbers}).{left_out}"
     outside = _outside_state(bench.model, fresh)
     cause = f"Not in the state_dict, and different in a fresh model: {some(outside, 4)}." if outside else ""
+    if apart := _came_apart(bench.model, fresh):
+        cause = f"{cause} {apart}".strip()
     return subject.failed(evidence, cause, "Register what the answers depend on as a parameter or persistent buffer.")
 
 
@@ -117,13 +123,30 @@ def _outside_state(model: nn.Module, fresh: nn.Module) -> list[str]:
     return found
 
 
+def _came_apart(model: nn.Module, fresh: nn.Module) -> str:
+    """A sentence on tensors that equal a parameter here, are none themselves, and no longer do in a fresh model."""
+    parameters, theirs = dict(model.named_parameters()), dict(fresh.named_parameters())
+    others = dict(fresh.named_modules())
+    found = []
+    for path, module in model.named_modules():
+        held = _held(others[path]) if path in others else {}
+        for name, value in _held(module).items():
+            full = f"{path}.{name}" if path else name
+            if not isinstance(value, torch.Tensor) or full in parameters or not value.is_floating_point():
+                continue
+            tied = next((one for one, tensor in parameters.items() if _same(value, tensor)), "")
+            if tied in theirs and name in held and not _same(held[name], theirs[tied]):
+                found.append(f"{full} equals {tied} here, and has come apart from it there")
+    return f"{some(found, 4)}." if found else ""
+
+
 def _held(module: nn.Module) -> dict[str, Any]:
     """What one module holds by name: parameters, buffers, attributes, and what lies in its plain containers."""
     held: dict[str, Any] = {}
     for name, value in vars(module).items():
         if name in ("_parameters", "_buffers"):
             held.update(value)
-        elif not name.startswith("_") or isinstance(value, (torch.Tensor, int, float, str)):
+        elif name not in _OWN:
             _lay_out(name, value, held, 0)
     return held
 

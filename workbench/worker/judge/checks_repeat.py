@@ -12,6 +12,7 @@ from workbench.protocol.runs import BEYOND, IDENTICAL
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
+from workbench.worker.judge.checks_again import already
 from workbench.worker.judge.checks_cause import cause_of
 from workbench.worker.judge.checks_luck import by_luck, unwritten_site, unwritten_words
 from workbench.worker.judge.checks_places import located, watching
@@ -108,7 +109,7 @@ def check_hidden_state(subject: Subject) -> CheckRow:
     if declared := [name for name, _ in moved if subject.policy.may_move(name)]:
         subject.excuse(f"mutates {some(declared, 4)}, put back before every run")
     if twice.differs and not undeclared:
-        return subject.skipped("The same input asked twice in a row differs already: see the check repeatable.")
+        return subject.skipped(already(subject, "The same input asked twice in a row differs already"))
     marks = set()
     for words, one, other, order in _PAIRS:
         found = subject.compared(answers[one], answers[other])

@@ -13,7 +13,7 @@ from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge import memory
-from workbench.worker.judge.checks_again import DIFFERS, differs_already
+from workbench.worker.judge.checks_again import differs_already, only_later
 from workbench.worker.judge.checks_batch import ALIKE, excuse, scaling_axes
 from workbench.worker.judge.checks_run import Answer, Comparison, Subject
 from workbench.worker.judge.replay import Parts
@@ -58,30 +58,14 @@ def check_batch_sizes(subject: Subject) -> CheckRow:
         except Exception as problem:  # noqa: BLE001 (the user's forward; whether it takes this size is the question)
             place = users_place(problem).rpartition("/")[2]
             refused[size] = first_line(problem) + (f" at {place}" if place else "")
-    if refused and (words := _only_later(subject, whole, shapes, next(iter(refused)))):
-        return subject.skipped(words, "See the check hidden_state.")
+    for size in list(refused)[:1]:
+        args, kwargs = _cut(whole, shapes, size)
+        if words := only_later(subject, args, kwargs, size):
+            return subject.skipped(words, "See the check hidden_state.")
     if refused:
         return _refusing(subject, declared, answers, refused)
     parts = {size: _cut(whole, shapes, size) for size in answers}
     return _sizes_agree(subject, declared, answers, parts)
-
-
-def _only_later(subject: Subject, whole: Any, shapes: list[tuple[int, ...]], size: int) -> str:
-    """In words, that a refused size is taken by the model as it was before any other was asked; empty where it is not.
-
-    Such a refusal is no matter of sizes: something of an earlier batch was kept.
-    """
-    subject.snapshot.restore()
-    args, kwargs = _cut(whole, shapes, size)
-    try:
-        subject.forward(args, kwargs, seed=subject.bench.recipe.seed)
-    except Cancelled:
-        raise
-    except Exception:  # noqa: BLE001 (the user's forward; whether it takes this size is the question)
-        return ""
-    moved = some([f"{name} ({how})" for name, how in subject.snapshot.moved()], 4)
-    kept = f" What a call leaves behind: {moved}." if moved else ""
-    return f"A batch of {size} is taken at first, and refused after a batch of another size.{kept}"
 
 
 def _sizes(limits: tuple[int, int] | None, typical: int) -> list[int]:
@@ -161,8 +145,8 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
             words = f"{start}, and the first {counted(size, 'row')} of {largest} differ when asked as a batch of {size}"
             if reason:
                 return subject.skipped(f"{reason} ({words}: {found.words}).", remedy)
-            if differs_already(subject):
-                return subject.skipped(f"{DIFFERS} ({words}.)")
+            if again := differs_already(subject):
+                return subject.skipped(f"{again} ({words}.)")
             cause, remedy = _cause(subject, (parts[largest], parts[size]))
             return subject.failed(f"{words}: {found.words}.", cause, remedy)
     bits = "identical bits" if marks <= {IDENTICAL} else f"within the noise ({worst})"

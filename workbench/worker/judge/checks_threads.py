@@ -21,7 +21,7 @@ from workbench.worker.bench.modes import grad_context
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.bench.words import some
 from workbench.worker.judge import leak, memory
-from workbench.worker.judge.checks_again import DIFFERS, differs_already
+from workbench.worker.judge.checks_again import SAME, already, differs_already
 from workbench.worker.judge.checks_luck import unwritten_site
 from workbench.worker.judge.checks_run import Answer, Subject, fresh, taken_apart
 from workbench.worker.judge.digest import digest
@@ -90,7 +90,7 @@ def check_threads(subject: Subject) -> CheckRow:
         if again.nothing:
             return subject.skipped(f"The model answers with no tensor that can be compared.{again.left_out}")
         if again.differs:
-            return subject.skipped("The same input asked twice differs already: see the check repeatable.")
+            return subject.skipped(already(subject, "The same input asked twice differs already"))
         callers.append(_Caller(args, kwargs, serial, digest(serial)))
     _grad_mode_finding(subject)
     watched = Snapshot(subject.bench.model, (), {})
@@ -112,8 +112,8 @@ def _judged(subject: Subject, callers: list[_Caller], watched: Snapshot) -> Chec
         place = users_place(raised[0])
         cause = f"Raised at {place.rpartition('/')[2]}, and not when it is called alone." if place else ""
         words = f"{start}: {len(raised)} of {THREADS} raised {first_line(raised[0])}."
-        if _differs_already(subject):
-            return subject.skipped(DIFFERS)
+        if by_itself := _by_itself(subject):
+            return subject.skipped(by_itself)
         return subject.failed(words, cause or _shared(subject, moved), REMEDY)
     bits = True
     words = ""
@@ -125,18 +125,19 @@ def _judged(subject: Subject, callers: list[_Caller], watched: Snapshot) -> Chec
             if found.differs:
                 wrong = sum(1 for caller in callers if caller.answers)
                 evidence = f"{start}: {wrong} of {THREADS} got another answer than alone: {found.words}."
-                if _differs_already(subject):
-                    return subject.skipped(DIFFERS)
+                if by_itself := _by_itself(subject):
+                    return subject.skipped(by_itself)
                 return subject.failed(evidence, _shared(subject, moved), REMEDY)
     return subject.passed(
         f"{start}: the serial answers, {'identical bits' if bits else f'within the noise ({words})'}."
     )
 
 
-def _differs_already(subject: Subject) -> bool:
-    """Whether one thread alone gets other answers too, or answers with memory that nobody wrote."""
+def _by_itself(subject: Subject) -> str:
+    """In words, that one thread alone gets other answers too, or memory that nobody wrote; empty where it does not."""
     subject.snapshot.restore()
-    return differs_already(subject, seed=subject.bench.recipe.seed) or unwritten_site(subject) is not None
+    words = differs_already(subject, seed=subject.bench.recipe.seed)
+    return words or (already(subject, SAME) if unwritten_site(subject) is not None else "")
 
 
 def _shared(subject: Subject, moved: list[tuple[str, str]]) -> str:
