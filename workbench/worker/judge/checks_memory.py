@@ -159,9 +159,8 @@ def _flat(subject: Subject) -> CheckRow:
     if not climbing:
         return subject.passed(f"Flat: {measured} ({where}).")
     lists = [f"{path} ({kind}, {old} → {new} items)" for path, kind, old, new in subject.snapshot.grown()]
-    cause = grown or f"These hold on to what each run makes: {some(lists, 4)}."
-    if not grown and not lists:
-        cause = _holder(subject, before, len(points))
+    cause = f"These hold on to what each run makes: {some(lists, 4)}." if lists else grown
+    cause = cause or _holder(subject, before, len(points))
     return subject.failed(f"Climbs {measured} ({where}), though every output is dropped.", cause, remedy)
 
 
@@ -177,8 +176,8 @@ def _grown(subject: Subject, held: list[dict[str, Size]], slope: float) -> str:
     words = f"These hold on to what each run makes, from run {LOOKS[1] + 1} to run {LOOKS[2] + 1}: {some(found, 4)}"
     if not rate:
         return f"{words}."
-    rest = " The rest is outside of them: a kernel may keep something for each new shape." if slope > 2 * rate + MIB / RUNS else ""
-    return f"{words}; {leak.size(rate)} a run in their tensors.{rest}"
+    rest = " The rest is outside of them: a kernel may keep something for each new shape."
+    return f"{words}; {leak.size(rate)} a run in their tensors.{rest if slope > 2 * rate + MIB / RUNS else ''}"
 
 
 def live_bytes(device: str) -> tuple[Any, bool]:
