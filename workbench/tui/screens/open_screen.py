@@ -228,11 +228,11 @@ class OpenScreen(Dialog[bool]):
 
     def _wanted(self) -> Recipe:
         """The recipe that the fields describe. Raises `WorkbenchError("usage")`."""
-        path, *rest = (self.query_one(f"#{name}", Input).value.strip() for name, _ in FIELDS)
+        path, arguments, weights, inputs = (self.query_one(f"#{name}", Input).value.strip() for name, _ in FIELDS)
         position = self.query_one(OptionList).highlighted
         if ":" not in path and self._candidates and position is not None:  # a name that was typed always wins
             path = f"{path}:{self._candidates[position].name}"
-        return _recipe(path, *rest, seed=self._recipe.seed, base=self._base)
+        return _recipe(path, arguments, weights, inputs, self._recipe.seed, self._base)
 
     def _say(self, text: str, bad: bool = False) -> None:
         status = self.query_one("#open-status")
