@@ -40,7 +40,7 @@ def app(model: str, theme: str | None, slow_link: bool, ascii_only: bool, **give
         raise error("usage", "The app prints no JSON; run, check, export, verify and inspect do.", "--json")
     if given_on_command_line("timeout"):
         raise error("usage", "The app has no --timeout: esc cancels what takes too long.", "--timeout")
-    options = parse_model(model, **given)
+    options = parse_model(model, asks=True, **given)
     _need_terminal()
     process = launch(bench=True, python=options.python, attended=True)
     from workbench.tui.app import run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any, TypeVar
 import click
 
 from workbench.client.arguments import arguments_in
-from workbench.protocol.failures import error
+from workbench.client.captures import with_yes
+from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModeChange, Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -87,13 +89,19 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--threads", type=click.IntRange(1, 4096), default=None, help="Intra-op threads."),
     click.option("--tolerance", type=float, default=None, help="Largest |Δ| allowed, relative to the output's RMS."),
     click.option("--python", metavar="PATH", default="", help="Interpreter for the workers."),
+    click.option("--trust", "digests", metavar="sha256:…", multiple=True, help="Trust exactly these bytes."),
+    click.option("--allow-code", is_flag=True, help="Trust whatever is there (for CI)."),
     click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0), default=None, help="For each step."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
 )
 
 
-def parse_model(target: str, **given: Any) -> ModelOptions:
-    """Make sense of what click collected. Raises `WorkbenchError("usage")`."""
+def parse_model(target: str, asks: bool = False, **given: Any) -> ModelOptions:
+    """Make sense of what click collected. Raises `WorkbenchError("usage")`, and "trust" for a capture that nobody
+    trusted, unless somebody will be asked (`asks`)."""
+    for digest in given["digests"]:
+        if re.fullmatch(r"(sha256:)?[0-9a-fA-F]{64}", digest) is None:
+            raise error("usage", f"--trust {digest}: a digest has 64 hexadecimal figures.", "--trust")
     tolerance = given["tolerance"]
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise error("usage", f"--tolerance wants a number above 0, not {tolerance:g}.", "--tolerance")
@@ -108,6 +116,11 @@ def parse_model(target: str, **given: Any) -> ModelOptions:
         seed=given["seed"],
         directory=os.getcwd(),
     )
+    try:
+        recipe = with_yes(recipe, digests=given["digests"], allow_code=given["allow_code"])
+    except WorkbenchError as problem:
+        if not asks or problem.failure.kind != "trust":
+            raise
     change = ModeChange(
         training=whole,
         grad=given["grad"],

@@ -11,7 +11,7 @@ class Recipe:
     """Everything that is needed to put the same model on a bench again, in this process or another."""
 
     target: str
-    """`path/file.py:Name` or `package.module:Name`: an nn.Module class, a factory, or an instance."""
+    """`path/file.py:Name` or `package.module:Name`: an nn.Module class, a factory, or an instance; or a capture."""
     kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for the class or factory; JSON values."""
     weights: str = ""
@@ -25,6 +25,8 @@ class Recipe:
     """Files of real samples, and directories of them, each with options after a #; empty: made from the specs."""
     seed: int = 0
     """Seeds construction (what the weights file does not set) and the inputs."""
+    trusted: str = ""
+    """sha256 of the manifest that somebody said yes to, where `target` is a capture; empty: nobody did."""
     directory: str = ""
     """Directory that relative paths and `package.module` start from; empty: the engine's own."""
 

@@ -177,7 +177,9 @@ class Desk:
         """Put a model on the bench, in these modes; the old one stays when this fails."""
         from workbench.client.flows import open_with
         from workbench.protocol.model import ModeChange
+        from workbench.tui.trusting import with_yes
 
+        recipe = await with_yes(self, recipe)
         self.wanted, self._asked = recipe, (change, tuple(modules), tolerance)
         await self.session.started()
         async with self.firing.paused():

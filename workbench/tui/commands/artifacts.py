@@ -6,16 +6,17 @@ import os
 from pathlib import Path
 
 from workbench.client.flows import remember_made
-from workbench.client.trust import TrustStore, allowed
-from workbench.protocol.artifacts import ExportResult, Fingerprint, Proof, VerifyResult
+from workbench.client.trust import TrustStore
+from workbench.protocol.artifacts import ExportResult, Proof, VerifyResult
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Export, Verify
 from workbench.protocol.model import Modes
 from workbench.report import numbers
 from workbench.report.marks import multiple_words
 from workbench.tui.desk import Desk
-from workbench.tui.screens.ask import AskText, Confirm
+from workbench.tui.screens.ask import AskText
 from workbench.tui.screens.text_card import TextCard, Told
+from workbench.tui.trusting import trusts
 
 _SIGNS = {"pass": "✓", "fail": "✗", "skip": "-", "error": "!"}
 
@@ -50,12 +51,9 @@ async def verify(desk: Desk) -> None:
         return
     path = _absolute(path)
     fingerprint = await desk.session.fingerprint(path)
-    store = TrustStore()
-    if not allowed(fingerprint, store):
-        if not await desk.ask(Confirm(f"{fingerprint.trust}: trust it?", _trust_words(fingerprint))):
-            desk.say("not trusted; nothing of it was loaded", "warning")
-            return
-        store.remember(fingerprint, "asked")
+    if not await trusts(desk, fingerprint):
+        desk.say("not trusted; nothing of it was loaded", "warning")
+        return
     foreign = fingerprint.kind != "bundle"
     if foreign and desk.state.recipe is None:
         raise error("usage", "An artifact without a bundle is proven against the model on the bench, and none is open.",
@@ -114,15 +112,6 @@ def _told(proof: Proof, path: str) -> list[tuple[str, str] | Told]:
     told += [Told("dim", f"· {finding.words} {finding.remedy}".rstrip(), 2) for finding in proof.findings]
     told.append(("gap dim", path))
     return told
-
-
-def _trust_words(fingerprint: Fingerprint) -> list[str]:
-    return [
-        f"{fingerprint.path}",
-        f"{fingerprint.kind} · {fingerprint.trust}: loading it can run code of whoever made it, with all your rights.",
-        f"sha256 {fingerprint.sha256}",
-        "If you know where it comes from, y trusts exactly these bytes from now on.",
-    ]
 
 
 def _absolute(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from workbench.protocol.captures import CALL
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.spec import InputSpec, Plain, Step, steps_of
 from workbench.protocol.spec_reader import parse
@@ -92,6 +93,9 @@ def from_specs(texts: Iterable[str]) -> list[Argument]:
 
 def named(content: Any, origin: str) -> list[Argument]:
     """The arguments in what a file or a function gave: by name, by place, or one. Raises `WorkbenchError("inputs")`."""
+    if isinstance(content, dict) and CALL in content:  # as a capture records it
+        by_place = [Argument("", None, value, origin) for value in content.get("args", ())]
+        return by_place + named(dict(content.get("kwargs", {})), origin)
     if isinstance(content, dict):
         return [Argument(str(name), None, value, origin) for name, value in content.items()]
     if isinstance(content, (tuple, list)):

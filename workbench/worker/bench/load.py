@@ -21,7 +21,7 @@ from torch import nn
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModelInfo, Recipe
-from workbench.worker.bench import fitting, packages, weights
+from workbench.worker.bench import captured, fitting, packages, weights
 from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.info import absolute, describe, tied, unset_tensors
@@ -119,6 +119,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
     started = time.monotonic()
     if not -(2**63) <= recipe.seed < 2**63:
         raise error("usage", f"The seed {recipe.seed} does not fit 64 bits.", "--seed", "Choose a smaller one.")
+    recipe, told = captured.expanded(recipe)
     job.progress("importing the model")
     with generators_kept(recipe.seed):
         resolved = IMPORTS.resolve(recipe)
@@ -139,7 +140,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
             )
         job.progress("building the model")
         filled = _construct(resolved, recipe, fill, size)
-        notes += filled.notes + _about(filled.model)
+        notes += told + filled.notes + _about(filled.model)
         job.progress("finding the inputs")
         example = example or _example(recipe, filled.model, resolved)
         notes += [f"inputs: {example.words}"] if example.words else []

@@ -1,0 +1,413 @@
+"""A running program's model and its real inputs, recorded by three lines and opened again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.unit.test_import_contracts import BLOCKED, THIRD_PARTIES
+from workbench import capture
+from workbench.client.captures import fingerprint_of, with_yes
+from workbench.client.trust import TrustStore
+from workbench.protocol.captures import is_capture, read_capture
+from workbench.protocol.failures import Failure, WorkbenchError
+from workbench.protocol.model import Recipe
+from workbench.recorder.samples import Budget, Unfit, plain_call
+from workbench.worker.bench import load
+from workbench.worker.job import Job
+
+ROOT = Path(__file__).resolve().parents[2]
+JOB = Job(1, lambda body, job: None)
+ONLY_TORCH = BLOCKED.format(blocked=tuple(name for name in THIRD_PARTIES if name != "torch"))
+
+
+@pytest.fixture(autouse=True)
+def _imports_taken_back() -> Iterator[None]:
+    load.IMPORTS.go_back(None)
+    yield
+    load.IMPORTS.go_back(None)
+
+
+def program(directory: Path, text: str, *arguments: str) -> str:
+    """Run a script in a clean interpreter that has torch and nothing else; what it printed."""
+    (directory / "program.py").write_text(textwrap.dedent(text))
+    start = (
+        f"{ONLY_TORCH}\nimport runpy, sys\nsys.argv = ['program.py']\nrunpy.run_path('program.py', run_name='__main__')"
+    )
+    started = [sys.executable, *arguments] if arguments else [sys.executable, "-c", start]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{directory}"}
+    ended = subprocess.run(started, cwd=directory, env=environment, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout + ended.stderr
+
+
+def opened(path: Path, **recipe: Any) -> load.Built:
+    return load.build(Recipe(str(path), trusted=read_capture(str(path)).sha256, **recipe), JOB)
+
+
+def answer(built: load.Built, number: int = 0) -> torch.Tensor:
+    args, kwargs = built.example.sample(number)
+    with torch.no_grad():
+        return built.model(*args, **kwargs)
+
+
+SCRIPT = """
+    import torch
+    from torch import nn
+    import torch.nn.functional as F
+    from blocks import Block
+    from workbench import capture
+
+    WIDTH, DTYPE = 16, torch.float32
+
+    def norm(x):
+        return F.layer_norm(x, (WIDTH,))
+
+    class Base(nn.Module):
+        pass
+
+    class Net(Base):
+        def __init__(self, classes):
+            super().__init__()
+            self.inp = nn.Linear(8, WIDTH, dtype=DTYPE)
+            self.blocks = nn.ModuleList(Block(WIDTH) for _ in range(2))
+            self.head = nn.Linear(WIDTH, classes)
+            self.tied = self.inp
+            self.register_buffer("scale", torch.full((WIDTH,), 2.0), persistent=False)
+
+        def forward(self, x, mask=None):
+            x = norm(self.inp(x)) * self.scale
+            for block in self.blocks:
+                x = block(x)
+            return self.head(x if mask is None else x * mask[..., None])
+
+    net = Net(3)
+    net.head = nn.Linear(WIDTH, 5)   # what no constructor's argument says
+    open("runs.txt", "a").write("x")
+    captured = capture.watch(net, "net.capture", samples=8)
+    for step in range(20):
+        y = net(torch.randn(4 + step % 3, 8), mask=torch.ones(4 + step % 3) if step % 2 else None)
+    net.eval()
+    captured.close()
+    call = torch.load("net.capture/samples/00003.pt")
+    torch.save(net(*call["args"], **call["kwargs"]).detach(), "y.pt")
+    print(captured.samples, captured.why, len(net._forward_pre_hooks))
+"""
+BLOCKS = """
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, n):
+            super().__init__()
+            self.fc = nn.Linear(n, n)
+
+        def forward(self, x):
+            return x + self.fc(x).relu()
+"""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("program")
+    (directory / "blocks.py").write_text(textwrap.dedent(BLOCKS))
+    assert program(directory, SCRIPT, "program.py").split() == ["8", "0"]
+    os.rename(directory / "blocks.py", directory / "moved.py")  # the capture has what it needs
+    return directory
+
+
+def test_a_script_is_opened_with_its_own_answers_and_is_not_run_again(script: Path) -> None:
+    built = opened(script / "net.capture")
+    expected = torch.load(script / "y.pt")
+    assert torch.equal(answer(built, 3), expected)
+    assert built.example.count == 8
+    assert [info.spec for info in built.info.inputs] == ["x=float32[4,8]", "mask=None"]
+    assert (built.model.training, built.model.tied is built.model.inp) == (False, True)
+    assert any("8 samples" in words for words in built.info.warnings)
+    assert (script / "runs.txt").read_text() == "x"
+    assert not list(script.glob("*.part*"))
+
+
+def test_what_the_command_line_says_counts_more(script: Path) -> None:
+    built = opened(script / "net.capture", inputs=("x=float32[2,8]{zeros}",))
+    assert (built.example.count, answer(built).shape) == (1, (2, 5))
+
+
+def refused(path: Path, **recipe: Any) -> Failure:
+    with pytest.raises(WorkbenchError) as caught:
+        load.build(Recipe(str(path), **recipe), JOB)
+    return caught.value.failure
+
+
+def test_nobody_said_yes(script: Path, tmp_path: Path) -> None:
+    failure = refused(script / "net.capture")
+    assert failure.kind == "trust"
+    digest = read_capture(str(script / "net.capture")).sha256
+    assert digest in failure.remedy
+    assert refused(script / "net.capture", trusted="0" * 64).kind == "trust"
+    store = TrustStore(tmp_path / "trust.json")
+    recipe = Recipe("net.capture", directory=str(script))
+    with pytest.raises(WorkbenchError, match="nobody has trusted"):
+        with_yes(recipe, store)
+    assert with_yes(recipe, store, allow_code=True).trusted == digest
+    assert with_yes(recipe, store, digests=[f"sha256:{digest}"]).trusted == digest
+    found = fingerprint_of(recipe)
+    assert found is not None
+    store.remember(found, "asked")
+    assert with_yes(recipe, store).trusted == digest
+    assert with_yes(Recipe("file.py:Net"), store) == Recipe("file.py:Net")
+
+
+@pytest.mark.parametrize("name", ["code/captured.py", "code/blocks.py", "object.pkl", "code/new.py"])
+def test_code_that_changed_after_the_yes_is_not_run(script: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "net.capture"
+    subprocess.run(["cp", "-r", script / "net.capture", copy], check=True)
+    trusted = read_capture(str(copy)).sha256
+    with open(copy / name, "ab") as stream:
+        stream.write(b"\n")
+    failure = refused(copy, trusted=trusted)
+    assert failure.kind == "trust"
+    assert name in failure.message
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"schema": 9}', '{"schema": 1, "code": {"../x": ""}}'])
+def test_a_manifest_that_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "capture.json").write_text(content)
+    assert is_capture(str(tmp_path))
+    with pytest.raises(WorkbenchError, match="no manifest of a capture") as caught:
+        read_capture(str(tmp_path))
+    assert caught.value.failure.kind == "load"
+
+
+NOTEBOOK = '''
+    import linecache, textwrap, torch, __main__
+    cells = ["""
+    import torch
+    from torch import nn
+    from typing import Optional
+    HIDDEN = 12
+    """, """
+    class Net(nn.Module):
+        def __init__(self, n: Optional[int] = None):
+            super().__init__()
+            self.fc, self.function = nn.Linear(n or 4, HIDDEN), helper
+        def forward(self, x):
+            return self.function(self.fc(x))
+    """, """
+    def helper(x):
+        return x * SCALE
+    SCALE = 3.0
+    net = Net()
+    raise_if_run_again = open("cells.txt", "a").write("x")
+    """, """
+    class Net(nn.Module):
+        pass  # the cell was changed and run again: the object is of the former class
+    """]
+    space = {"__name__": "__main__"}
+    vars(__main__).update(__file__=None)
+    for number, cell in enumerate(cells):
+        name, cell = f"/tmp/ipykernel_99/{number}.py", textwrap.dedent(cell)
+        linecache.cache[name] = (len(cell), None, cell.splitlines(True), name)
+        exec(compile(cell, name, "exec"), vars(__main__))
+    from workbench import capture
+    with capture.watch(__main__.net, "net.capture") as captured:
+        for _ in range(3):
+            __main__.net(torch.ones(2, 4))
+    torch.save(__main__.net(torch.ones(2, 4)).detach(), "y.pt")
+    print(captured.why, captured.samples)
+'''
+
+
+def test_a_notebook(tmp_path: Path) -> None:
+    assert program(tmp_path, NOTEBOOK, "program.py").split() == ["3"]
+    built = opened(tmp_path / "net.capture")
+    assert torch.equal(answer(built), torch.load(tmp_path / "y.pt"))
+    assert (tmp_path / "cells.txt").read_text() == "x"
+
+
+def test_modules_of_a_package_come_along(tmp_path: Path) -> None:
+    (tmp_path / "pack" / "parts").mkdir(parents=True)
+    (tmp_path / "pack" / "__init__.py").write_text("")
+    (tmp_path / "pack" / "parts" / "__init__.py").write_text("from .layer import Layer\n")
+    (tmp_path / "pack" / "parts" / "layer.py").write_text(
+        "from torch import nn\nfrom ..sizes import WIDTH\nclass Layer(nn.Linear):\n"
+        "    def __init__(self): super().__init__(WIDTH, WIDTH)\n"
+    )
+    (tmp_path / "pack" / "sizes.py").write_text("WIDTH = 6\n")
+    (tmp_path / "pack" / "unused.py").write_text("raise SystemExit\n")
+    text = """
+        import torch
+        from pack.parts import Layer
+        from workbench import capture
+        with capture.watch(torch.nn.Sequential(Layer(), torch.nn.ReLU()), "net.capture") as captured:
+            captured._model(torch.ones(1, 6))
+        print("why", captured.why)
+    """
+    assert program(tmp_path, text).splitlines()[0] == "why "
+    os.rename(tmp_path / "pack", tmp_path / "gone")
+    assert sorted(one for one in read_capture(str(tmp_path / "net.capture")).code if "pack" in one) == [
+        "code/pack/__init__.py", "code/pack/parts/__init__.py", "code/pack/parts/layer.py", "code/pack/sizes.py",
+    ]  # fmt: skip
+    assert answer(opened(tmp_path / "net.capture")).shape == (1, 6)
+
+
+def test_a_constructor_whose_arguments_are_known(tmp_path: Path) -> None:
+    text = """
+        import torch
+        from torch import nn
+        from workbench import capture
+
+        class Net(nn.Module):
+            def __init__(self, width, act):
+                super().__init__()
+                self.fc, self.act = nn.Linear(4, width), lambda x: getattr(torch, act)(x)
+
+            def forward(self, x):
+                return self.act(self.fc(x))
+
+        net = Net(7, act="tanh").eval()
+        one = capture.watch(net, "known.capture", kwargs={"width": 7, "act": "tanh"})
+        two = capture.watch(net, "unknown.capture")
+        net(torch.ones(2, 4))
+        one.close(), two.close()
+    """
+    said = program(tmp_path, text, "program.py")
+    assert "a lambda" in said
+    assert (answer(opened(tmp_path / "known.capture")).shape) == (2, 7)
+    failure = refused(tmp_path / "unknown.capture", trusted=read_capture(str(tmp_path / "unknown.capture")).sha256)
+    assert failure.kind == "load"
+    assert "kwargs=" in failure.message
+    assert "unknown.capture/state.pt" in failure.remedy
+
+
+def test_a_model_of_torch_itself_and_one_that_is_wrapped(tmp_path: Path) -> None:
+    net = nn.DataParallel(nn.TransformerEncoderLayer(8, 2))
+    with capture.watch(net, str(tmp_path / "net.capture")) as captured:
+        net(torch.ones(3, 2, 8))
+    assert (captured.why, captured.samples) == ("", 1)
+    assert type(opened(tmp_path / "net.capture").model) is nn.TransformerEncoderLayer
+
+
+def test_leaving_python_finishes_it_and_another_process_does_not(tmp_path: Path) -> None:
+    text = """
+        import os, torch
+        from workbench import capture
+        net = torch.nn.Linear(2, 2)
+        capture.watch(net, "net.capture")
+        child = os.fork()
+        net(torch.ones(1, 2))
+        if not child:
+            raise SystemExit
+        os.waitpid(child, 0)
+    """
+    program(tmp_path, text)
+    assert read_capture(str(tmp_path / "net.capture")).samples == 1
+
+
+def test_an_earlier_capture_makes_room_and_nothing_else_does(tmp_path: Path) -> None:
+    for _ in range(2):
+        with capture.watch(nn.Linear(2, 2), str(tmp_path / "a")) as captured:
+            pass
+        assert captured.path == str(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "mine.txt").write_text("mine")
+    with capture.watch(nn.Linear(2, 2), str(tmp_path / "b")) as captured:
+        pass
+    assert captured.path == str(tmp_path / "b-2")
+    assert (tmp_path / "b" / "mine.txt").read_text() == "mine"
+
+
+class Odd(nn.Module):
+    def forward(self, x: Any, more: Any = None) -> Any:
+        return x
+
+
+def test_what_cannot_be_written_down_is_counted_and_left_out(tmp_path: Path) -> None:
+    net = Odd()
+    with capture.watch(net, str(tmp_path / "a"), megabytes=1) as captured:
+        net(torch.ones(2), object())
+        net(torch.ones(2), more={"a": [1, None, "x"], 3: (torch.ones(1), True)})
+        net(torch.ones(1 << 20))
+        net(torch.ones(2).to_sparse())
+    found = read_capture(captured.path)
+    assert (found.samples, found.calls, captured.why) == (1, 4, "")
+    assert sum("left out: 1 ×" in note for note in found.notes) == 3
+    args, _ = opened(tmp_path / "a").example.sample(0)
+    assert args[1] == {"a": [1, None, "x"], 3: (torch.ones(1), True)}
+
+
+def test_inputs_are_kept_as_they_were_when_the_program_writes_into_them(tmp_path: Path) -> None:
+    net, x = Odd(), torch.zeros(2)
+    with capture.watch(net, str(tmp_path / "a")):
+        for _ in range(3):
+            x += 1
+            net(x[:1])
+    assert [float(opened(tmp_path / "a").example.sample(number)[0][0]) for number in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("path", ["/proc/no/such/place", "/dev/null/x", "a\0b"])
+def test_nothing_ever_reaches_the_program(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    net = nn.Linear(2, 2)
+    captured = capture.watch(net, path)
+    assert net(torch.ones(1, 2)).shape == (1, 2)
+    captured.close()
+    assert "nothing is captured" in captured.why
+    assert "workbench.capture" in capsys.readouterr().err
+    assert "no nn.Module" in capture.watch(3, "x").why
+
+
+def test_a_disk_that_goes_away_ends_the_recording_alone(tmp_path: Path) -> None:
+    net = nn.Linear(2, 2)
+    captured = capture.watch(net, str(tmp_path / "a"))
+    stage = next(tmp_path.glob("a.part*"))
+    os.rename(stage, tmp_path / "elsewhere")
+    assert net(torch.ones(1, 2)).shape == (1, 2)
+    assert "no more calls" in captured.why
+    assert not net._forward_pre_hooks
+    captured.close()
+
+
+def test_the_budget_lets_a_short_program_have_its_samples_and_a_long_one_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("workbench.recorder.samples.time.perf_counter", lambda: now[0])
+    budget = Budget(samples=1000, every=1, size=1 << 40)
+    taken = 0
+    for _ in range(10_000):
+        now[0] += 0.001
+        if budget.wants():
+            taken += 1
+            budget.spend(0.01)
+            budget.take(1)
+    assert 25 <= taken <= 50  # 0.25 s and a fiftieth of 10 s, at 10 ms each
+    each_third = Budget(samples=2, every=3, size=1 << 40)
+    wanted = [number for number in range(9) if each_third.wants() and (each_third.take(1) or True)]
+    assert wanted == [0, 3]
+
+
+def test_the_same_tensor_twice_is_one_and_depth_has_an_end() -> None:
+    x = torch.ones(2)
+    args, _, size = plain_call((x, [x]), {}, 1 << 20)
+    assert args[0] is args[1][0]
+    assert size == 16
+    deep: Any = x
+    for _ in range(100):
+        deep = [deep]
+    with pytest.raises(Unfit):
+        plain_call((deep,), {}, 1 << 20)
+
+
+def test_the_manifest_is_json_that_says_what_it_is(script: Path) -> None:
+    content = json.loads((script / "net.capture" / "capture.json").read_text())
+    assert (content["name"], content["source"], content["torch"]) == ("Net", "object", torch.__version__)
+    assert not content["notes"]

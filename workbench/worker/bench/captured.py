@@ -1,0 +1,42 @@
+"""A capture as a recipe: its factory, its state and its samples, once somebody said that its code may run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from workbench.protocol.captures import CODE, FACTORY, SAMPLES, SOURCE, STATE, checked_code, is_capture, read_capture
+from workbench.protocol.failures import error
+from workbench.protocol.model import Recipe
+
+
+def expanded(recipe: Recipe) -> tuple[Recipe, list[str]]:
+    """(the recipe that a capture stands for, what is worth knowing of it); any other recipe as it is.
+
+    What the recipe says itself counts more: other weights, other inputs. Raises `WorkbenchError` ("trust" for code that
+    nobody said yes to or that changed since, "load" for a capture that cannot be built).
+    """
+    path = os.path.abspath(os.path.join(recipe.directory, os.path.expanduser(recipe.target)))
+    if ":" in recipe.target or not is_capture(path):
+        return recipe, []
+    capture = read_capture(path)
+    if recipe.trusted != capture.sha256:
+        raise error(
+            "trust",
+            f"{recipe.target} is a capture: opening it runs the source that was recorded, and nobody trusted it yet.",
+            recipe.target,
+            f"If you know where it comes from: --trust sha256:{capture.sha256}",
+        )
+    if not capture.source:
+        message = f"The model in {recipe.target} cannot be built: {capture.why or 'its source is not there'}."
+        raise error("load", message, recipe.target, "Open its class, with the state and the samples of the capture: "
+                    f"file.py:{capture.name} --weights {path}/{STATE} --inputs {path}/{SAMPLES}")  # fmt: skip
+    checked_code(capture)
+    samples = () if recipe.inputs or recipe.inputs_files or not capture.samples else (os.path.join(path, SAMPLES),)
+    made = dataclasses.replace(
+        recipe,
+        target=f"{os.path.join(path, CODE, SOURCE)}:{FACTORY}",
+        weights=recipe.weights or os.path.join(path, STATE),
+        inputs_files=recipe.inputs_files or samples,
+    )
+    return made, [f"captured: {note}" for note in capture.notes]
