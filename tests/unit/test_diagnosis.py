@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import bdb
+import copy
+import importlib
+import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from workbench.protocol.exits import exit_for
 from workbench.protocol.failures import Failure, error
 from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.rules import RULES
+from workbench.worker.judge.origin import explain_from_start
 
 
 class Model(nn.Module):
@@ -60,6 +66,50 @@ def spoiled(x: Tensor) -> Tensor:
     return made
 
 
+class Attention(nn.Module):
+    """Gives its input to attention over 5 places of 2 rows, as a mask."""
+
+    def __init__(self, name: str = "attn_mask") -> None:
+        super().__init__()
+        self.attend, self.name = nn.MultiheadAttention(8, 2), name
+
+    def forward(self, mask: Tensor) -> Tensor:
+        data = torch.ones(5, 2, 8)
+        return self.attend(data, data, data, **{self.name: mask})[0]
+
+
+def pack(x: Tensor, lengths: list[int]) -> Any:
+    return nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
+
+
+def unpacked(x: Tensor) -> Any:
+    batch, length, width = x.shape
+    return batch, length, width
+
+
+def none() -> Any:
+    return None
+
+
+def quantised(x: Tensor) -> Tensor:
+    return torch.quantize_per_tensor(x, 0.1, 0, torch.quint8)
+
+
+def no_engine(x: Tensor) -> Any:
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = "none"
+    try:
+        return torch.ao.nn.quantized.Linear(10, 2)
+    finally:
+        torch.backends.quantized.engine = before
+
+
+def twice_backward(x: Tensor) -> None:
+    total = nn.Parameter(x).exp().sum()
+    total.backward()
+    total.backward()
+
+
 X = torch.randn(4, 10)
 ROWS: list[tuple[nn.Module, Any, Callable[[Tensor], Any] | None, str, tuple[str, ...]]] = [
     (nn.Linear(9, 5), X, None, "inputs", ("body.0 (Linear)", "9", "--input 'x=float32[4,9]'")),
@@ -103,7 +153,79 @@ ROWS: list[tuple[nn.Module, Any, Callable[[Tensor], Any] | None, str, tuple[str,
     (nn.Linear(10, 5, device="meta"), X, None, "device", ("devices", "device=x.device")),
     (nn.Linear(10, 5), [1.0], None, "forward", ("list", "Tensor")),
     (nn.Module(), X, None, "forward", ("no forward",)),
-]
+    # masks and indices
+    (Attention(), torch.zeros(4, 4), None, "forward", ("(5, 5)", "[4, 4]", "Make the mask [5,5]")),
+    (Attention("key_padding_mask"), torch.zeros(3, 5, dtype=torch.bool), None, "forward", ("2 at dimension 0", "3")),
+    (Attention("key_padding_mask"), torch.zeros(2, 5, dtype=torch.int64), None, "forward", ("whole", "mask == 0")),
+    (nn.Identity(), X, lambda x: F.scaled_dot_product_attention(x, x, x, torch.ones(4, 4).long()), "forward",
+     ("float32", "int64")),
+    (nn.Identity(), X, lambda x: F.scaled_dot_product_attention(x, x.double(), x), "forward", ("float64", "one dtype")),
+    (nn.Identity(), X, lambda x: x.masked_fill(torch.ones(4, 10), 0), "forward", ("float32", "boolean", ".bool()")),
+    (nn.Identity(), X, lambda x: torch.where(torch.ones(4, 10), x, x), "forward", ("float32", "boolean")),
+    (nn.Identity(), X, lambda x: x * (1 - (x > 0)), "forward", ("~mask",)),
+    (nn.Identity(), X, lambda x: ~x, "forward", ("not boolean",)),
+    (nn.Identity(), X, lambda x: x[torch.tensor([0.0])], "forward", ("index", ".long()")),
+    (nn.Embedding(3, 2), torch.tensor([1], dtype=torch.int16), None, "inputs", ("int16", "int64[1]{0..2}")),
+    (nn.Identity(), X, F.one_hot, "forward", ("int64",)),
+    (nn.Identity(), X, lambda x: F.one_hot(torch.tensor([5]), 3), "forward", ("num_classes",)),
+    (nn.Identity(), X, lambda x: torch.multinomial(-x.abs(), 1), "forward", ("negative",)),
+    (nn.Identity(), X, lambda x: torch.distributions.Normal(x, -x.abs()), "forward", ("Normal", "GreaterThan")),
+    (nn.Identity(), X, lambda x: nn.LSTM(10, 3)(x[None], (torch.zeros(1, 9, 3),) * 2), "forward", ("[1, 4, 3]",)),
+    (nn.Identity(), X, lambda x: pack(x[..., None], [1, 2, 0, 3]), "forward", ("length is 0",)),
+    (nn.EmbeddingBag(10, 3), torch.tensor([1, 2]), None, "inputs", ("offsets",)),
+    (nn.EmbeddingBag(10, 3), torch.ones(2, 2, 2).long(), None, "inputs", ("1D or 2D", "int64[2,2,2]")),
+    # shapes
+    (nn.GroupNorm(2, 4), torch.randn(1, 6, 3, 3), None, "inputs", ("4 channels", "float32[1,6,3,3]")),
+    (nn.Identity(), X, lambda x: x @ torch.ones(4), "forward", ("4x10", "vector of 4")),
+    (nn.Identity(), X, lambda x: x[0] @ torch.ones(4), "forward", ("10 and 4",)),
+    (nn.Identity(), X, lambda x: torch.einsum("bi,bj->bij", x, x[1:]), "forward", ("subscript b", "4 and 3")),
+    (nn.Identity(), X, lambda x: x.sum(3), "forward", ("dimension 3", "-2 to 1")),
+    (nn.Identity(), X, lambda x: x.permute(0, 2, 1), "forward", ("3 dimensions", "has 2")),
+    (nn.Identity(), X, lambda x: x[0, 0, 0], "forward", ("2 dimensions",)),
+    (nn.Identity(), X, unpacked, "forward", ("apart into 3",)),
+    (nn.Identity(), X, lambda x: torch.stack([x, x[0]]), "forward", ("[4, 10] and [10]",)),
+    (nn.Identity(), X, lambda x: torch.cat([x, x[0]]), "forward", ("2 and 1 dimensions",)),
+    (nn.Identity(), X, lambda x: x[0].clone().add_(x), "forward", ("[4, 10] in place", "[10]")),
+    (nn.Identity(), X, lambda x: x.unflatten(1, (3, 4)), "forward", ("do not come out",)),
+    (nn.Identity(), X, lambda x: F.interpolate(x, scale_factor=2), "forward", ("too few dimensions",)),
+    (nn.Identity(), X, lambda x: F.grid_sample(torch.ones(1, 1, 4, 4), torch.ones(2, 3, 3, 2)), "forward",
+     ("batches",)),
+    # dtypes
+    (nn.BatchNorm1d(10), X.double(), None, "inputs", ("float32", "float64[4,10]", "'x=float32[4,10]'")),
+    (nn.LayerNorm(10), X, Tensor.double, "forward", ("float32", "float64[4,10]", ".to(torch.float32)")),
+    (nn.Identity(), X, lambda x: torch.linalg.svd(x.half()), "forward", ("float16", "--dtype float32")),
+    (nn.Identity(), X, lambda x: torch.fft.rfft(x.half()), "forward", ("float16",)),
+    (nn.Identity(), X, lambda x: x.long().float().long().softmax(0), "forward", ("int64",)),
+    (nn.Identity(), X, lambda x: x.long().mean(), "forward", ("whole numbers", ".float()")),
+    (nn.Identity(), X, lambda x: x.long().div_(2), "forward", ("float32", "int64")),
+    # what is Python's
+    (nn.Linear(10, 2), X, lambda x: None, "forward", ("None where a tensor belongs",)),
+    (nn.Linear(10, 2), X, lambda x: (x, x), "forward", ("tuple", "y, _ = …")),
+    (nn.Identity(), X, lambda x: none().shape, "forward", ("asks None for shape",)),
+    (nn.Identity(), X, lambda x: none()(x), "forward", ("None", "callable")),
+    (nn.Identity(), X, lambda x: none()[0], "forward", ("None", "subscriptable")),
+    (nn.Identity(), X, lambda x: x + none(), "forward", ("computes with None",)),
+    (nn.Identity(), X, lambda x: torch.cat([x, none()]), "forward", ("computes with None",)),
+    (nn.Identity(), X, lambda x: x.foo, "forward", ("a Tensor has no foo",)),
+    (nn.Identity(), X, lambda x: importlib.import_module("not_there_xyz"), "forward", ("not_there_xyz", "--python")),
+    (nn.Identity(), X, lambda x: copy.deepcopy(nn.Parameter(x) * 2), "forward", ("graph", "detach")),
+    (nn.Identity(), X, lambda x: copy.deepcopy(threading.Lock()), "forward", ("_thread.lock", "__deepcopy__")),
+    (nn.Identity(), X, lambda x: pickle.dumps(lambda: 0), "forward", ("cannot be copied", "<lambda>")),
+    (nn.Identity(), X, lambda x: 1 // 0, "forward", ("divides by zero",)),
+    # backends and devices
+    (nn.Identity(), X, lambda x: quantised(x) + x, "forward", ("quantised", ".dequantize()")),
+    (nn.Identity(), X, lambda x: F.conv1d(quantised(x), torch.ones(1, 4, 1)), "forward", ("quantised", "conv")),
+    (nn.Identity(), X, no_engine, "forward", ("NoQEngine", "supported_engines")),
+    (nn.Identity(), X, lambda x: torch.empty(1, device="meta").item(), "device", ("meta", "--weights")),
+    (nn.Identity(), X, lambda x: nn.Linear(2, 2, device="meta").to("cpu"), "device", ("meta", "--weights")),
+    (nn.Identity(), X, lambda x: x.to("xpu"), "device", ("XPU", "--device cpu")),
+    (nn.Identity(), X, lambda x: x.to("gpu"), "device", ("gpu", "cuda:1")),
+    (nn.Identity(), X, lambda x: nn.LazyLinear(3).weight.shape, "forward", ("shape the first run",)),
+    # gradients
+    (nn.Identity(), X, lambda x: torch.ones(1).expand(3).add_(1), "forward", (".clone()",)),
+    (nn.Identity(), X, lambda x: inference_made(x).requires_grad_(), "forward", ("inference_mode", "no_grad")),
+    (nn.Identity(), X, twice_backward, "forward", ("earlier run", "detach")),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("layer", "x", "before", "kind", "words"), ROWS, ids=range(len(ROWS)))
@@ -168,3 +290,82 @@ def test_a_failure_that_is_one_already_stays_as_it_is() -> None:
 
 def test_every_rule_leads_to_the_exit_code_of_a_model_that_does_not_run() -> None:
     assert {exit_for(rule.kind) for rule in RULES} == {3}
+
+
+class Scaled(nn.Module):
+    """Something on the way makes it float64."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.register_buffer("scale", torch.full((10,), 2.0, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how == "buffer":
+            return x * self.scale
+        if self.how == "constant":
+            return x * torch.full((10,), 2.0, dtype=torch.float64)
+        if self.how == "outside":
+            return x * OUTSIDE
+        return x.double()
+
+
+OUTSIDE = torch.ones(10, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("cast", "becomes float64 at _to_copy"),
+        ("constant", "becomes float64 at full"),
+        ("buffer", "The buffer norm.scale is float64"),
+        ("outside", "A tensor made outside torch, or kept from before is float64"),
+    ],
+)
+def test_a_dtype_is_followed_to_where_it_starts(how: str, words: str) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm, self.last = nn.Linear(10, 10), Scaled(how), nn.Linear(10, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.norm(self.first(x)) + torch.tensor(1.0, dtype=torch.float64))
+
+    net = Net()
+    state = torch.get_rng_state()
+    with pytest.raises(RuntimeError) as caught:
+        net(X)
+    failure = explain_from_start(caught.value, net, (X,), {})
+    assert words in failure.message
+    assert "last (Linear) computes in float32 and was given float64" in failure.message
+    assert "test_diagnosis.py:" in failure.message
+    assert "norm (Scaled)" in failure.message
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_tensor_that_is_fixed_to_another_device_is_found_where_it_is_made() -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            shift = torch.zeros(10, device="meta")
+            return nn.functional.linear(x, self.weight) + shift
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(10, 10))
+
+    net = Net()
+    with pytest.raises(RuntimeError) as caught:
+        net(X) @ torch.ones(10, 10)
+    failure = explain_from_start(caught.value, net, (X,), {})
+    assert failure.kind == "device"
+    assert "It becomes meta at zeros" in failure.message or "It becomes meta at empty" in failure.message
+
+
+def test_what_is_an_input_is_not_looked_for_further() -> None:
+    net = Model(nn.Linear(10, 2))
+    with pytest.raises(RuntimeError) as caught:
+        net(X.double())
+    assert explain_from_start(caught.value, net, (X.double(),), {}) is not None
+    with pytest.raises(RuntimeError) as caught:
+        net(X[:, :3])
+    assert "becomes" not in explain_from_start(caught.value, net, (X[:, :3],), {}).message

@@ -247,3 +247,11 @@ def test_a_lazy_module_gets_its_shape_from_one_forward(tmp_path: Path) -> None:
     assert built.model.training
     assert any("got their shape from one forward" in warning for warning in built.info.warnings)
     assert built.model(*built.example.sample(0)[0]).shape == (2, 4)
+
+
+def test_a_source_that_imports_what_is_not_there_says_where_to_install_it(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("import no_such_library_xyz\n")
+    failure = refused(f"{tmp_path}/m.py:Net")
+    assert failure.kind == "model"
+    assert "Install no_such_library_xyz" in failure.remedy
+    assert "--python" in failure.remedy

@@ -51,6 +51,13 @@ class Scene:
         tensor = self.tensor
         return "its input" if tensor is None else f"{str(tensor.dtype)[6:]}{shape_text(tensor.shape)}"
 
+    @property
+    def holds(self) -> str:
+        """Dtype of the module's own first parameter or buffer that is floating; empty when it has none."""
+        module = self.module
+        own = [] if module is None else [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        return next((str(one.dtype)[6:] for one in own if one.is_floating_point()), "")
+
     def spec(self, shape: tuple[int, ...] | None = None, dtype: str = "", values: str = "") -> str:
         """The option that passes this input with another shape or dtype; empty when it is not an input of the model."""
         if not self.argument or self.tensor is None:
@@ -67,7 +74,7 @@ def explain(problem: BaseException, model: nn.Module | None = None, args: Any = 
 
     if not args and not kwargs:
         args, kwargs = _called_with(problem, model)
-    scene = _scene(problem, model, args, kwargs or {})
+    scene = scene_of(problem, model, args, kwargs or {})
     place = users_place(problem)
     where = " in ".join(part for part in (place, scene.path) if part)
     details = full_text(problem)
@@ -80,7 +87,7 @@ def explain(problem: BaseException, model: nn.Module | None = None, args: Any = 
     return Failure("forward", message, where, remedy, details)
 
 
-def _scene(problem: BaseException, model: nn.Module | None, args: Any, kwargs: dict[str, Any]) -> Scene:
+def scene_of(problem: BaseException, model: nn.Module | None, args: Any, kwargs: dict[str, Any]) -> Scene:
     """The innermost module of `model` among the frames, and the tensor it was working on."""
     paths: dict[int, str] = {} if model is None else {id(module): path for path, module in model.named_modules()}
     for frame, _ in reversed(frames(problem)):

@@ -63,5 +63,7 @@ def failed_in(problem: BaseException, kind: str, what: str, otherwise: str, reme
         reason, remedy = "it reads from the keyboard, and a worker has none", remedy or "Take the input() out of it."
     else:
         reason = first_line(problem)
+    if isinstance(problem, ModuleNotFoundError) and problem.name:
+        remedy = f"Install {problem.name} where the worker runs, or name an interpreter that has it: --python PATH"
     place = users_place(problem) or otherwise
     return error(kind, f"{what}: {reason}.", place, remedy or "Mend it and load again.", full_text(problem))

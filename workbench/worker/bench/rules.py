@@ -1,65 +1,20 @@
-"""The table of known errors: a pattern of torch's or Python's text, and the plain words for it.
+"""The table of known errors of dtypes, devices, shapes, values, calls and gradients.
 
-Owns the words. Each rule stands alone: to explain one more error, add one more entry. Texts are those of torch 2.10 to
-2.13, with older wordings where people still meet them.
+Owns their words; those of masks and indices, and of Python itself, have tables of their own. Each rule stands alone: to
+explain one more error, add one more entry. Texts are those of torch 2.10 to 2.13, with older wordings where people
+still meet them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from torch import nn
 
-from workbench.protocol.failures import Failure
-from workbench.worker.bench.diagnosis import Scene, sentence
-
-Values = dict[str, str]
-"""The named groups of the pattern, and `at` and `given` of the scene; groups `t_…` are torch dtype names."""
-
-_DTYPES = {
-    "double": "float64", "float": "float32", "half": "float16", "bfloat16": "bfloat16", "long": "int64",
-    "int": "int32", "short": "int16", "char": "int8", "byte": "uint8", "unsigned char": "uint8", "bool": "bool",
-    "long int": "int64", "c10::half": "float16", "c10::bfloat16": "bfloat16", "short int": "int16",
-    "signed char": "int8", "longlong": "int64", "complexfloat": "complex64",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One known error."""
-
-    kind: str
-    """Kind of the failure; "forward" becomes "inputs" when the tensor at fault is an input of the model."""
-    pattern: str
-    """Searched in "ClassName: text"."""
-    message: str
-    """With {fields} of `Values`."""
-    remedy: str | Callable[[Scene, Values], str] = ""
-    calls: bool = False
-    """It is about how forward was called: at the root, that is a matter of the inputs."""
-
-    def apply(self, scene: Scene) -> Failure | None:
-        """The failure, or None when this rule does not know the error."""
-        match = re.search(self.pattern, f"{type(scene.problem).__name__}: {scene.problem}", re.IGNORECASE)
-        if match is None:
-            return None
-        values = {name: _word(name, found) for name, found in match.groupdict(default="").items()}
-        values |= {"at": scene.at, "given": scene.given}
-        remedy = self.remedy(scene, values) if callable(self.remedy) else self.remedy.format_map(values)
-        ours = bool(scene.argument) or (self.calls and not scene.path)
-        kind = "inputs" if self.kind == "forward" and ours else self.kind
-        return Failure(kind, sentence(self.message.format_map(values)), remedy=remedy)
-
-
-def _word(name: str, found: str) -> str:
-    if name == "bytes" and found.endswith(" bytes"):
-        return f"{int(found.split()[0]) / 2**30:.1f} GB"
-    if not name.startswith("t_"):
-        return found
-    short = found.strip().lower()
-    return _DTYPES.get(short, short)
+from workbench.worker.bench.diagnosis import Scene
+from workbench.worker.bench.rule import Rule, Values
+from workbench.worker.bench.rules_masks import MASKS
+from workbench.worker.bench.rules_python import PYTHON
 
 
 def _last_size(scene: Scene, values: Values) -> str:
@@ -86,6 +41,11 @@ def _same_dtype(scene: Scene, values: Values) -> str:
     cast = f"cast it where it is made, with .to(torch.{wants})"
     model = f", or cast the model with --dtype {has}" if has.startswith(("float", "bfloat")) else ""
     return f"Give it {option}{model}." if option else f"{cast[0].upper()}{cast[1:]}{model}."
+
+
+def _parameters_dtype(scene: Scene, values: Values) -> str:
+    has = "" if scene.tensor is None else str(scene.tensor.dtype)[6:]
+    return _same_dtype(scene, {"t_given": has, "t_weight": scene.holds or "float32"})
 
 
 def _index_range(scene: Scene, values: Values) -> str:
@@ -120,7 +80,7 @@ _DT = r"(?:torch\.)?(?P<{}>[\w: ]+?)(?:Tensor)?"
 _GIVEN, _WEIGHT = _DT.format("t_given"), _DT.format("t_weight")
 _DTYPE_WORDS = "{at} computes in {t_weight} and was given {t_given}."
 
-RULES: tuple[Rule, ...] = (
+_KNOWN: tuple[Rule, ...] = (
     # memory and devices
     Rule("memory", r"tried to allocate (?P<bytes>[\d.]+ ?\w+)",
          "there was not enough memory: {at} asked for {bytes} more.",
@@ -141,6 +101,8 @@ RULES: tuple[Rule, ...] = (
     Rule("forward", rf"must have the same dtype, but got {_GIVEN} and {_WEIGHT}$", _DTYPE_WORDS, _same_dtype),
     Rule("forward", rf"expected scalar type {_WEIGHT} but found {_GIVEN}$", _DTYPE_WORDS, _same_dtype),
     Rule("forward", rf"Input type \({_GIVEN}\) and (?:bias|weight) type \({_WEIGHT}\)", _DTYPE_WORDS, _same_dtype),
+    Rule("forward", r"mixed dtype \(CPU\)",
+         "{at} has its parameters in {holds} and was given {given}.", _parameters_dtype),
     Rule("forward", rf"have (?:the )?same dtype, but (?:got|found):? {_GIVEN} (?:and|!=) {_WEIGHT}$", _DTYPE_WORDS,
          _same_dtype),
     Rule("forward", rf"'indices' to have one of the following scalar types.*got {_GIVEN} instead",
@@ -198,6 +160,12 @@ RULES: tuple[Rule, ...] = (
          "{at} has no argument {name!r}.", "Leave that input out.", calls=True),
     Rule("forward", r"forward\(\) (takes \d+ positional arguments? but \d+ \w+ given|got multiple values)",
          "{at} was given more arguments than forward takes.", _arguments, calls=True),
+    Rule("forward", r"argument '(?P<name>\w+)' \(position \d+\) must be Tensor, not NoneType",
+         "{at} was given None where a tensor belongs ({name}).",
+         "Give that argument, or return something in every branch of the module before it.", calls=True),
+    Rule("forward", r"argument '(?P<name>\w+)' \(position \d+\) must be Tensor, not tuple",
+         "{at} was given a tuple where a tensor belongs ({name}): recurrent layers and attention answer with several.",
+         "Take the first of it in the source: y, _ = …"),
     Rule("forward", r"argument '(?P<name>\w+)' \(position \d+\) must be (?P<want>\w+), not (?P<got>\w+)",
          "{at} was given a {got} where a {want} belongs ({name}).", "Pass tensors there."),
     Rule("forward", r'missing the required "forward" function',
@@ -227,4 +195,6 @@ RULES: tuple[Rule, ...] = (
     Rule("forward", r"uninitialized parameter",
          "{at} has parameters whose shape the first run decides.", "Fire it once, or give the sizes in the source."),
 )  # fmt: skip
+
+RULES = (*_KNOWN, *MASKS, *PYTHON)
 """Tried from the top; the first that knows the error speaks."""

@@ -240,6 +240,6 @@ class Firing:
             raise self._explained(problem) from problem
 
     def _explained(self, problem: Exception) -> WorkbenchError:
-        from workbench.worker.bench.diagnosis import explain
+        from workbench.worker.judge.origin import explain_from_start
 
-        return WorkbenchError(explain(problem, self._bench.model, self._bench.args, self._bench.kwargs))
+        return WorkbenchError(explain_from_start(problem, self._bench.model, self._bench.args, self._bench.kwargs))
