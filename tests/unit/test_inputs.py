@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -257,3 +259,105 @@ def test_what_was_declared_of_values_holds_in_every_sample() -> None:
         assert x[6, 0] == -2
         assert abs(x[1].mean() - 50) < 1
     assert made.sample(0, batch=3)[0][0].shape == (3, 10)
+
+
+class LeNet(nn.Module):
+    """Flattens by a number that only one size of picture leads to."""
+
+    def __init__(self, side: int, how: str = "flatten") -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.how = nn.Conv2d(1, 4, 5), nn.Conv2d(4, 6, 5), how
+        self.wide = 6 * (((side - 4) // 2 - 4) // 2) ** 2
+        self.fc = nn.Linear(self.wide, 3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.max_pool2d(self.conv1(image), 2)
+        x = nn.functional.max_pool2d(self.conv2(x), 2)
+        return self.fc(x.flatten(1) if self.how == "flatten" else x.view(-1, self.wide))
+
+
+@pytest.mark.parametrize("side", [28, 40, 60, 100, 512])
+@pytest.mark.parametrize("how", ["flatten", "view"])
+def test_the_side_of_pictures_is_found_by_what_their_flattened_size_comes_to(side: int, how: str) -> None:
+    made = example(LeNet(side, how))
+    assert made.infos[0].spec == f"image=float32[4,1,{side},{side}]"
+    assert made.infos[0].origin.startswith("from conv1.weight [4,1,5,5]")
+    assert LeNet(side, how)(*made.sample(0)[0]).shape == (4, 3)
+
+
+class Tower(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2), nn.Flatten(), nn.Linear(2 * 23 * 23, 4))
+        self.table, self.head = nn.Linear(7, 4), nn.Bilinear(4, 4, 2)
+
+    def forward(net, image: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        return net.head(net.image(image), net.table(table))
+
+
+class Tokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.rnn, self.out = nn.Embedding(50, 8), nn.GRU(8, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        assert mask.dtype == torch.bool
+        packed = nn.utils.rnn.pack_padded_sequence(self.embed(tokens), lengths, True, enforce_sorted=False)
+        states, _ = nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
+        return self.out(states.masked_fill(~mask[:, : states.shape[1], None], 0).sum(1))
+
+
+class OfTimm(nn.Module):
+    """As timm's models are: what they take is written on them."""
+
+    default_cfg: ClassVar = {"input_size": (3, 30, 20)}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3))
+
+
+class OfTransformers(nn.Module):
+    """As transformers' models are: no argument is required, and a configuration says the rest."""
+
+    main_input_name = "input_ids"
+    config = SimpleNamespace(vocab_size=30, is_encoder_decoder=False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deep = nn.ModuleDict({"words": nn.Embedding(30, 4)})
+
+    def forward(self, input_ids: Any = None, position_ids: Any = None, attention_mask: Any = None) -> torch.Tensor:
+        return self.deep["words"](input_ids) * attention_mask[..., None]
+
+
+class Diffuser(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.time = nn.Conv2d(3, 4, 3, padding=1), nn.Embedding(10, 4)
+
+    def forward(self, sample: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        emb = self.time(timestep)
+        return self.conv(sample) + emb[..., None, None]
+
+
+@pytest.mark.parametrize(
+    ("model", "specs"),
+    [
+        (Tower(), ["image=float32[4,3,48,48]", "table=float32[4,7]"]),
+        (Tokens(), ["tokens=int64[2,16]{0..49}", "mask=bool[2,16]{ones}", "lengths=int64[2]{1..16}"]),
+        (OfTimm(), ["x=float32[2,3,30,20]"]),
+        (OfTransformers(), ["input_ids=int64[2,16]{0..29}", "attention_mask=int64[2,16]{ones}"]),
+        (Diffuser(), ["sample=float32[4,3,32,32]", "timestep=int64[4]{0..9}"]),
+        (nn.Transformer(8, 2, 1, 1, 16), ["src=float32[4,16,8]", "tgt=float32[4,16,8]"]),
+        (nn.Bilinear(3, 4, 5), None),
+    ],
+)
+def test_several_arguments_and_what_models_say_of_themselves(model: nn.Module, specs: list[str] | None) -> None:
+    if specs is None:
+        assert "--input" in refused(model).remedy
+        return
+    made = example(model)
+    assert [info.spec for info in made.infos] == specs
+    assert all(info.origin for info in made.infos)
+    args, kwargs = made.sample(0)
+    model.eval()(*args, **kwargs)

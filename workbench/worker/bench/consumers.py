@@ -37,6 +37,8 @@ class _Reader(ast.NodeVisitor):
 
     root: nn.Module
     names: set[str]
+    me: str = "self"
+    """What forward calls its module."""
     found: dict[str, tuple[str, nn.Module, int, bool]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
     locals: dict[str, tuple[str, nn.Module]] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class _Reader(ast.NodeVisitor):
     def _module(self, node: ast.expr) -> tuple[str, nn.Module] | None:
         """The module that `self.a.b`, `self.a[0]` or a loop variable over one names."""
         if isinstance(node, ast.Name):
-            return ("", self.root) if node.id == "self" else self.locals.get(node.id)
+            return ("", self.root) if node.id == self.me else self.locals.get(node.id)
         if isinstance(node, ast.Attribute):
             above, key = self._module(node.value), node.attr
         elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
@@ -105,7 +107,8 @@ def consumer_of(model: nn.Module, name: str, path: str = "", depth: int = 0) -> 
     function = tree.body[0]
     if not isinstance(function, ast.FunctionDef):
         return None
-    reader = _Reader(model, {name})
+    own = function.args.posonlyargs + function.args.args
+    reader = _Reader(model, {name}, own[0].arg if own else "self")
     for statement in function.body:
         reader.visit(statement)
     if name not in reader.found:

@@ -1,7 +1,9 @@
-"""Example inputs where none were given: from the modules that take the arguments of forward.
+"""Example inputs where none were given: from what the model says of itself, from the layers that take the arguments,
+and from trials.
 
-Owns the guessing. What the layers do not settle it tries on the model, in eval and without a graph, on a copy or with
-everything put back afterwards; what it cannot find out it asks for by name.
+Owns the guessing. What nothing settles it tries on the model, in eval and without a graph, on a copy or with
+everything put back afterwards; the side of pictures is searched for by what their flattened size comes to. What it
+cannot find out it asks for by name.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+import math
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,76 +21,183 @@ import torch
 from torch import nn
 
 from workbench.protocol.failures import Failure
-from workbench.protocol.spec import COMPLEX, FLOATING, DynamicDim, InputSpec
+from workbench.protocol.spec import DynamicDim, InputSpec
 from workbench.worker.bench.consumers import Consumer, consumer_of
+from workbench.worker.bench.declared import by_name, declared
 from workbench.worker.bench.diagnosis import explain
+from workbench.worker.bench.layers import BATCH, LAYERS, MOST_ROWS, is_spatial, options, reason
 from workbench.worker.bench.modes import flags, generators_kept, set_flags
-from workbench.worker.bench.sampling import draw
+from workbench.worker.bench.sampling import draw, tensors_in
 from workbench.worker.bench.signature import Forward, wanted
-from workbench.worker.bench.words import shape_text
 
-_BATCH = 4
-_MOST_ROWS = 64
-"""Largest batch that is declared for a model whose rows are not in the first dimension."""
-_LENGTH = 16
-_SIDES = (32, 28, 64, 224, 16, 8, 128, 96, 299)
-"""Spatial sizes worth trying, the plainest first."""
 _TRIALS = 24
+_WIDEST = 1024
+"""Side of pictures up to which one that fits is searched for."""
 _COPY_LIMIT = 64 << 20
 """Bytes of parameters up to which a trial runs on a deep copy; above, on the model itself, put back afterwards."""
+_SIZES = re.compile(r"cannot be multiplied \((?P<rows>\d+)x(?P<has>\d+) and (?P<wants>\d+)x")
+_RESHAPED = re.compile(r"shape '\[-1, (?P<wants>\d+)\]' is invalid for input of size (?P<total>\d+)")
+_SMALL = re.compile(r"Kernel size can't be greater|Output size (?:is too small|would be zero)|is too small")
 
-Guess = tuple[str, tuple[int, ...], "float | None", "float | None"]
-"""dtype, shape, low, high."""
+Named = tuple[InputSpec, str]
+"""A spec with its name, and why it is so."""
 
 
-def infer(model: nn.Module, forward: Forward, seed: int) -> list[tuple[InputSpec, str]]:
-    """(spec, why) for each required argument of forward. Raises `WorkbenchError("inputs")` naming what is wanted."""
-    names = list(forward.required)
-    guesses: dict[str, tuple[list[Guess], Consumer]] = {}
+def infer(model: nn.Module, forward: Forward, seed: int) -> list[Named]:
+    """(spec, why) for each argument that forward needs. Raises `WorkbenchError("inputs")` naming what is wanted."""
+    told = declared(model, forward)
+    names = list(dict.fromkeys([*told, *forward.required])) or _optional(model, forward)
+    choices: dict[str, list[Named]] = {name: [told[name]] for name in names if name in told}
+    certain = True
     for name in names:
+        if name in choices:
+            continue
         found = consumer_of(model, name) or (_first_layer(model) if len(names) == 1 else None)
-        options = [] if found is None else _options(found)
-        if found is not None and options:
-            guesses[name] = (options, found)
-    unknown = [name for name in names if name not in guesses]
+        guesses = [] if found is None else options(found)
+        if found is not None and guesses:
+            choices[name] = [(guess.with_name(name), reason(found)) for guess in guesses]
+            certain = certain and len(guesses) == 1 and found.direct
+    beside = next((specs[0][0] for specs in choices.values()), None)
+    for name in names:
+        if name not in choices and (guesses := by_name(name, beside)):
+            choices[name] = [(guess.with_name(name), "guessed from its name and tried") for guess in guesses]
+            certain = False
+    unknown = [name for name in names if name not in choices]
     if unknown:
         listed = ", ".join(unknown)
-        raise wanted(
-            unknown, f"no input was given, and what {listed} should be cannot be told from the layers", forward
-        )
-    if all(len(options) == 1 and found.direct for options, found in guesses.values()):
-        return _one_batch([_spec(name, options[0], found) for name, (options, found) in guesses.items()])
-    return _tried(model, forward, guesses, seed)
+        told_nothing = f"no input was given, and what {listed} should be cannot be told from the layers"
+        raise wanted(unknown, told_nothing, forward)
+    ordered = {name: choices[name] for name in names}
+    if certain and not told:
+        return _one_batch([found[0] for found in ordered.values()])
+    return _tried(model, forward, _aligned(ordered), seed)
 
 
-def _tried(
-    model: nn.Module, forward: Forward, guesses: dict[str, tuple[list[Guess], Consumer]], seed: int
-) -> list[tuple[InputSpec, str]]:
-    """The first combination of guesses with which the model runs. Raises `WorkbenchError("inputs")` when none does."""
-    combinations = itertools.product(*(options for options, _ in guesses.values()))
-    likeliest: Failure | None = None
-    tried: list[str] = []
+def _aligned(choices: dict[str, list[Named]]) -> dict[str, list[Named]]:
+    """With guesses of as many rows as the first argument has, and of one number a row for what looks rows up."""
+    rows = next(iter(choices.values()))[0][0].shape[:1]
+    found: dict[str, list[Named]] = {}
+    for name, guesses in choices.items():
+        more = [(replace(spec, shape=rows + spec.shape[1:]), why) for spec, why in guesses if not spec.dynamic]
+        more += [(replace(spec, shape=rows), why) for spec, why in guesses if spec.dtype == "int64" and spec.low == 0]
+        several = len(choices) > 1 and found
+        found[name] = guesses + [one for one in more if several and one not in guesses]
+    return found
+
+
+def _optional(model: nn.Module, forward: Forward) -> list[str]:
+    """Of a forward that could be called with nothing: its first argument, if a layer takes it."""
+    return [name for name in forward.positional[:1] if consumer_of(model, name) is not None]
+
+
+def _tried(model: nn.Module, forward: Forward, choices: dict[str, list[Named]], seed: int) -> list[Named]:
+    """The first combination with which the model runs. Raises `WorkbenchError("inputs")` when none does."""
     with _on_trial(model) as subject:
-        for chosen in itertools.islice(combinations, _TRIALS):
-            specs = [_spec(name, guess, guesses[name][1]) for name, guess in zip(guesses, chosen)]  # noqa: B905 (3.10)
-            sample = {spec.name: draw(spec, spec.shape, seed, 1.0) for spec, _ in specs}
-            positional = [sample.pop(name) for name in forward.positional if name in sample]
-            try:
-                subject(*positional, **sample)
-            except Exception as raised:  # noqa: BLE001 (user code: whatever a wrong shape makes it raise)
-                likeliest = likeliest or explain(raised, subject, tuple(positional), sample)
-                tried.append(" ".join(spec.text for spec, _ in specs))
-                continue
-            return _one_batch(specs)
-    names = list(forward.required)
-    others = f" and {len(tried) - 1} more" if len(tried) > 1 else ""
-    reason = f"no input was given, and the model ran with none of those tried ({tried[0]}{others})"
+        trial = _Trial(subject, forward, seed)
+        for chosen in itertools.islice(itertools.product(*choices.values()), _TRIALS):
+            if trial.runs([spec for spec, _ in chosen]):
+                return _one_batch(list(chosen))
+        searched = _search(trial, [found[0] for found in choices.values()])
+    if searched is not None:
+        return _one_batch(searched)
+    names = list(choices)
+    others = f" and {len(trial.tried) - 1} more" if len(trial.tried) > 1 else ""
+    tried = f"no input was given, and the model ran with none of those tried ({trial.tried[0]}{others})"
+    likeliest = trial.likeliest
     if likeliest is None:
-        raise wanted(names, reason, forward)
+        raise wanted(names, tried, forward)
     place = f" at {likeliest.where}" if likeliest.where else ""
     raise wanted(
-        names, f"{reason}; the first raised{place}: {likeliest.message.rstrip('.')}", forward, likeliest.details
+        names, f"{tried}; the first raised{place}: {likeliest.message.rstrip('.')}", forward, likeliest.details
     )
+
+
+class _Trial:
+    """Runs of the model on guesses, and what they raised."""
+
+    def __init__(self, subject: nn.Module, forward: Forward, seed: int) -> None:
+        self._subject, self._forward, self._seed = subject, forward, seed
+        self.likeliest: Failure | None = None
+        """Of the first guess."""
+        self.tried: list[str] = []
+        self.text = ""
+        """What the last one raised."""
+        self.module = ""
+        """Where."""
+        self.ratio = 0.0
+        """Rows of the last answer for each that was given, where their numbers differ; 0: they do not."""
+
+    def runs(self, specs: list[InputSpec]) -> bool:
+        """Whether the model takes these, and answers with as many rows as it was given."""
+        sample = {spec.name: draw(spec, spec.shape, self._seed, 1.0) for spec in specs}
+        by_place = [name for name in self._forward.positional if name in sample and not self._gap(specs, name)]
+        positional = [sample.pop(name) for name in by_place]
+        self.text, self.module, self.ratio = "", "", 0.0
+        try:
+            answer = self._subject(*positional, **sample)
+        except Exception as raised:  # noqa: BLE001 (user code: whatever a wrong shape makes it raise)
+            failure = explain(raised, self._subject, tuple(positional), sample)
+            self.text, self.module = str(raised), failure.where.rpartition(" in ")[2]
+            self.likeliest = self.likeliest or failure
+            self.tried.append(" ".join(spec.text for spec in specs))
+            return False
+        self.ratio = _rows_ratio(answer, specs[0].shape[0] if specs[0].shape else 0)
+        return not self.ratio
+
+    def _gap(self, specs: list[InputSpec], name: str) -> bool:
+        """Whether an argument before this one is left out, so that it must be passed by name."""
+        given = {spec.name for spec in specs}
+        before = self._forward.positional[: self._forward.positional.index(name)]
+        return any(one not in given for one in before)
+
+
+def _rows_ratio(answer: Any, rows: int) -> float:
+    """0 when a tensor of the answer has as many rows as were given, anywhere; otherwise rows answered for each."""
+    shapes = [tuple(tensor.shape) for tensor in tensors_in(answer)]
+    if not shapes or rows < 2 or any(rows in shape or not shape for shape in shapes):
+        return 0.0
+    return shapes[0][0] / rows
+
+
+def _search(trial: _Trial, first: list[Named]) -> list[Named] | None:
+    """Pictures of the side that the first flattened layer was made for, by halving; None when there is none."""
+    place = next((at for at, (spec, _) in enumerate(first) if is_spatial(spec)), None)
+    if place is None:
+        return None
+    low, high = 1, _WIDEST
+    spec, why = first[place]
+    why = f"{why}; with that side what comes behind it fits"
+
+    def of_side(side: int) -> list[Named]:
+        sized = replace(spec, shape=(*spec.shape[:2], *[side] * len(spec.shape[2:])))
+        return [*first[:place], (sized, why), *first[place + 1 :]]
+
+    def fits(side: int) -> bool:
+        return trial.runs([one for one, _ in of_side(side)])
+
+    side = spec.shape[2]
+    while low <= high:
+        if fits(side):  # windows round down, so that a few sides fit: the roundest is meant
+            near = [one for one in range(max(1, side - 3), side + 4) if one == side or fits(one)]
+            return of_side(max(near, key=lambda one: (one & -one, -one)))
+        excess = _excess(trial, spec.shape[0])
+        if excess is None:
+            return None
+        low, high = (side + 1, high) if excess < 1 else (low, side - 1)
+        guess = round(side / math.sqrt(excess)) if excess > 0 else 2 * side
+        side = guess if low <= guess <= high and guess != side else (low + high) // 2
+    return None
+
+
+def _excess(trial: _Trial, rows: int) -> float | None:
+    """By which factor the flattened size was too large; None when that was not what went wrong."""
+    if trial.ratio:
+        return trial.ratio
+    if match := _SIZES.search(trial.text):
+        return int(match["has"]) / int(match["wants"])
+    if match := _RESHAPED.search(trial.text):
+        return int(match["total"]) / rows / int(match["wants"])
+    return 0.0 if _SMALL.search(trial.text) else None
 
 
 @contextlib.contextmanager
@@ -112,100 +223,17 @@ def _on_trial(model: nn.Module) -> Iterator[nn.Module]:
 def _first_layer(model: nn.Module) -> Consumer | None:
     """The first layer, in the order they were made, that says what it takes; it is tried, not trusted."""
     for path, module in model.named_modules():
-        if any(isinstance(module, kind) for kind in _LAYERS):
+        if any(isinstance(module, kind) for kind in LAYERS):
             return Consumer(path, module, False)
     return None
 
 
-def _spec(name: str, guess: Guess, found: Consumer) -> tuple[InputSpec, str]:
-    dtype, shape, low, high = guess
-    weight = next((tensor for _, tensor in found.module.named_parameters(recurse=False)), None)
-    described = "" if weight is None else f" {shape_text(weight.shape)}"
-    first = next((key for key, _ in found.module.named_parameters(recurse=False)), "")
-    where = ".".join(part for part in (found.path, first) if part)
-    second = isinstance(found.module, nn.RNNBase) and not found.module.batch_first and len(shape) == 3
-    dynamic = (DynamicDim(1, "batch", 1, _MOST_ROWS),) if second else ()
-    return InputSpec(name, dtype, shape, low, high, dynamic), f"from {where or type(found.module).__name__}{described}"
-
-
-def _one_batch(specs: list[tuple[InputSpec, str]]) -> list[tuple[InputSpec, str]]:
+def _one_batch(specs: list[Named]) -> list[Named]:
     """Where one input counts its rows in a named dimension, the others' rows bear the same name."""
     if not any(spec.dynamic for spec, _ in specs):
         return specs
-    rows = (DynamicDim(0, "batch", 1, _MOST_ROWS),)
+    rows = (DynamicDim(0, "batch", 1, MOST_ROWS),)
     return [
-        (replace(spec, dynamic=rows) if not spec.dynamic and spec.shape[:1] == (_BATCH,) else spec, why)
+        (replace(spec, dynamic=rows) if not spec.dynamic and spec.shape[:1] == (BATCH,) else spec, why)
         for spec, why in specs
     ]
-
-
-def _options(found: Consumer) -> list[Guess]:
-    """What the layer may be given, the likeliest first; one entry when there is no doubt."""
-    for kind, make in _LAYERS.items():
-        if isinstance(found.module, kind):
-            dtype = _dtype(found.module)
-            shapes: list[Guess] = [(dtype, shape, None, None) for shape in make(found.module)]
-            if isinstance(found.module, (nn.Embedding, nn.EmbeddingBag)):
-                top = float(found.module.num_embeddings - 1)
-                shapes = [("int64", shape, 0.0, top) for shape in make(found.module)]
-            certain = found.direct and kind in _CERTAIN
-            return shapes[:1] if certain else shapes
-    return []
-
-
-def _dtype(module: nn.Module) -> str:
-    tensor = next((parameter for parameter in module.parameters()), None)
-    name = "float32" if tensor is None else str(tensor.dtype)[6:]
-    return name if name in (*FLOATING, *COMPLEX) else "float32"
-
-
-def _linear(module: Any) -> list[tuple[int, ...]]:
-    """[4,in] and [4,16,in]; and the images and volumes that flatten to `in`, one or three channels."""
-    wide = module.in_features
-    shapes: list[tuple[int, ...]] = [(_BATCH, wide), (_BATCH, _LENGTH, wide)]
-    for channels in (1, 3):
-        side = int((wide // channels) ** 0.5)
-        if side > 1 and channels * side * side == wide:
-            shapes.append((_BATCH, channels, side, side))
-    return shapes
-
-
-def _spatial(dimensions: int) -> Callable[[Any], list[tuple[int, ...]]]:
-    def shapes(module: Any) -> list[tuple[int, ...]]:
-        channels = getattr(module, "in_channels", None) or module.num_features
-        sides = _SIDES if dimensions < 3 else (16, 32, 8)
-        return [(_BATCH, channels, *[side] * dimensions) for side in sides]
-
-    return shapes
-
-
-def _recurrent(module: Any) -> list[tuple[int, ...]]:
-    first = (_BATCH, _LENGTH) if module.batch_first else (_LENGTH, _BATCH)
-    return [(*first, module.input_size)]
-
-
-def _width(name: str) -> Callable[[Any], list[tuple[int, ...]]]:
-    return lambda module: [(_BATCH, _LENGTH, getattr(module, name)), (_LENGTH, _BATCH, getattr(module, name))]
-
-
-_LAYERS: dict[type[nn.Module], Callable[[Any], list[tuple[int, ...]]]] = {
-    nn.Linear: _linear,
-    nn.Embedding: lambda module: [(2, _LENGTH), (2,)],
-    nn.EmbeddingBag: lambda module: [(2, _LENGTH)],
-    nn.Conv1d: _spatial(1),
-    nn.Conv2d: _spatial(2),
-    nn.Conv3d: _spatial(3),
-    nn.ConvTranspose1d: _spatial(1),
-    nn.ConvTranspose2d: _spatial(2),
-    nn.RNNBase: _recurrent,
-    nn.LayerNorm: lambda module: [(_BATCH, *module.normalized_shape), (_BATCH, _LENGTH, *module.normalized_shape)],
-    nn.BatchNorm1d: lambda module: [(_BATCH, module.num_features), (_BATCH, module.num_features, _LENGTH)],
-    nn.BatchNorm2d: _spatial(2),
-    nn.MultiheadAttention: _width("embed_dim"),
-    nn.TransformerEncoderLayer: lambda module: _width("embed_dim")(module.self_attn),
-    nn.TransformerEncoder: lambda module: _width("embed_dim")(module.layers[0].self_attn),
-}
-"""Layer → the shapes it may be given, the likeliest first."""
-
-_CERTAIN = (nn.Linear, nn.Embedding, nn.EmbeddingBag, nn.RNNBase)
-"""Layers whose first guess needs no trial when the argument reaches them unchanged."""
