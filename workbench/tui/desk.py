@@ -179,11 +179,10 @@ class Desk:
         from workbench.protocol.model import ModeChange
         from workbench.tui.trusting import with_yes
 
-        recipe = await with_yes(self, recipe)
-        self.wanted, self._asked = recipe, (change, tuple(modules), tolerance)
+        self.wanted, self._asked = await with_yes(self, recipe), (change, tuple(modules), tolerance)
         await self.session.started()
         async with self.firing.paused():
-            loaded = await open_with(self.session, recipe, change or ModeChange(), self._asked[1], tolerance)
+            loaded = await open_with(self.session, self.wanted, change or ModeChange(), self._asked[1], tolerance)
         self.state.undo.clear()  # the modes that were asked for are where one starts from
         self.app.main.checks.clear()
         self._diffed = ()
