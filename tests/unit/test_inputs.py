@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from tests.unit import bench_models
+from workbench.client.spec_edits import split_specs
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.model import Recipe
-from workbench.tui.screens.arguments import parse_specs
 from workbench.worker import tensorfile
 from workbench.worker.bench.inputs import Example, example_from
 
@@ -228,7 +228,7 @@ def test_parts_grow_into_the_arguments_that_they_belong_to() -> None:
     other = made.sample(0, batch=7)[0]
     assert (len(other[0]["x"]), len(other[0]["a key"]), len(other[2][1])) == (7, 4, 7)
     assert {path for one in made.arguments for path, _ in one.specs} >= {"batch['x']", "xs[1]", "state[1]"}
-    again = tuple(text for info in made.infos for text in parse_specs(info.spec))
+    again = tuple(text for info in made.infos for text in split_specs(info.spec))
     assert {*again} == {*specs}
     assert example(Nested(), *again).infos == made.infos
     assert Nested()(*args, **kwargs).shape == (4, 2)

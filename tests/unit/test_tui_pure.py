@@ -10,6 +10,7 @@ import pytest
 
 from workbench.client.command import command_for, module_training
 from workbench.client.intake import engine_gone
+from workbench.client.spec_edits import split_specs
 from workbench.client.state import OpenJob, State
 from workbench.protocol.artifacts import CHECK_IDS
 from workbench.protocol.failures import Failure, WorkbenchError
@@ -21,7 +22,7 @@ from workbench.tui.activity import dead_line, summary, switched, working
 from workbench.tui.board import PANES, plan
 from workbench.tui.commands.artifacts import _no_path
 from workbench.tui.options import speaks_unicode, suited_theme
-from workbench.tui.screens.arguments import parse_arguments, parse_specs, print_arguments
+from workbench.tui.screens.arguments import parse_arguments, print_arguments
 from workbench.tui.screens.ask import whole_number
 from workbench.tui.screens.paths import completion, free_name, listing
 
@@ -149,7 +150,7 @@ def test_arguments_that_cannot_be_read_say_so(text: str) -> None:
 
 
 def test_specs_are_words() -> None:
-    assert parse_specs(" x=float32[4,10]  ids=int64[2,16]{0..100} ") == ("x=float32[4,10]", "ids=int64[2,16]{0..100}")
+    assert split_specs(" x=float32[4,10]  ids=int64[2,16]{0..100} ") == ("x=float32[4,10]", "ids=int64[2,16]{0..100}")
 
 
 def test_paths_are_offered_by_kind_and_completed_as_far_as_they_agree(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_the_command_names_what_differs_from_its_defaults_and_nothing_else() -> 
     assert command_for(Recipe("m.py:Net"), repeat=1) == "workbench run m.py:Net --repeat 1"
     kept = command_for(Recipe("m.py:Net"), Modes(keep_outputs=True), 3, 1e-4, "/opt/other python")
     assert kept == "workbench run m.py:Net --repeat 3 --keep-outputs --tolerance 0.0001 --python '/opt/other python'"
-    recipe = Recipe("my model.py:Net", {"width": 8}, "net.pt", ("x=float32[4,10]", "m=bool[4]"), "", 7)
+    recipe = Recipe("my model.py:Net", {"width": 8}, "net.pt", inputs=("x=float32[4,10]", "m=bool[4]"), seed=7)
     modes = Modes(training=False, grad="no_grad", dtype="float16", device="cuda", threads=2)
     assert command_for(recipe, modes, repeat=100) == (
         "workbench run 'my model.py:Net' --kwargs '{\"width\": 8}' --weights net.pt --input 'x=float32[4,10]' "

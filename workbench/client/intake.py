@@ -133,6 +133,7 @@ def _loaded(state: State, loaded: Loaded, recipe: Recipe | None) -> None:
     if not loaded.keep_runs:
         state.rows.clear()
         state.undo.clear()
+        state.former_inputs.clear()
         state.reference, state.leak, state.matrix = 0, None, None
         state.account = state.counterfactual = None
     _modes(state, loaded.modes)

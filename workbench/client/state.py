@@ -73,6 +73,8 @@ class State:
     jobs: dict[int, OpenJob] = field(default_factory=dict)
     paused: Pause | None = None
     """A job stands still at a breakpoint."""
+    former_inputs: collections.deque[Recipe] = field(default_factory=lambda: collections.deque(maxlen=UNDO_KEPT))
+    """Recipes before each change of the inputs, the newest last."""
     undo: collections.deque[Modes] = field(default_factory=lambda: collections.deque(maxlen=UNDO_KEPT))
     """Modes to go back to, the newest last."""
     yardstick: str = "tolerance"

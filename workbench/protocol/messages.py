@@ -26,6 +26,7 @@ from .events import (
     WorkerReady,
     YardstickNow,
 )
+from .inputs import SetInputs
 from .inside import Attend, Complete, Completions, Evaluate, Evaluated, Inside, LookInside, Paused, Resumed
 from .matrix import Matrix, MeasureMatrix
 from .memory import (
@@ -119,6 +120,7 @@ __all__ = [
     "Saved",
     "Scan",
     "Scanned",
+    "SetInputs",
     "SetModes",
     "SetRate",
     "SetReference",
@@ -137,7 +139,8 @@ PROTOCOL = 5
 
 
 BENCH_REQUESTS = (
-    Load, SetModes, Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, SaveState, LookInside,
+    Load, SetModes, SetInputs,
+    Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, SaveState, LookInside,
     Evaluate, Complete, MeasureErrors,
     AccountMemory, Pin,
 )  # fmt: skip

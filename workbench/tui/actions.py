@@ -103,6 +103,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("repeat", ("r",), "repeat", "Run it many times as one row; asks how often.", "Runs", 4, with_model),
     Action("continuous", ("R",), "fire on", "Run it until esc stops it.", "Runs", 0, with_model),
     Action("inputs", ("n",), "new inputs", "Draw new inputs of the same shapes and run once.", "Runs", 0, with_model),
+    Action("edit", ("N",), "edit inputs", "Change shapes, dtypes, values or single elements of the inputs, and see the "
+           "command that makes them.", "Runs", 0, with_model),
     Action("reference", ("b",), "reference", "Compare all runs with the selected one.", "Runs", 7, with_run),
     Action("pin", ("p",), "pin", "Keep the selected run's output for comparison, or let it go.", "Runs", 0, with_run),
     Action("compare", ("w",), "compare with", "Compare with another run, or the model with another mode, grad, dtype, "

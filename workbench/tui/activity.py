@@ -19,6 +19,7 @@ PATIENCE = 0.5
 WORDS = {
     "Start": "torch is loading",
     "Load": "loading the model",
+    "SetInputs": "making the inputs",
     "SetModes": "changing modes",
     "Restore": "back to the checkpoint",
     "Fire": "firing",

@@ -96,6 +96,12 @@ def _set_modes(request: messages.SetModes, job: Job, state: State) -> Any:
     return now
 
 
+def _set_inputs(request: messages.SetInputs, job: Job, state: State) -> Any:
+    loaded = state.on_bench().set_inputs(request, job)
+    _settle_runs(state, job)
+    return loaded
+
+
 def _restore(request: messages.Restore, job: Job, state: State) -> Any:
     loaded = state.on_bench().restore(request, job)
     _settle_runs(state, job)
@@ -245,6 +251,7 @@ def _repair(request: messages.RepairWeights, job: Job, state: State) -> Any:
 TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.Load: _load,
     messages.SetModes: _set_modes,
+    messages.SetInputs: _set_inputs,
     messages.Restore: _restore,
     messages.SaveState: _save_state,
     messages.Fire: _fire,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.protocol.cause import ErrorTable
+from workbench.protocol.model import Recipe
 from workbench.protocol.runs import RunRow
 from workbench.tui.actions import with_two_runs
 from workbench.tui.desk import Desk
@@ -20,6 +21,30 @@ async def fire(desk: Desk) -> None:
 async def inputs(desk: Desk) -> None:
     await desk.turns.over()
     await _then(desk, await desk.firing.once(new_inputs=True))
+
+
+async def edit_inputs(desk: Desk) -> None:
+    """Other inputs, and one run on them."""
+    from workbench.client.command import command_for
+    from workbench.client.inputs import set_inputs, undo_inputs
+    from workbench.tui.screens.inputs import InputsScreen
+
+    recipe, info = desk.state.recipe, desk.state.info
+    assert recipe is not None  # the key wants a model
+    assert info is not None
+
+    async def apply(wanted: Recipe) -> None:
+        async with desk.firing.paused():
+            await set_inputs(desk.session, wanted)
+
+    async def undo() -> bool:
+        async with desk.firing.paused():
+            return await undo_inputs(desk.session) is not None
+
+    screen = InputsScreen(recipe, info.inputs, lambda one: command_for(one, desk.state.modes), apply, undo)
+    if await desk.ask(screen):
+        desk.app.main.checks.clear()
+        await _then(desk, await desk.firing.once())
 
 
 async def repeat(desk: Desk) -> None:

@@ -16,6 +16,7 @@ COMMANDS: dict[str, Command] = {
     "repeat": runs.repeat,
     "continuous": runs.continuous,
     "inputs": runs.inputs,
+    "edit": runs.edit_inputs,
     "reference": runs.reference,
     "pin": compare.pin,
     "compare": compare.compare,

@@ -8,6 +8,7 @@ import shlex
 from typing import Any
 
 from workbench.client.arguments import arguments_in
+from workbench.client.spec_edits import split_specs
 from workbench.protocol.failures import error
 
 INPUTS = (".safetensors", ".npz", ".npy", ".pt", ".json", ".png", ".jpg")
@@ -57,26 +58,5 @@ def print_arguments(arguments: dict[str, Any]) -> str:
 
 def parse_inputs(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(specs, files) of what stands in the field of the inputs: a word that is no spec is a file or a directory."""
-    words = parse_specs(text)
+    words = split_specs(text)
     return tuple(word for word in words if _SPEC.match(word)), tuple(word for word in words if not _SPEC.match(word))
-
-
-def parse_specs(text: str) -> tuple[str, ...]:
-    """`x=float32[4,10] ids=int64[2,16]{0..100} name="a b"`: one spec a word, brackets and quotes kept whole."""
-    found: list[str] = []
-    word, depth, quote = "", 0, ""
-    for sign in text:
-        if quote:
-            quote = "" if sign == quote and not word.endswith("\\") else quote
-        elif sign in "\"'":
-            quote = sign
-        elif sign in "[{(":
-            depth += 1
-        elif sign in "]})":
-            depth = max(0, depth - 1)
-        elif sign.isspace() and not depth:
-            found.append(word)
-            word = ""
-            continue
-        word += sign
-    return tuple(one for one in [*found, word] if one)

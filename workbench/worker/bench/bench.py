@@ -15,11 +15,21 @@ import torch
 from torch import nn
 
 from workbench.protocol.failures import error
-from workbench.protocol.messages import Load, Loaded, ModesNow, Restore, Saved, SaveState, SetModes, WeightsHashed
+from workbench.protocol.messages import (
+    Load,
+    Loaded,
+    ModesNow,
+    Restore,
+    Saved,
+    SaveState,
+    SetInputs,
+    SetModes,
+    WeightsHashed,
+)
 from workbench.protocol.model import ModeChange, ModelInfo, Modes, Recipe
+from workbench.worker.bench import captured, weights
 from workbench.worker.bench import load as loading
 from workbench.worker.bench import modes as switches
-from workbench.worker.bench import weights
 from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.placement import dtype_named, usable_device
 from workbench.worker.bench.words import some
@@ -94,6 +104,23 @@ class Bench:
         if change.training is not None and change.flips is None and change.module is None:
             notes.append(switches.not_followed(self.model, change.training))
         return ModesNow(self.modes, "; ".join(note for note in notes if note))
+
+    def set_inputs(self, request: SetInputs, job: Job) -> Loaded:
+        """Other inputs for the same model. Raises `WorkbenchError` ("inputs", "usage"); the former ones stay then."""
+        recipe, built = request.recipe, self._built
+        assert built is not None  # a model was loaded
+        if recipe.seed != self.recipe.seed and not self.info.weights:
+            message = f"The parameters were constructed under seed {self.recipe.seed}: another would belie the command."
+            raise error("usage", message, "--seed", "Open it again with another --seed, or give it --weights FILE.")
+        job.progress("making the inputs")
+        example = loading.find_example(captured.expanded(recipe)[0], self.model, built.resolved)
+        example.place(dtype_named(self.modes.dtype), torch.device(self.modes.device))
+        args, kwargs = example.sample(recipe.seed)
+        built.example = example
+        built.info = dataclasses.replace(self.info, inputs=example.infos, batch=example.batch)
+        self._put(built, built.info, self.modes, args, kwargs)
+        self.recipe, self._draws = recipe, 0
+        return Loaded(self.info, self.modes, keep_runs=True)
 
     def restore(self, request: Restore, job: Job) -> Loaded:
         """Parameters and buffers back to the checkpoint, by building the recipe again; modes stay.

@@ -207,7 +207,12 @@ def _from_files(recipe: Recipe, forward: Forward, given: list[Argument]) -> Exam
 
     samples = Samples(find_files(recipe.inputs_files, recipe.directory))
     origin = samples.origin
-    return _of_samples(recipe, forward, lambda at: given + named(samples[at], origin(at)), len(samples), samples.words)
+    said = {one.name for one in given}
+
+    def sample(at: int) -> list[Argument]:  # what a spec says counts more
+        return given + [one for one in named(samples[at], origin(at)) if not one.name or one.name not in said]
+
+    return _of_samples(recipe, forward, sample, len(samples), samples.words)
 
 
 def _from_own(content: Any, recipe: Recipe, forward: Forward) -> Example:

@@ -142,7 +142,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         filled = _construct(resolved, recipe, fill, size)
         notes += told + filled.notes + _about(filled.model)
         job.progress("finding the inputs")
-        example = example or _example(recipe, filled.model, resolved)
+        example = example or find_example(recipe, filled.model, resolved)
         notes += [f"inputs: {example.words}"] if example.words else []
         notes += _give_shapes(filled.model, example, recipe.seed)
     given = ("", "")
@@ -254,7 +254,8 @@ def _parameter_text(parameter: inspect.Parameter) -> str:
     return f"{name}: {parameter.annotation}" + (f" = {default}" if equals else "")
 
 
-def _example(recipe: Recipe, model: nn.Module, resolved: Resolved) -> Example:
+def find_example(recipe: Recipe, model: nn.Module, resolved: Resolved) -> Example:
+    """The example inputs of a model that was built from this recipe. Raises `WorkbenchError("inputs")`."""
     own = getattr(resolved.module, "example_inputs", None)
     try:
         return example_from(recipe, model, own)
