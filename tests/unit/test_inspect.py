@@ -135,7 +135,7 @@ def test_safetensors_bundles_and_strangers(tmp_path: Path, net: Any) -> None:
     assert "verify.py" in bundle.members
     (tmp_path / "code.py").write_text("import torch\n")
     assert look(tmp_path / "code.py").kind == "python"
-    (tmp_path / "m.onnx").write_bytes(b"\x08\x09\x12\x07pytorch")
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x09\x12\x07pytorch\x3a\x00")
     assert look(tmp_path / "m.onnx").kind == "onnx"
     (tmp_path / "noise").write_bytes(random.Random(0).randbytes(500))
     assert look(tmp_path / "noise").kind == "unknown"
@@ -162,7 +162,7 @@ def test_what_is_no_file_is_said_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "is a pipe" in refused(tmp_path / "pipe")
     assert "There is no file" in refused(tmp_path / "absent")
-    assert "no bundle" in refused(tmp_path)
+    assert "neither a bundle nor" in refused(tmp_path)
     (tmp_path / "empty").write_bytes(b"")
     assert "empty" in refused(tmp_path / "empty")
 

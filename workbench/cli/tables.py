@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Proof
+from workbench.protocol.artifacts import CheckRow, Finding, Proof
 from workbench.protocol.cause import ErrorTable
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
@@ -38,8 +38,6 @@ WIDE = 110
 """Columns from which on every column of the runs fits."""
 ERRORS_SHOWN = 12
 """Rows of the table of errors."""
-TENSORS_SHOWN = 200
-"""Rows of `inspect`'s table; the rest is counted, and all of it is in the JSON."""
 
 
 class _Out(Console):
@@ -75,7 +73,7 @@ def show_runs(out: Console, rows: Sequence[RunRow]) -> None:
     """One line a row: what it cost and what it answered. Narrow terminals get the columns that matter most."""
     wide = out.width >= WIDE
     extra = ("p99", "per s", "cause", "growth/run") if wide else ()
-    table = _table("#", "mode", "median", "against the reference", "saved", "RSS", *extra)
+    table = plain_table("#", "mode", "median", "against the reference", "saved", "RSS", *extra)
     for row in rows:
         repeat = row.count > 1
         more = (
@@ -165,7 +163,7 @@ def show_errors(out: Console, errors: ErrorTable) -> None:
     for note in errors.notes:
         out.print(f"  {note}", style="dim")
     told = telling(errors, ERRORS_SHOWN)
-    table = _table("", "module", "call", "type", "given", "own", "answer")
+    table = plain_table("", "module", "call", "type", "given", "own", "answer")
     for place, call in told:
         mark = " ".join(word for word, at in (("starts", errors.starts), ("grows", errors.grows)) if at == place)
         table.add_row(
@@ -244,28 +242,8 @@ def show_proof(out: Console, proof: Proof, findings: Iterable[Finding] = ()) -> 
     )
 
 
-def show_inspection(out: Console, found: Inspection) -> None:
-    """What a file holds."""
-    out.print(f"{clean_line(found.path)}  {found.kind} · {found.trust}  {size(found.bytes)}")
-    if found.sha256:
-        out.print(f"sha256:{found.sha256}", style="dim")
-    for line in found.words:
-        out.print(line)
-    if found.unsafe_globals:
-        out.print(f"would import: {clean_line(', '.join(found.unsafe_globals))}", style="bold red")
-    for name, text in found.metadata.items():
-        out.print(f"{clean_line(name)}: {clean_line(text)}", style="dim")
-    if found.tensor_count:
-        table = _table("tensor", "dtype", "shape", "bytes")
-        for tensor in found.tensors[:TENSORS_SHOWN]:
-            table.add_row(clean_line(tensor.name), tensor.dtype, str(list(tensor.shape)), size(tensor.bytes))
-        out.print(table)
-        if found.tensor_count > TENSORS_SHOWN:
-            out.print(f"… and {found.tensor_count - TENSORS_SHOWN} more")
-        out.print(f"{found.tensor_count} tensors, {size(found.tensor_bytes)}")
-
-
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without lines."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -203,7 +203,8 @@ class Fingerprint:
 
     path: str
     kind: str
-    """"bundle", "torchscript", "pt2", "aoti", "state_dict", "pickle", "safetensors", "onnx", "python", "unknown"."""
+    """"bundle", "torchscript", "pt2", "aoti", "state_dict", "pickle", "safetensors", "onnx", "python", "unknown", or
+    "index": of weights in several files."""
     sha256: str
     """Of the file, or of a bundle's manifest."""
     trust: str

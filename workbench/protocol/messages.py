@@ -28,6 +28,7 @@ from .events import (
 )
 from .inputs import SetInputs
 from .inside import Attend, Complete, Completions, Evaluate, Evaluated, Inside, LookInside, Paused, Resumed
+from .inspected import InspectedPair, InspectPair
 from .matrix import Matrix, MeasureMatrix
 from .memory import (
     AccountMemory,
@@ -94,6 +95,8 @@ __all__ = [
     "Hello",
     "Inside",
     "Inspect",
+    "InspectPair",
+    "InspectedPair",
     "Kill",
     "Load",
     "Loaded",
@@ -146,7 +149,7 @@ BENCH_REQUESTS = (
 )  # fmt: skip
 SUPERVISOR_REQUESTS = (
     Start, Cancel, Kill, SetRate, MeasureNoise, MeasureMatrix, MeasureCounterfactual, Compare, Export,
-    Verify, GetFingerprint, Inspect, RepairWeights, Scan, Quit,
+    Verify, GetFingerprint, Inspect, InspectPair, RepairWeights, Scan, Quit,
 )  # fmt: skip
 WORKER_REQUESTS = (
     *BENCH_REQUESTS,
@@ -159,6 +162,7 @@ WORKER_REQUESTS = (
     Prove,
     Inspect,
     RepairWeights,
+    InspectPair,
     Cancel,
     Attend,
 )
@@ -166,7 +170,7 @@ EVENTS = (
     Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
     Beat, Done, RunRow, Diff, Divergence, ErrorTable, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
     ExportResult, VerifyResult, Fingerprint, Inspection, Inside, Evaluated, Completions, Paused, Resumed,
-    Matrix, Compared, MemoryAccount, Counterfactual, YardstickNow, Repaired,
+    Matrix, Compared, MemoryAccount, Counterfactual, YardstickNow, Repaired, InspectedPair,
 )  # fmt: skip
 
 REGISTRY: dict[str, type] = {

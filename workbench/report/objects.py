@@ -11,6 +11,7 @@ from workbench.protocol.codec import plain
 from workbench.protocol.compare import Compared
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure
+from workbench.protocol.inspected import InspectedPair
 from workbench.protocol.memory import Counterfactual, Leak, MemoryAccount
 from workbench.protocol.messages import Loaded
 from workbench.protocol.policy import Policy
@@ -173,4 +174,10 @@ def repair_object(found: Repaired) -> dict[str, Any]:
 def inspect_object(inspection: Inspection) -> dict[str, Any]:
     """`workbench inspect`."""
     record: Mapping[str, Any] = plain(inspection)
+    return {"schema": SCHEMA, "verdict": "pass", **record}
+
+
+def inspect_pair_object(pair: InspectedPair) -> dict[str, Any]:
+    """`workbench inspect A B`."""
+    record: Mapping[str, Any] = plain(pair)
     return {"schema": SCHEMA, "verdict": "pass", **record}

@@ -29,7 +29,7 @@ MANIFEST_LIMIT = 64 << 20
 
 PYTHON, NATIVE, DATA = "CODE (Python)", "CODE (native)", "DATA"
 
-_TRUST = {"safetensors": DATA, "state_dict": DATA, "onnx": DATA, "aoti": NATIVE}
+_TRUST = {"safetensors": DATA, "index": DATA, "state_dict": DATA, "onnx": DATA, "aoti": NATIVE}
 
 
 def fingerprint(path: str, stop: threading.Event) -> Fingerprint:

@@ -9,6 +9,7 @@ from workbench.protocol.messages import (
     Export,
     GetFingerprint,
     Inspect,
+    InspectPair,
     MeasureCounterfactual,
     MeasureMatrix,
     MeasureNoise,
@@ -47,6 +48,8 @@ async def run_flow(request: Any, flow: Flow) -> Any:
             return await flow.run("repair", request, python=python, timeout=request.timeout)
         case Inspect():
             return await flow.run("inspect", request)
+        case InspectPair():
+            return await flow.run("values" if request.values else "inspect", request)
         case Export():
             return await export(request, flow)
         case Verify():

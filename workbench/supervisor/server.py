@@ -30,6 +30,7 @@ from workbench.protocol.messages import (
     GetFingerprint,
     Hello,
     Inspect,
+    InspectPair,
     Kill,
     LogLines,
     MeasureCounterfactual,
@@ -174,7 +175,7 @@ class Server:
                 self.bench.forward(body, job)
             case MeasureNoise() | MeasureMatrix() | MeasureCounterfactual() | Compare():
                 self._spawn(job, self._flow(body, job))
-            case Export() | Verify() | GetFingerprint() | Inspect() | RepairWeights() | Scan():
+            case Export() | Verify() | GetFingerprint() | Inspect() | InspectPair() | RepairWeights() | Scan():
                 self._spawn(job, self._flow(body, job))
             case _:
                 word = type(body).__name__

@@ -248,6 +248,12 @@ def _repair(request: messages.RepairWeights, job: Job, state: State) -> Any:
     return repair(request, job)
 
 
+def _inspect_pair(request: messages.InspectPair, job: Job, state: State) -> Any:
+    from workbench.worker.artifact.inspect_pair import inspect_pair
+
+    return inspect_pair(request, job)
+
+
 TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.Load: _load,
     messages.SetModes: _set_modes,
@@ -275,5 +281,6 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.Prove: _prove,
     messages.Inspect: _inspect,
     messages.RepairWeights: _repair,
+    messages.InspectPair: _inspect_pair,
 }
 """Every request that a worker serves."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from workbench.client.flows import remember_made
 from workbench.client.trust import TrustStore
 from workbench.protocol.artifacts import ExportResult, Proof, VerifyResult
 from workbench.protocol.failures import error
+from workbench.protocol.inspected import InspectedPair, InspectPair
 from workbench.protocol.messages import Export, Verify
 from workbench.protocol.model import Modes
-from workbench.report import numbers
 from workbench.report.marks import multiple_words
 from workbench.tui.desk import Desk
+from workbench.tui.draw.inspection import inspection_told, pair_told
 from workbench.tui.screens.ask import AskText
 from workbench.tui.screens.text_card import TextCard, Told
 from workbench.tui.trusting import trusts
@@ -68,19 +70,17 @@ async def verify(desk: Desk) -> None:
 
 
 async def inspect(desk: Desk) -> None:
-    path = await desk.ask(AskText("Inspect", "File to look into; none of its code runs:", "", _no_path))
-    if not path:
+    question = "File to look into, or two to compare; none of their code runs:"
+    text = await desk.ask(AskText("Inspect", question, "", _no_paths))
+    if not text:
         return
-    found = await desk.session.inspect(_absolute(path))
-    told = [("strong gap", f"{found.kind} · {found.trust} · {numbers.size(found.bytes)}"), ("", "\n".join(found.words))]
-    rows = [f"  {one.name}  {numbers.shape(one.dtype, one.shape)}" for one in found.tensors[:200]]
-    if rows:
-        tensors = "1 tensor" if found.tensor_count == 1 else f"{found.tensor_count} tensors"
-        told += [("strong gap", f"{tensors}, {numbers.size(found.tensor_bytes)}"), ("", "\n".join(rows))]
-    if found.unsafe_globals:
-        told += [("bad gap", "loading it would run"), ("", "\n".join(f"  {name}" for name in found.unsafe_globals))]
-    told.append(("dim gap", f"sha256 {found.sha256}"))
-    desk.show_card(TextCard(Path(path).name, told, copy=found.sha256))
+    path, *more = [_absolute(one) for one in _paths(text)]
+    if more:
+        pair: InspectedPair = await desk.session.request(InspectPair(path, more[0]))
+        desk.show_card(TextCard(f"{Path(path).name} and {Path(more[0]).name}", pair_told(pair)))
+        return
+    found = await desk.session.inspect(path)
+    desk.show_card(TextCard(Path(path).name, inspection_told(found), copy=found.sha256))
 
 
 async def show_artifact(desk: Desk, name: str) -> None:
@@ -116,6 +116,24 @@ def _told(proof: Proof, path: str) -> list[tuple[str, str] | Told]:
 
 def _absolute(text: str) -> str:
     return os.path.abspath(os.path.expanduser(text))
+
+
+def _paths(text: str) -> list[str]:
+    """One path as it stands, blanks and all, where there is such a file; else up to two, quoted as for a shell."""
+    if os.path.exists(os.path.expanduser(text)):
+        return [text]
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return [text]
+
+
+def _no_paths(text: str) -> str:
+    paths = _paths(text)
+    if not 1 <= len(paths) <= 2:
+        return "One path, or two; a blank in one wants quotes."
+    missing = [path for path in paths if not os.path.exists(os.path.expanduser(path))]
+    return f"{missing[0]} is not there." if missing else ""
 
 
 def _no_path(text: str) -> str:

@@ -25,6 +25,8 @@ from workbench.worker.artifact.inspect_archive import (
     read_pickle,
     read_torch_archive,
 )
+from workbench.worker.artifact.inspect_directory import read_directory, read_index
+from workbench.worker.artifact.inspect_onnx import read_onnx
 from workbench.worker.artifact.inspect_pt2 import program_inputs
 from workbench.worker.job import Job
 from workbench.worker.tensorfile import header
@@ -46,35 +48,42 @@ _CHUNK = 1 << 20
 def inspect(request: Inspect, job: Job) -> Inspection:
     """What `request.path` holds. Raises `WorkbenchError("artifact")` for what cannot be read, or lies."""
     path = Path(request.path)
+    content, size = look(path, job)
+    if path.is_dir():
+        manifest = path / "manifest.json"
+        digest = _sha256(manifest, manifest.stat().st_size, job) if content.kind == "bundle" else ""
+    elif size <= HASH_LIMIT:
+        digest = _sha256(path, size, job)
+    else:
+        digest = ""
+        content.words.append(f"no digest: the file is larger than {HASH_LIMIT >> 30} GB")
+    return _inspection(path, content, size, digest)
+
+
+def look(path: Path, job: Job) -> tuple[Content, int]:
+    """(what it holds, its bytes). Raises `WorkbenchError("artifact")` for what cannot be read, or lies."""
     job.progress("looking into the file")
     try:
         mode = os.stat(path).st_mode
     except OSError as problem:
         reason = "There is no file" if isinstance(problem, FileNotFoundError) else f"{problem.strerror}:"
         raise error("artifact", f"{reason} {path}.", str(path), "Check the path.") from problem
-    if stat.S_ISDIR(mode):
-        return _directory(path, job)
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         what = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}.get(stat.S_IFMT(mode), "a device")
         raise error("artifact", f"{path} is {what}, no regular file.", str(path), "Name a file.")
     collecting = gc.isenabled()
     gc.disable()  # a million inert records are no garbage, and looking for it takes longer than reading them
     try:
-        content = _content(path)
-        size = path.stat().st_size
-        digest = _sha256(path, size, job) if size <= HASH_LIMIT else ""
+        return _directory(path) if stat.S_ISDIR(mode) else (_content(path), path.stat().st_size)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise error("artifact", f"{path} cannot be read: {reason}.", str(path), "Look at its permissions.") from problem
     except ValueError as problem:
         message = f"{path.name} is broken: {problem}."
-        raise error("artifact", message, str(path), "Get the file again from where it was made.") from problem
+        raise error("artifact", message, str(path), "Get it again from where it was made.") from problem
     finally:
         if collecting:
             gc.enable()
-    if not digest:
-        content.words.append(f"no digest: the file is larger than {HASH_LIMIT >> 30} GB")
-    return _inspection(path, content, size, digest)
 
 
 def _content(path: Path) -> Content:
@@ -96,7 +105,9 @@ def _content(path: Path) -> Content:
         words = "Python source: loading it runs it. Open it with workbench FILE.py:Name."
         return Content("python", PYTHON, words=[words])
     if form == "onnx":
-        return Content("onnx", DATA, words=["an ONNX model; it takes onnxruntime to run."])
+        return read_onnx(path)
+    if form == "index":
+        return read_index(path, _content)
     if form == "native":
         return Content("unknown", NATIVE, words=["a native library or program; loading it runs it."])
     return Content("unknown", DATA, words=[_unknown(path)])
@@ -130,12 +141,22 @@ def _safetensors(path: Path) -> Content:
     return Content("safetensors", DATA, tensors, metadata=dict(metadata), words=words)
 
 
-def _directory(path: Path, job: Job) -> Inspection:
-    """A bundle, by its manifest. Raises `WorkbenchError("artifact")` for any other directory."""
+def _directory(path: Path) -> tuple[Content, int]:
+    """A bundle, or a model's directory, and its bytes. Raises `WorkbenchError("artifact")` for any other one."""
     manifest = _manifest_of(path)
-    if manifest is None:
-        message = f"{path} is a directory without a manifest: no bundle."
-        raise error("artifact", message, str(path), "Name a file, or a directory that `workbench export` wrote.")
+    if manifest is not None:
+        return _bundle(path, manifest)
+    content = read_directory(path, _content)
+    names = sorted(os.listdir(path))
+    files = [name for name in names if (path / name).is_file()]
+    if content is None:
+        told = f"it holds {', '.join(files[:5])}{' …' if len(files) > 5 else ''}" if files else "it holds no files"
+        message = f"{path} is a directory that is neither a bundle nor a model's: {told}."
+        raise error("artifact", message, str(path), f"workbench inspect {path}/FILE looks into one of its files.")
+    return content, sum((path / name).stat().st_size for name in files)
+
+
+def _bundle(path: Path, manifest: dict[str, object]) -> tuple[Content, int]:
     members = sorted(str(one.relative_to(path)) for one in path.rglob("*") if one.is_file() and not one.is_symlink())
     size = sum((path / name).stat().st_size for name in members)
     artifact = manifest.get("artifact")
@@ -155,8 +176,7 @@ def _directory(path: Path, job: Job) -> Inspection:
     content.words.insert(0, f"a bundle of kind {kind}: {name}, {count} golden cases{said}. workbench verify {path}")
     content.metadata = {**content.metadata, **_facts(manifest)}
     content.members = members
-    digest = _sha256(path / "manifest.json", (path / "manifest.json").stat().st_size, job)
-    return _inspection(path, content, size, digest)
+    return content, size
 
 
 def _manifest_of(directory: Path) -> dict[str, object] | None:

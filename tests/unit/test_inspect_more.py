@@ -1,0 +1,289 @@
+"""Looking into what lies in several files, ONNX models, and two files at once."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.unit.artifact_bench import eager, quiet_job
+from workbench.protocol.artifacts import Inspection
+from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.inspected import InspectedPair, InspectPair
+from workbench.protocol.messages import Inspect
+from workbench.worker import tensorfile
+from workbench.worker.artifact.inspect import inspect
+from workbench.worker.artifact.inspect_pair import compare_values, inspect_pair
+
+
+def look(path: Path) -> Inspection:
+    return inspect(Inspect(str(path)), quiet_job())
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(WorkbenchError) as caught:
+        look(path)
+    assert caught.value.failure.kind == "artifact"
+    return caught.value.failure.message
+
+
+def pair(one: Path, other: Path, values: bool = False) -> InspectedPair:
+    return inspect_pair(InspectPair(str(one), str(other), values), quiet_job())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory as Hugging Face's programs write one, its weights in two files."""
+    home = tmp_path / "hub"
+    home.mkdir()
+    tensorfile.save(str(home / "model-00001-of-00002.safetensors"), {"a.weight": torch.zeros(3, 4)})
+    tensorfile.save(str(home / "model-00002-of-00002.safetensors"), {"b.bias": torch.zeros(5)})
+    index = {
+        "metadata": {"total_size": 68},
+        "weight_map": {
+            "a.weight": "model-00001-of-00002.safetensors",
+            "b.bias": "model-00002-of-00002.safetensors",
+        },
+    }
+    (home / "model.safetensors.index.json").write_text(json.dumps(index))
+    (home / "config.json").write_text(json.dumps({"architectures": ["BertModel"], "model_type": "bert"}))
+    return home
+
+
+def test_an_index_opens_with_the_tensors_of_all_its_files(folder: Path) -> None:
+    found = look(folder / "model.safetensors.index.json")
+    assert (found.kind, found.trust, found.tensor_count) == ("index", "DATA", 2)
+    assert {one.name: one.shape for one in found.tensors} == {"a.weight": (3, 4), "b.bias": (5,)}
+    assert found.metadata["total_size"] == "68"
+    assert "2 tensors in 2 files" in found.words[0]
+
+
+def test_a_directory_says_which_architecture_it_is_of(folder: Path) -> None:
+    found = look(folder)
+    assert (found.kind, found.trust, found.tensor_count) == ("directory", "DATA", 2)
+    assert "BertModel of transformers" in found.words[0]
+    assert found.metadata["model_type"] == "bert"
+
+
+def test_code_that_a_config_asks_for_is_named(folder: Path) -> None:
+    (folder / "modeling_own.py").write_text("class Own: ...\n")
+    config = {"architectures": ["Own"], "auto_map": {"AutoModel": "modeling_own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert any("modeling_own.py" in words and "runs" in words for words in look(folder).words)
+
+
+def test_what_an_index_claims_is_held_against_its_files(folder: Path) -> None:
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    index["weight_map"] |= {
+        "gone.weight": "model-00001-of-00002.safetensors",
+        "c.weight": "not-there.safetensors",
+        "d.weight": "../../etc/passwd",
+    }
+    del index["weight_map"]["b.bias"]
+    index["weight_map"]["other"] = "model-00002-of-00002.safetensors"
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    words = "\n".join(look(folder / "model.safetensors.index.json").words)
+    assert "gone.weight is not in model-00001-of-00002.safetensors" in words
+    assert "not-there.safetensors is missing" in words
+    assert "../../etc/passwd lies outside" in words
+    assert "b.bias is in a shard and not in the index" in words
+    assert "does not load as it is" in words
+
+
+def test_a_shard_that_is_a_pickle_of_objects_is_no_data(folder: Path) -> None:
+    torch.save(eager("Net"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors.index.json").unlink()
+    (folder / "x.index.json").write_text(json.dumps({"weight_map": {"fc1.weight": "pytorch_model.bin"}}))
+    found = look(folder)
+    assert found.trust == "CODE (Python)"
+    assert found.unsafe_globals
+
+
+def test_an_index_that_names_a_tensor_twice_is_broken(folder: Path) -> None:
+    (folder / "i.json").write_text('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}')
+    assert "twice" in refused(folder / "i.json")
+
+
+def test_a_directory_of_other_things_names_some_of_them(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    assert "notes.txt" in refused(tmp_path)
+
+
+# ONNX
+
+
+def field(number: int, content: bytes | int) -> bytes:
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def varint(value: int) -> bytes:
+    found = b""
+    while value >= 0x80:
+        found += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return found + bytes([value])
+
+
+def small_onnx(raw: bytes = bytes(24), dims: bytes = b"") -> bytes:
+    """x float32[batch,3] through one Gemm of a weight [2,3], as protobuf by hand."""
+    shape = field(1, field(2, b"batch")) + field(1, field(1, 3))
+    value = field(1, b"x") + field(2, field(1, field(1, 1) + field(2, shape)))
+    weight = (dims or field(1, 2) + field(1, 3)) + field(2, 1) + field(8, b"w") + field(9, raw)
+    node = field(1, b"x") + field(4, b"Gemm")
+    graph = field(1, node) + field(2, b"main") + field(5, weight) + field(11, value) + field(12, value)
+    return field(1, 10) + field(2, b"by hand") + field(7, graph) + field(8, field(1, b"") + field(2, 20))
+
+
+def test_an_onnx_model_tells_inputs_weights_and_operators(tmp_path: Path) -> None:
+    (tmp_path / "net.bin").write_bytes(small_onnx())
+    found = look(tmp_path / "net.bin")
+    assert (found.kind, found.trust) == ("onnx", "DATA")
+    assert [(one.name, one.dtype, one.shape, one.bytes) for one in found.tensors] == [("w", "float32", (2, 3), 24)]
+    text = "\n".join(found.words)
+    assert "x float32[batch,3]" in text
+    assert "Gemm 1" in text
+    assert "opset ai.onnx 20" in text
+    assert found.metadata["producer"] == "by hand"
+
+
+def test_an_onnx_model_of_torch_is_read_as_the_onnx_package_reads_it(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    torch.onnx.export(net, (torch.zeros(2, 3),), str(tmp_path / "net.onnx"), dynamo=False)
+    model = onnx.load(tmp_path / "net.onnx")
+    found = look(tmp_path / "net.onnx")
+    assert {one.name: one.shape for one in found.tensors} == {
+        one.name: tuple(one.dims) for one in model.graph.initializer
+    }
+    assert f"{len(model.graph.node)} nodes" in "\n".join(found.words)
+
+
+def test_an_onnx_model_that_lies_or_is_cut_off_is_broken(tmp_path: Path) -> None:
+    whole = small_onnx()
+    path = tmp_path / "net.onnx"
+    path.write_bytes(small_onnx(raw=bytes(8)))
+    assert "holds 8 bytes" in refused(path)
+    path.write_bytes(small_onnx(dims=field(1, (1 << 64) - 5)))
+    assert "impossible shape" in refused(path)
+    for size in range(6, len(whole)):
+        path.write_bytes(whole[:size])
+        try:
+            look(path)
+        except WorkbenchError as problem:
+            assert problem.failure.kind == "artifact"  # noqa: PT017 (a cut between two fields leaves a whole message)
+
+
+def test_weights_of_an_onnx_model_outside_of_its_directory_are_said(tmp_path: Path) -> None:
+    place = field(13, field(1, b"location") + field(2, b"../other.data"))
+    weight = field(1, 2) + field(2, 1) + field(8, b"w") + place
+    (tmp_path / "net.onnx").write_bytes(field(1, 10) + field(2, b"p") + field(7, field(5, weight)))
+    assert "outside of its directory" in "\n".join(look(tmp_path / "net.onnx").words)
+
+
+# two files
+
+
+def test_two_files_with_the_same_tensors_are_the_same(tmp_path: Path) -> None:
+    state = eager("Net").state_dict()
+    torch.save(state, tmp_path / "a.pt")
+    tensorfile.save(str(tmp_path / "b.safetensors"), state)
+    found = pair(tmp_path / "a.pt", tmp_path / "b.safetensors", values=True)
+    assert found.kinds == ("state_dict", "safetensors")
+    assert (found.first, found.second, found.shapes, found.dtypes, found.differing) == ((), (), (), (), ())
+    assert found.compared == found.alike == len(state)
+    assert "same bits" in found.words[-1]
+
+
+def test_names_shapes_and_dtypes_that_differ_are_listed(tmp_path: Path) -> None:
+    one = {"a": torch.zeros(2), "b": torch.zeros(3), "c": torch.zeros(4), "d": torch.zeros(1)}
+    other = {"a": torch.zeros(2), "b": torch.zeros(5), "c": torch.zeros(4, dtype=torch.float16), "e": torch.zeros(1)}
+    torch.save(one, tmp_path / "a.pt")
+    torch.save(other, tmp_path / "b.pt")
+    found = pair(tmp_path / "a.pt", tmp_path / "b.pt")
+    assert (found.first, found.second) == (("d",), ("e",))
+    assert found.shapes == ("b [3] against [5]",)
+    assert found.dtypes == ("c float32 against float16",)
+
+
+def test_a_wrapper_s_or_a_checkpoint_s_key_is_taken_off_and_said(tmp_path: Path) -> None:
+    state = eager("Net").state_dict()
+    torch.save(state, tmp_path / "a.pt")
+    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "b.pt")
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "c.pt")
+    for other, key in (("b.pt", "state_dict."), ("c.pt", "module.")):
+        found = pair(tmp_path / "a.pt", tmp_path / other, values=True)
+        assert found.alike == found.compared == len(state)
+        assert not found.differing
+        assert any(repr(key) in words for words in found.words)
+
+
+def test_values_that_differ_are_ranked(tmp_path: Path) -> None:
+    one = {"a": torch.ones(1000), "b": torch.ones(10), "c": torch.ones(3)}
+    other = {name: value.clone() for name, value in one.items()}
+    other["a"][7] += 0.5
+    other["b"] *= 2
+    torch.save(one, tmp_path / "a.pt")
+    torch.save(other, tmp_path / "b.pt")
+    first, second = pair(tmp_path / "a.pt", tmp_path / "b.pt", values=True).differing
+    assert (first.name, first.differing, first.relative) == ("b", 10, 1.0)
+    assert (second.name, second.differing, second.max_abs) == ("a", 1, 0.5)
+    assert second.relative == pytest.approx(math.sqrt(0.25 / 1000))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8, torch.bool, torch.complex64])
+def test_values_of_every_dtype_are_compared_by_their_bits(dtype: torch.dtype) -> None:
+    one = torch.ones(5, dtype=dtype)
+    other = one.clone()
+    assert compare_values("x", one, other) is None
+    other[2] = 0
+    found = compare_values("x", one, other)
+    assert found is not None
+    assert (found.differing, found.elements) == (1, 5)
+
+
+def test_nan_in_one_file_only_is_counted_and_the_same_nan_is_no_difference() -> None:
+    one, other = torch.tensor([1.0, float("nan")]), torch.tensor([float("nan"), float("nan")])
+    found = compare_values("x", one, other)
+    assert found is not None
+    assert (found.differing, found.nonfinite) == (1, 1)
+    assert compare_values("x", other, other.clone()) is None
+
+
+def test_values_of_what_runs_code_are_refused(tmp_path: Path) -> None:
+    torch.save(eager("Net"), tmp_path / "a.pt")
+    torch.save(eager("Net").state_dict(), tmp_path / "b.pt")
+    with pytest.raises(WorkbenchError, match="its values are not read"):
+        pair(tmp_path / "a.pt", tmp_path / "b.pt", values=True)
+
+
+def test_ten_gigabytes_open_in_the_time_of_their_header(tmp_path: Path) -> None:
+    count = 10 << 28
+    head = json.dumps({"x": {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}}).encode()
+    path = tmp_path / "big.safetensors"
+    path.write_bytes(struct.pack("<Q", len(head)) + head)
+    os.truncate(path, 8 + len(head) + 4 * count)
+    found = look(path)
+    assert found.tensor_bytes == 4 * count
+    assert any("no digest" in words for words in found.words)
+
+
+def config(home: Path, entry: Any) -> None:
+    (home / "config.json").write_text(json.dumps(entry))
+
+
+@pytest.mark.parametrize("entry", [[], "x", {"architectures": 3}, {"auto_map": {"AutoModel": 5}}, {"architecture": {}}])
+def test_a_config_of_odd_things_is_no_crash(folder: Path, entry: Any) -> None:
+    config(folder, entry)
+    if isinstance(entry, dict):
+        assert look(folder).kind == "directory"
+    else:
+        assert "no JSON object" in refused(folder)

@@ -1,0 +1,188 @@
+"""Looks into directories of weights and into the index of weights that lie in several files, running none of it.
+
+Owns what belongs together: which shard holds which name, what an index claims against what its shards hold, and what
+a config.json says. Each file is read by the reader of its own kind, which is given. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from workbench.worker.artifact.inspect_archive import Content
+
+Read = Callable[[Path], Content]
+"""Reads one file. Raises ValueError or OSError."""
+
+JSON_LIMIT = 256 << 20
+"""Bytes of an index; one of half a million names has about 50 MB."""
+
+SHARDS = 10_000
+"""Files of one index that are opened."""
+
+INDEXES = (
+    "model.safetensors.index.json",
+    "pytorch_model.bin.index.json",
+    "diffusion_pytorch_model.safetensors.index.json",
+)
+"""Names that Hugging Face's programs give an index."""
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
+
+_FACTS = ("model_type", "architectures", "architecture", "torch_dtype", "dtype", "transformers_version", "num_classes")
+"""Entries of a config.json that are shown."""
+
+
+def read_index(path: Path, read: Read) -> Content:
+    """The tensors of every shard that an index names. Raises ValueError in plain words, or OSError."""
+    claimed, metadata = _index(path)
+    names: dict[str, list[str]] = {}
+    for tensor, file in claimed.items():
+        names.setdefault(file, []).append(tensor)
+    if len(names) > SHARDS:
+        raise ValueError(f"it names {len(names)} files")
+    content = Content("index", "DATA", metadata=metadata, members=list(names))
+    problems: list[str] = []
+    for file, wanted in names.items():
+        _shard(path.parent, file, wanted, read, content, problems)
+    for name in [one.name for one in content.tensors if one.name not in claimed][:3]:
+        problems.append(f"{name} is in a shard and not in the index")
+    what = f"an index of {len(claimed)} tensors in {len(names)} file{'s' if len(names) != 1 else ''}"
+    opens = "it does not load as it is." if problems else f"--weights {path.name} or its directory loads them together."
+    content.words[:0] = [f"{what}: {opens}", *problems[:12]]
+    if len(problems) > 12:
+        content.words.insert(13, f"… and {len(problems) - 12} more")
+    return content
+
+
+def _shard(folder: Path, file: str, wanted: list[str], read: Read, content: Content, problems: list[str]) -> None:
+    """Add one shard's tensors; what does not fit goes to `problems`."""
+    if os.path.isabs(file) or ".." in Path(file).parts:
+        problems.append(f"{file} lies outside of the directory, which an index must not name")
+        return
+    try:
+        if not (folder / file).is_file():
+            problems.append(f"{file} is missing: {len(wanted)} tensors, {wanted[0]} …")
+            return
+        held = read(folder / file)
+    except (ValueError, OSError) as problem:
+        problems.append(f"{file} is broken: {problem}")
+        return
+    if held.kind not in ("safetensors", "state_dict"):
+        content.trust = held.trust if held.trust != "DATA" else content.trust
+        problems.append(f"{file} is a {held.kind}, no file of tensors")
+        content.unsafe |= held.unsafe
+    content.tensors += [replace(one, storage=f"{file}:{one.storage}" if one.storage else "") for one in held.tensors]
+    there = {one.name for one in held.tensors}
+    for name in [name for name in wanted if name not in there][:3]:
+        problems.append(f"{name} is not in {file}, where the index has it")
+
+
+def is_index(data: Any) -> bool:
+    """Whether a JSON value is an index: names of tensors → names of files."""
+    return isinstance(data, dict) and isinstance(data.get("weight_map"), dict)
+
+
+def _index(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """(name → file, metadata). Raises ValueError."""
+    found = read_json(path)
+    if not is_index(found):
+        raise ValueError("it is no index of weights")
+    claimed = found["weight_map"]
+    for name, file in claimed.items():
+        if not isinstance(file, str) or not file:
+            raise ValueError(f"its index has no file for {name!r}")
+    metadata = found.get("metadata")
+    facts = {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {}
+    return claimed, facts
+
+
+def read_json(path: Path) -> Any:
+    """The JSON of a file. Raises ValueError in plain words, or OSError."""
+    if path.stat().st_size > JSON_LIMIT:
+        raise ValueError(f"{path.name} has more than {JSON_LIMIT >> 20} MB")
+    try:
+        return json.loads(path.read_bytes(), object_pairs_hook=_unique)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
+        raise ValueError(f"{path.name} is no JSON ({type(problem).__name__})") from problem
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"it names {twice!r} twice")
+    return found
+
+
+def read_directory(path: Path, read: Read) -> Content | None:
+    """A directory of weights, with or without a config.json; None when it holds neither. Raises ValueError, OSError."""
+    names = sorted(os.listdir(path))
+    config = _config(path) if "config.json" in names else None
+    index = next((name for name in names if name.endswith(".index.json") and (path / name).is_file()), "")
+    files = [name for name in names if name.endswith(WEIGHTS) and (path / name).is_file()]
+    if config is None and not index and not any(name.endswith(".safetensors") for name in files):
+        return None
+    if index:
+        content = read_index(path / index, read)
+    else:
+        content = Content("directory", "DATA")
+        _single(path, files, read, content)
+    content.kind = "directory"
+    content.members = names
+    if config is not None:
+        content.metadata = {**content.metadata, **_facts(config)}
+        content.words[:0] = _about(path, config, names)
+    return content
+
+
+def _single(path: Path, files: list[str], read: Read, content: Content) -> None:
+    """The weights of a directory without an index: one file; of several the safetensors."""
+    chosen = [name for name in files if name.endswith(".safetensors")] or files
+    if not chosen:
+        content.words.append("no weights lie in it.")
+        return
+    held = read(path / chosen[0])
+    content.tensors, content.trust, content.unsafe = held.tensors, held.trust, held.unsafe
+    content.globals, content.stored = held.globals, held.stored
+    content.words.append(f"weights: {chosen[0]}, {held.kind}. {' '.join(held.words)}")
+    if len(chosen) > 1:
+        content.words.append(f"also there: {', '.join(chosen[1:6])}{' …' if len(chosen) > 6 else ''}")
+
+
+def _config(path: Path) -> dict[str, Any]:
+    found = read_json(path / "config.json")
+    if not isinstance(found, dict):
+        raise ValueError("config.json is no JSON object")
+    return found
+
+
+def _facts(config: dict[str, Any]) -> dict[str, str]:
+    return {key: json.dumps(config[key]).strip('"') for key in _FACTS if key in config}
+
+
+def _about(path: Path, config: dict[str, Any], names: list[str]) -> list[str]:
+    """Sentences about the architecture that a config.json names."""
+    architectures = config.get("architectures")
+    named = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
+    timm = config.get("architecture") if isinstance(config.get("architecture"), str) else ""
+    words = []
+    if named:
+        words.append(f"a model of Hugging Face's kind: {named} of transformers.")
+    elif timm:
+        words.append(f"a model of Hugging Face's kind: {timm} of timm.")
+    else:
+        words.append("a directory with a config.json, which names no architecture.")
+    own = config.get("auto_map")
+    if isinstance(own, dict) and own:
+        files = sorted({f"{str(value).partition('.')[0].rpartition('--')[2]}.py" for value in own.values()})
+        there = ", ".join(file for file in files if file in names) or ", ".join(files)
+        words.append(f"its architecture is code of its own ({there}): loading it runs that.")
+    elif named and any(name.endswith(".py") for name in names):
+        words.append("Python files lie beside it; nothing in the config asks for them.")
+    return words
