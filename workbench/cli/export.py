@@ -19,7 +19,7 @@ from workbench.report.objects import export_object
 from .engine import converse
 from .invoke import given_on_command_line
 from .made import show_made
-from .options import ModelOptions, existing, model_options, parse_model
+from .options import ModelOptions, existing, model_options, parse_model, search_option
 from .tables import console, show_proof
 from .talk import ProgressLine, print_json, say
 
@@ -29,8 +29,9 @@ from .talk import ProgressLine, print_json, say
 @model_options
 @click.option("--to", "kind", type=click.Choice(KINDS), required=True, help="Kind of artifact.")
 @click.option("--out", metavar="DIR", required=True, help="The bundle; must not exist yet.")
+@search_option
 @click.option("--force", is_flag=True, help="Allow --mode train.")
-def export(model: str, kind: str, out: str, force: bool, **given: Any) -> int:
+def export(model: str, kind: str, out: str, force: bool, search: float, **given: Any) -> int:
     """Export MODEL as a bundle that proves itself.
 
     A model that fails its proof is published as DIR.failed only, and the exit code is 1.
@@ -44,7 +45,7 @@ def export(model: str, kind: str, out: str, force: bool, **given: Any) -> int:
         raise error("usage", "A proof seeds every case by itself; --rng is not for it.", "--rng")
     if os.path.lexists(out):
         raise error("exists", f"{out} is there already.", "--out", "Choose another --out, or move it away.")
-    request = _request(options, kind, out, force)
+    request = _request(options, kind, out, force, search)
 
     async def work(session: Session, line: ProgressLine) -> int:
         result = await session.export(request)
@@ -57,7 +58,7 @@ def export(model: str, kind: str, out: str, force: bool, **given: Any) -> int:
     return converse(work, bench=False, quiet=options.as_json)
 
 
-def _request(options: ModelOptions, kind: str, out: str, force: bool) -> Export:
+def _request(options: ModelOptions, kind: str, out: str, force: bool, search: float) -> Export:
     change = options.change
     return Export(
         recipe=options.recipe,
@@ -70,6 +71,7 @@ def _request(options: ModelOptions, kind: str, out: str, force: bool) -> Export:
         threads=change.threads or 0,
         python=options.python,
         tolerance=options.tolerance,
+        search=search,
         timeout=options.timeout,
     )
 

@@ -16,6 +16,7 @@ from workbench.client.arguments import arguments_in
 from workbench.client.captures import with_yes
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModeChange, Recipe
+from workbench.protocol.requests import SEARCH_SECONDS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,6 +34,17 @@ class ModelOptions:
     python: str
     timeout: float
     as_json: bool
+
+
+search_option = click.option(
+    "--search",
+    metavar="SECONDS",
+    type=click.FloatRange(0),
+    default=SEARCH_SECONDS,
+    help="How long to look for a counterexample beyond the fixed cases; 0: not at all.",
+    show_default=True,
+)
+"""Of what makes or proves an artifact with the eager model at hand."""
 
 
 def model_options(command: Command) -> Command:

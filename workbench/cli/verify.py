@@ -19,7 +19,7 @@ from workbench.report.objects import verify_object
 from .engine import converse
 from .export import exit_of
 from .invoke import given_on_command_line
-from .options import ModelOptions, existing, model_options, parse_model
+from .options import ModelOptions, existing, model_options, parse_model, search_option
 from .outside import METRIC_HELP, parse_metrics, parse_runner
 from .tables import console, show_proof
 from .talk import ProgressLine, print_json
@@ -55,9 +55,11 @@ _OF_THE_MODEL = {
     help="For one call of --runner.",
     show_default=True,
 )
+@search_option
 def verify(path: str, against: str, **given: Any) -> int:
     """Prove BUNDLE again, here or under --python; or prove FILE, or the command of --runner, against an eager MODEL."""
     command, shell, seconds = given.pop("runner"), given.pop("runner_shell"), given.pop("runner_timeout")
+    search = given.pop("search")
     metrics = parse_metrics(given.pop("metrics"))
     digests: tuple[str, ...] = given["digests"]
     allow_code: bool = given["allow_code"]
@@ -76,6 +78,7 @@ def verify(path: str, against: str, **given: Any) -> int:
             threads=change.threads or 0,
             python=options.python,
             tolerance=options.tolerance,
+            search=search,
             timeout=options.timeout,
             runner=runner,
             metrics=metrics,

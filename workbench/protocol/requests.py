@@ -10,6 +10,9 @@ from .policy import Policy
 from .runs import Yardstick
 from .start import Start as Start
 
+SEARCH_SECONDS = 4.0
+"""How long an export or a verification looks for a counterexample unless told otherwise."""
+
 # Requests to the bench worker
 
 
@@ -160,6 +163,8 @@ class Export:
     """Above 0: overrides the yardstick."""
     timeout: float = 0.0
     """Seconds for the export and for the proof each; 0: none."""
+    search: float = SEARCH_SECONDS
+    """Seconds for the search for a counterexample; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +186,8 @@ class Verify:
     runner: Runner | None = None
     """What is proven in the place of a file: then `path` and `sha256` are empty."""
     metrics: tuple[Metric, ...] = ()
+    search: float = SEARCH_SECONDS
+    """Seconds for the search for a counterexample; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +232,8 @@ class MakeArtifact:
     dtype: str = ""
     threads: int = 0
     tolerance: float = 0.0
+    search: float = 0.0
+    """Seconds for the search for a counterexample; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +253,8 @@ class MakeGolden:
     """Kind of the `Fingerprint` that was trusted; a copy of another kind is refused. Empty: not asked."""
     runner: Runner | None = None
     """What the golden data is for in the place of a file: then `artifact` and `sha256` are empty."""
+    search: float = 0.0
+    """Seconds for the search for a counterexample; 0: none."""
 
 
 @dataclass(frozen=True)

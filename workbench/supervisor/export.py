@@ -93,6 +93,7 @@ async def make(request: Export, stage: Path, flow: Flow) -> Made:
         request.dtype,
         request.threads,
         request.tolerance,
+        request.search,
     )
     python = absolute_python(request.python)
     made: Made = expect(await flow.run("export", wanted, python=python, timeout=request.timeout), Made)

@@ -68,6 +68,7 @@ async def _foreign(request: Verify, path: Path, private: Path, flow: Flow) -> tu
         request.tolerance,
         request.kind,
         request.runner,
+        search=request.search,
     )
     python = absolute_python(request.python)
     made: Made = expect(await flow.run("golden", wanted, python=python, timeout=request.timeout), Made)

@@ -25,10 +25,12 @@ from workbench.worker.artifact import aoti, export, foreign, onnx, trace, weight
 from workbench.worker.artifact.architecture import architecture_of, blocked_sources
 from workbench.worker.artifact.clean import file_sha256
 from workbench.worker.artifact.contract import GUARDING
+from workbench.worker.artifact.counterexample import keep
 from workbench.worker.artifact.golden import GoldenPart, make_golden_data
 from workbench.worker.artifact.inspect_pt2 import batch_range
 from workbench.worker.artifact.naming_weights import CHECKPOINT, kept
 from workbench.worker.artifact.parameters import describe_tensors
+from workbench.worker.artifact.search import search
 from workbench.worker.artifact.speed import measure_speed
 from workbench.worker.artifact.subject import Artifact, Subject, subject_of
 from workbench.worker.artifact.trace import save_or_raise
@@ -82,6 +84,7 @@ def make_artifact(request: MakeArtifact, job: Job) -> Made:
     architecture = architecture_of(request.recipe, built, stage if request.kind == "weights" else None)
     manifest = _manifest(request.kind, request.recipe, built, modes, golden, artifact, stage)
     manifest.update(parameters=parameters, architecture=architecture, blocked=blocked_sources(built, request.kind))
+    keep(search(subject, stage, manifest, job, request.search, request.recipe.seed), subject, stage, manifest)
     found = (*subject.findings, *artifact.findings, *golden.findings, *_mode_findings(modes))
     return _made(request.kind, artifact, manifest, seconds, speed, found)
 
@@ -89,9 +92,9 @@ def make_artifact(request: MakeArtifact, job: Job) -> Made:
 def make_golden(request: MakeGolden, job: Job) -> Made:
     """Build the recipe and write golden data beside a copy of somebody else's artifact, in `request.stage`.
 
-    The copy is hashed while it is made; nothing of it is loaded here. Raises `WorkbenchError`: "trust" when the bytes
-    are not those of `request.sha256` or not of `request.kind`, "artifact" for what is no artifact, and what building
-    raises.
+    The copy is hashed while it is made; nothing is loaded of it unless its bytes are those that were trusted.
+    Raises `WorkbenchError`: "trust" when they are not those of `request.sha256` or of `request.kind`, "artifact" for
+    what is no artifact, and what building raises.
     """
     stage = Path(request.stage)
     started = time.perf_counter()
@@ -118,6 +121,8 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
         architecture=architecture,
         blocked=[] if kind == "runner" else blocked_sources(built, kind),
     )
+    if request.sha256 and kind != "aoti":  # these very bytes were trusted; native code might end this process
+        keep(search(subject, stage, manifest, job, request.search, request.recipe.seed), subject, stage, manifest)
     found = (*subject.findings, *artifact.findings, *golden.findings, *_mode_findings(modes))
     return _made(kind, artifact, manifest, seconds, None, found)
 

@@ -225,7 +225,7 @@ class _Maker:
         if downcast:
             self._unreal = f"the float64 run downcasts in {downcast}"
             return
-        exact = dict(flat.leaves if self.subject.plain else _named(flat))
+        exact = dict(flat.leaves if self.subject.plain else named_leaves(flat))
         for path, leaf in eager.leaves:
             twin = exact.get(path)
             if not leaf.is_floating_point() or leaf.dtype == torch.float64:
@@ -297,7 +297,7 @@ class _Maker:
         return Yardstick("float64", {path: pool(errors, self._eps[path]) for path, errors in self._errors.items()})
 
 
-def _named(flat: Flat) -> list[tuple[str, torch.Tensor]]:
+def named_leaves(flat: Flat) -> list[tuple[str, torch.Tensor]]:
     """Leaves under the paths that the plain dict of them has."""
     from workbench.worker.artifact.prove_cases import leaf_name
 

@@ -229,13 +229,12 @@ def _manifest_inputs(value: Any) -> bool:
 
 
 def _manifest_cases(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) > 0
-        and all(
-            _manifest_has(case, batch=_manifest_whole, output=_manifest_output, sizes=_manifest_axes) for case in value
-        )
-    )
+    return isinstance(value, list) and len(value) > 0 and all(map(_manifest_case, value))
+
+
+def _manifest_case(value: Any) -> bool:
+    tests: dict[str, _ManifestTest] = {"batch": _manifest_whole, "output": _manifest_output, "sizes": _manifest_axes}
+    return isinstance(value, dict) and _manifest_has(value, **tests, words=_manifest_text)
 
 
 def _manifest_axes(found: Any) -> bool:
@@ -299,6 +298,10 @@ _MANIFEST_FIELDS: dict[str, tuple[_ManifestTest, str]] = {
     "cases": (_manifest_cases, "a list of cases"),
     "batch": (_manifest_batch, "a range of batch sizes"),
     "contract": (_manifest_contract, "dynamic dimensions and ranges of values"),
+    "search": (
+        lambda value: value is None or _manifest_has(value, words=_manifest_text, remedy=_manifest_text),
+        "words",
+    ),
     "layouts": (lambda value: value is None or _manifest_layouts(value), "a list of memory layouts"),
     "modes": (_manifest_modes, "the modes of a model"),
     "architecture": (_manifest_architecture, "how to build a module"),

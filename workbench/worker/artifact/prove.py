@@ -28,7 +28,14 @@ from workbench.worker.artifact.prove_again import SecondLoad, again_row, second_
 from workbench.worker.artifact.prove_cases import CaseResult, Golden, Watch, run_case, yardstick_of
 from workbench.worker.artifact.prove_environment import environment_words
 from workbench.worker.artifact.prove_guards import Tried, guards, guards_finding, guards_rows, guards_violations
-from workbench.worker.artifact.prove_rows import nan_finding, nonfinite_row, sizes_row, structure_row, values_row
+from workbench.worker.artifact.prove_rows import (
+    nan_finding,
+    nonfinite_row,
+    searched_findings,
+    sizes_row,
+    structure_row,
+    values_row,
+)
 from workbench.worker.artifact.prove_writes import writes_findings
 from workbench.worker.judge.cases import LeafVerdict, judge_leaves
 from workbench.worker.judge.verdict import worst_mark
@@ -225,6 +232,7 @@ class _Proof:
             self.put(repeat)
             self.find(layouts)
             self.findings.extend(writes_findings(one.writes for one in results))
+            self.findings.extend(searched_findings(self.manifest))
         if kind == "weights":
             self.row("train_ops", "skip", "weights hold no graph")
         else:

@@ -160,6 +160,17 @@ def repeat_row(words: str, diffs: tuple[LeafDiff, ...], yardstick: Yardstick) ->
     return CheckRow("repeat", "pass", "= identical bits twice" if same else "≈ twice within the noise")
 
 
+def searched_findings(manifest: dict[str, Any]) -> list[Finding]:
+    """What a search tried when the golden data was made, and the case that it added."""
+    searched = manifest.get("search") or {}
+    found = [Finding("search", searched["words"], searched.get("remedy") or "")] if searched.get("words") else []
+    remedy = "In a bundle, python counterexample.py shows both answers."
+    for index, case in enumerate(manifest["cases"]):
+        if case.get("kind") == "counterexample":
+            found.append(Finding("counterexample", f"case {index}, {case.get('words') or ''}", remedy))
+    return found
+
+
 def _rows_bad_share(cases: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick) -> float:
     """Share of one size's cases that are beyond, on a leaf that is beyond over all sizes (one size pools too few)."""
     beyond = {leaf.path for leaf in leaves if leaf.mark in _ROWS_BAD}

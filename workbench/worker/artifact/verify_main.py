@@ -13,11 +13,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from workbench.protocol.artifacts import Proof
-from workbench.protocol.runs import SIGNS
+from workbench.protocol.runs import IDENTICAL, NOISE, SIGNS
 from workbench.worker.artifact.clean import file_sha256
 from workbench.worker.artifact.guards_apart import APART_FLAG, apart_main
+from workbench.worker.artifact.loading import open_artifact
+from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, read_manifest
 from workbench.worker.artifact.prove import prove
+from workbench.worker.artifact.prove_cases import Golden, case_answer, yardstick_of
+from workbench.worker.judge.compare import compare
+from workbench.worker.judge.verdict import judge
+from workbench.worker.tensorfile import load
 
 VERIFY_EXITS = {"pass": 0, "fail": 1, "error": 3}
 """The exit codes of `workbench verify` for the same verdicts."""
@@ -52,6 +60,38 @@ def main() -> int:
     lines = [_verify_json(proof)] if given.json else _verify_lines(stage, proof)
     sys.stdout.write("\n".join(lines) + "\n")
     return VERIFY_EXITS[proof.verdict]
+
+
+def show_case(stage: Path, index: int) -> int:
+    """Print the inputs of one golden case, eager's recorded answer and the artifact's; 1 when they differ, else 0."""
+    manifest = read_manifest(stage)
+    golden = Golden(load(str(stage / MANIFEST_GOLDEN)), manifest)
+    opened = open_artifact(stage, manifest, "cpu")
+    lines = [f"case {index}: {manifest['cases'][index].get('words') or ''}"]
+    lines += [f"{name}: {_verify_tensor(value)}" for name, value in golden.part(index, "input").items()]
+    eager, answer = golden.eager(index), case_answer(opened, golden, index, "cpu")
+    lines += [f"eager    {path}: {_verify_tensor(value)}" for path, value in eager.leaves]
+    if isinstance(answer, str):
+        lines.append(f"artifact raises {answer}")
+        parts = True
+    else:
+        lines += [f"artifact {path}: {_verify_tensor(value)}" for path, value in answer.leaves]
+        structure, diffs = compare(eager, answer)
+        lines += [structure] if structure else []
+        lines += [f"{diff.path} differs by {diff.max_abs:.6g} at {list(diff.worst_index)}" for diff in diffs
+                  if diff.mismatched]  # fmt: skip
+        bad = [diff for diff in diffs if judge(diff, yardstick_of(manifest)).mark not in (IDENTICAL, NOISE)]
+        parts = bool(structure or bad)
+    lines.append("they part" if parts else "they agree")
+    sys.stdout.write("\n".join(_verify_printable(line) for line in lines) + "\n")
+    return int(parts)
+
+
+def _verify_tensor(value: torch.Tensor) -> str:
+    few = value.flatten()[:12].tolist()
+    numbers = ", ".join(f"{one:.7g}" if isinstance(one, float) else str(one) for one in few)
+    more = f", … {value.numel()} in all" if value.numel() > 12 else ""
+    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)} {numbers}{more}"
 
 
 def _verify_lines(stage: Path, proof: Proof) -> list[str]:

@@ -1,0 +1,96 @@
+"""Models with branches that depend on their input, for what watches and seeks them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def turned(h: Tensor, x: Tensor, limit: float) -> Tensor:
+    """A helper outside any class."""
+    if x.max() > limit:
+        return -h
+    return h
+
+
+class Rare(nn.Module):
+    """Two branches, of which ordinary inputs take one side each."""
+
+    def __init__(self, limit: float = 30.0) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.limit = limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.fc(x)
+        if self.training:
+            h = h + 0
+        if x.sum() > self.limit:
+            h = h * 2
+        return h
+
+
+class Peak(nn.Module):
+    """A branch in a helper, on a single element."""
+
+    def __init__(self, limit: float = 100.0) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.limit = limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        return turned(self.fc(x), x, self.limit)
+
+
+class Deep(nn.Module):
+    """A branch on what a layer answers, tested by a name and behind `super()`."""
+
+    def __init__(self, limit: float = 40.0) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.limit = limit
+
+    def extra_repr(self) -> str:
+        return super().extra_repr()
+
+    def forward(self, x: Tensor) -> Tensor:
+        super().train(self.training)
+        h = self.fc(x)
+        flag = (h > self.limit).any()
+        if flag:
+            h = torch.clamp(h, max=self.limit) - 1
+        return h
+
+
+class Odd(nn.Module):
+    """A size that no usual case has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] == 13:
+            return x * 3
+        return x * 2
+
+
+class Reads(nn.Module):
+    """Ids whose largest value decides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(1000, 4)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        h = self.embed(ids).mean(1)
+        if (ids == 999).all():
+            return h * 0
+        return h
+
+
+class Healthy(nn.Module):
+    """The same on both sides of everything: nothing to be found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(5, 32), nn.GELU(), nn.LayerNorm(32), nn.Linear(32, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(x.sum() > 30, self.body(x), self.body(x) + 1)

@@ -1,0 +1,76 @@
+"""Keeps a counterexample: as a further golden case that the proof judges, and as a script that shows both answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.protocol import files
+from workbench.worker.artifact.golden import FILE
+from workbench.worker.artifact.searched import Searched
+from workbench.worker.artifact.subject import Subject
+from workbench.worker.artifact.trace import save_or_raise
+from workbench.worker.judge.leaves import flatten
+from workbench.worker.tensorfile import load, save
+
+SCRIPT = "counterexample.py"
+
+_TEXT = '''#!/usr/bin/env python3
+"""Shows an input on which this artifact and the eager model part: python counterexample.py
+
+Needs what verify.py beside it needs. The input is case {index} of golden.safetensors: {words}
+"""
+
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # the bundle must stay as it is
+here = Path(__file__).resolve().parent
+sys.path.insert(0, str(here))
+
+import verify
+
+sys.exit(verify.show_case(here, {index}))
+'''
+
+
+def keep(searched: Searched, subject: Subject, stage: Path, manifest: dict[str, Any]) -> None:
+    """Add what was found to the golden data and to `manifest`, with a script beside them; or only what was covered.
+
+    Raises `WorkbenchError("write")`.
+    """
+    finding = searched.finding()
+    manifest["search"] = {"words": finding.words, "remedy": finding.remedy}
+    found = searched.found
+    if found is None:
+        return
+    index = len(manifest["cases"])
+    tensors = load(str(stage / FILE))
+    cut = f"case.{index:02d}"
+    values = zip(subject.names, (*found.input.args, *found.input.kwargs.values()), strict=True)
+    given = [leaf for name, value in values for leaf in flatten(value, name).leaves]
+    for word, leaves in (
+        ("input", given),
+        ("after", list(found.after.items())),
+        ("output", found.eager.leaves),
+        ("float64", list(found.exact.items())),
+    ):
+        tensors.update({f"{cut}.{word}.{path}": _whole(leaf) for path, leaf in leaves})
+    entry: dict[str, Any] = {
+        "seed": found.input.seed, "batch": found.input.batch, "scale": 1.0, "kind": "counterexample",
+        "words": f"{found.input.words}: {found.difference}",
+    }  # fmt: skip
+    if found.input.sizes:
+        entry["sizes"] = dict(found.input.sizes)
+    if found.eager.structure != manifest["output"]["structure"]:
+        entry["output"] = {"structure": found.eager.structure, "paths": [path for path, _ in found.eager.leaves]}
+    manifest["cases"].append(entry)
+    save_or_raise(lambda path: save(path, tensors, {"made by": "workbench"}), stage / FILE)
+    words = entry["words"].replace("\\", "/").replace(chr(34), "'")
+    files.write_text(stage / SCRIPT, _TEXT.format(index=index, words=" ".join(words.split())))
+
+
+def _whole(leaf: torch.Tensor) -> torch.Tensor:
+    return leaf.detach().cpu().resolve_conj().resolve_neg().contiguous().clone()

@@ -1,0 +1,61 @@
+"""What a search for a counterexample did and found, and how that is said: no more than was covered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from workbench.protocol.artifacts import Finding
+from workbench.worker.artifact.branches import Branch
+from workbench.worker.artifact.search_inputs import Input
+from workbench.worker.judge.leaves import Flat
+
+
+@dataclass
+class Counterexample:
+    """An input on which both part, with eager's answer."""
+
+    input: Input
+    eager: Flat
+    exact: dict[str, torch.Tensor]
+    """The float64 answer by leaf path, where there is a real one."""
+    after: dict[str, torch.Tensor]
+    """What eager leaves in those inputs that it writes to."""
+    difference: str
+    """What the artifact answered instead, in words."""
+
+
+@dataclass
+class Searched:
+    """What a search did, and what it found."""
+
+    tried: int = 0
+    """Inputs that eager answered and the artifact was asked."""
+    refused: int = 0
+    """Inputs that eager itself does not take."""
+    seconds: float = 0.0
+    seed: int = 0
+    branches: list[Branch] = field(default_factory=list)
+    """Those that depend on the input."""
+    found: Counterexample | None = None
+    why_not: str = ""
+    """Why nothing was searched; empty when it was."""
+
+    def finding(self) -> Finding:
+        """What was covered, in words that claim no more."""
+        if self.why_not:
+            return Finding("search", f"no search for a counterexample: {self.why_not}")
+        words = f"{self.tried} inputs in {self.seconds:.1f} s (seed {self.seed})"
+        if self.refused:
+            words += f", {self.refused} more refused by eager"
+        both = [one for one in self.branches if len(one.sides) == 2]
+        if self.branches:
+            count = len(self.branches)
+            words += f", both sides of {len(both)} of {count} branch{'es' if count > 1 else ''} on the input"
+        missing = [one for one in self.branches if len(one.sides) < 2]
+        if missing:
+            words += f"; the other side was not reached at {', '.join(one.words for one in missing[:4])}"
+        result = "found a counterexample" if self.found else "found no counterexample"
+        remedy = "Give inputs that reach the other side (--inputs), or search longer (--search 60)." if missing else ""
+        return Finding("search", f"{result} in {words}", "" if self.found else remedy)
