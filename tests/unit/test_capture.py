@@ -138,8 +138,10 @@ def test_a_script_is_opened_with_its_own_answers_and_is_not_run_again(script: Pa
 
 
 def test_what_the_command_line_says_counts_more(script: Path) -> None:
-    built = opened(script / "net.capture", inputs=("x=float32[2,8]{zeros}",))
+    built = opened(script / "net.capture", inputs=("x=float32[2,8]{zeros}", "mask=None"))
     assert (built.example.count, answer(built).shape) == (1, (2, 5))
+    mixed = opened(script / "net.capture", inputs=("mask=None",))
+    assert (mixed.example.count, answer(mixed, 3).shape) == (8, (4, 5))
 
 
 def refused(path: Path, **recipe: Any) -> Failure:

@@ -242,3 +242,15 @@ def test_the_field_of_the_inputs_takes_specs_and_files() -> None:
 def test_files_are_found_from_the_directory_of_the_recipe(tmp_path: Path) -> None:
     torch.save(torch.ones(1), tmp_path / "x.pt")
     assert find_files(("x.pt",), str(tmp_path))[0].path == str(tmp_path / "x.pt")
+
+
+def test_a_spec_counts_more_than_what_a_file_says_of_the_same_argument(tmp_path: Path) -> None:
+    torch.save([{"left": torch.ones(2, 2), "right": torch.full((2, 2), 5.0)}] * 3, tmp_path / "x.pt")
+    made = example(tmp_path, "x.pt", model=bench_models.Opaque(), specs=("left=float32[2,2]{zeros}",))
+    args, _ = made.sample(8)
+    assert (float(args[0].sum()), float(args[1].sum()), made.count) == (0, 20, 3)
+    torch.save([(torch.ones(2, 2), torch.ones(2, 2))] * 3, tmp_path / "y.pt")
+    placed = example(tmp_path, "y.pt", model=bench_models.Opaque(), specs=("left=float32[2,2]{zeros}",))
+    assert float(placed.sample(8)[0][0].sum()) == 0
+    both = ("left=float32[2,2]{zeros}", "right=float32[2,2]")
+    assert example(tmp_path, "x.pt", model=bench_models.Opaque(), specs=both).count == 1

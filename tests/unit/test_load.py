@@ -255,3 +255,13 @@ def test_a_source_that_imports_what_is_not_there_says_where_to_install_it(tmp_pa
     assert failure.kind == "model"
     assert "Install no_such_library_xyz" in failure.remedy
     assert "--python" in failure.remedy
+
+
+def test_an_error_that_was_raised_from_another_tells_the_first(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "try:\n    raise RuntimeError('operator torchvision::nms does not exist')\n"
+        "except RuntimeError as problem:\n    raise ModuleNotFoundError('Could not import BertModel') from problem\n"
+    )
+    failure = refused(f"{tmp_path}/m.py:Net")
+    assert "Could not import BertModel, because of RuntimeError: operator torchvision::nms" in failure.message
+    assert "torchvision was built for another torch" in failure.remedy

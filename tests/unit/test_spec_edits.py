@@ -69,6 +69,7 @@ def test_rows_that_nobody_touched_stay_with_their_files() -> None:
     before = [Row("x", "float32[4]", "from x.npy"), Row("mask", "None", "given"), Row("", "", "")]
     same = edited(recipe, before, ["float32[4]", "None", "k=3"], 5)
     assert (same.inputs, same.inputs_files, same.seed) == (("mask=None", "k=3"), ("x.npy",), 5)
+    assert edited(recipe, before, ["float32[4]", " None", ""], recipe.seed) is recipe
     other = edited(recipe, before, ["float32[5]", "", ""], 0)
     assert (other.inputs, other.inputs_files) == (("x=float32[5]",), ())
     with pytest.raises(WorkbenchError, match="cannot be read"):

@@ -178,7 +178,8 @@ async def test_weights_that_do_not_fit_show_the_whole_difference() -> None:
 def test_options_of_the_command_line_are_keys_in_the_app() -> None:
     remedy = "Give it --input 'x=float32[4,10]', or cast the model with --dtype float64."
     assert remedy_here(Failure("inputs", "", "", remedy)) == (
-        "Give it x=float32[4,10], or cast the model with D (float64). o opens it with other inputs."
+        "Give it x=float32[4,10], or cast the model with D (float64). o opens it with other inputs, "
+        "N changes those of the bench."
     )
     assert remedy_here(Failure("model", "", "", "Mend line 3.")) == "Mend line 3."
 

@@ -15,6 +15,11 @@ from workbench.protocol.spec_reader import parse
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
 """Those that are gone through; any other can be typed."""
 
+_FROM_FILE = re.compile(
+    r"from \S.*\.(safetensors|np[yz]|pth?|json|png|jpe?g|bmp|gif|webp|tiff?)( #\d+)?", re.IGNORECASE
+)
+"""Origin of an input that a file of --inputs or of a capture gave."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -65,11 +70,13 @@ def edited(recipe: Recipe, before: Sequence[Row], texts: Sequence[str], seed: in
 
     Raises `WorkbenchError("inputs")` for a row that does not read.
     """
+    if seed == recipe.seed and all(text.strip() == row.text for row, text in zip(before, texts, strict=True)):
+        return recipe
     specs: list[str] = []
     kept = 0
     for row, text in zip(before, texts, strict=True):
         text = text.strip()
-        if recipe.inputs_files and row.origin.startswith("from ") and text == row.text:
+        if _FROM_FILE.fullmatch(row.origin) and text == row.text:
             kept += 1
             continue
         if text:

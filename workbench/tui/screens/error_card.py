@@ -63,7 +63,8 @@ def remedy_here(failure: Failure) -> str:
     if not again:
         return told
     things = {"input": "inputs", "kwargs": "arguments", "weights": "weights"}[again[0]]
-    return f"{told.rstrip()}{'' if told.rstrip().endswith('.') else '.'} o opens it with other {things}."
+    bench = ", N changes those of the bench" if again[0] == "input" else ""
+    return f"{told.rstrip()}{'' if told.rstrip().endswith('.') else '.'} o opens it with other {things}{bench}."
 
 
 class ErrorCard(Dialog[bool]):

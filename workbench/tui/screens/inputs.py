@@ -46,7 +46,7 @@ class InputsScreen(Dialog[bool]):
     """
 
     heading = "Inputs"
-    hint = "ctrl+t dtype · ctrl+r values · ctrl+n element · ctrl+z undo · enter applies"
+    hint = "ctrl+t dtype · ctrl+r values · ctrl+n element · ctrl+z undo · enter"
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ def expanded(recipe: Recipe) -> tuple[Recipe, list[str]]:
         raise error("load", message, recipe.target, "Open its class, with the state and the samples of the capture: "
                     f"file.py:{capture.name} --weights {path}/{STATE} --inputs {path}/{SAMPLES}")  # fmt: skip
     checked_code(capture)
-    samples = () if recipe.inputs or recipe.inputs_files or not capture.samples else (os.path.join(path, SAMPLES),)
+    samples = (os.path.join(path, SAMPLES),) if capture.samples else ()
     made = dataclasses.replace(
         recipe,
         target=f"{os.path.join(path, CODE, SOURCE)}:{FACTORY}",

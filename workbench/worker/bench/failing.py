@@ -53,6 +53,14 @@ def full_text(problem: BaseException) -> str:
     return "".join(traceback.format_exception(type(problem), problem, problem.__traceback__))
 
 
+def _root(problem: BaseException) -> BaseException:
+    """What was raised first, where one error was raised from another."""
+    seen = [problem]
+    while seen[-1].__cause__ is not None and seen[-1].__cause__ not in seen:
+        seen.append(seen[-1].__cause__)
+    return seen[-1]
+
+
 def failed_in(problem: BaseException, kind: str, what: str, otherwise: str, remedy: str = "") -> WorkbenchError:
     """The failure "`what`: SomeError: its text", at the user's file and line, or at `otherwise`."""
     if isinstance(problem, WorkbenchError):
@@ -63,6 +71,11 @@ def failed_in(problem: BaseException, kind: str, what: str, otherwise: str, reme
         reason, remedy = "it reads from the keyboard, and a worker has none", remedy or "Take the input() out of it."
     else:
         reason = first_line(problem)
+        first = _root(problem)
+        if first is not problem and str(first).strip().split("\n")[0] not in reason:
+            reason += f", because of {first_line(first)}"
+        if "torchvision::" in f"{problem} {first}":
+            remedy = "This torchvision was built for another torch: install the one of this torch's release, or none."
     if isinstance(problem, ModuleNotFoundError) and problem.name:
         remedy = f"Install {problem.name} where the worker runs, or name an interpreter that has it: --python PATH"
     place = users_place(problem) or otherwise

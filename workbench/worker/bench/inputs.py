@@ -17,8 +17,8 @@ from torch import nn
 from workbench.protocol.failures import error
 from workbench.protocol.model import InputInfo, Recipe
 from workbench.protocol.spec import InputSpec
+from workbench.worker.bench.arguments import GIVEN, from_specs, named
 from workbench.worker.bench.arguments import Argument as Argument
-from workbench.worker.bench.arguments import from_specs, named
 from workbench.worker.bench.sampling import draw, map_leaves, map_tensors, resize, tensors_in, vary
 from workbench.worker.bench.signature import Forward
 
@@ -210,9 +210,11 @@ def _from_files(recipe: Recipe, forward: Forward, given: list[Argument]) -> Exam
     said = {one.name for one in given}
 
     def sample(at: int) -> list[Argument]:  # what a spec says counts more
-        return given + [one for one in named(samples[at], origin(at)) if not one.name or one.name not in said]
+        own = forward.named(named(samples[at], origin(at)))
+        return given + [one for one in own if not one.name or one.name not in said]
 
-    return _of_samples(recipe, forward, sample, len(samples), samples.words)
+    count = len(samples) if any(one.origin != GIVEN for one in forward.arrange(sample(0))) else 1
+    return _of_samples(recipe, forward, sample, count, samples.words)
 
 
 def _from_own(content: Any, recipe: Recipe, forward: Forward) -> Example:

@@ -59,7 +59,7 @@ class Forward:
 
         Raises `WorkbenchError("inputs")` for unknown, doubled, missing and too many arguments.
         """
-        named = self._name_all(given)
+        named = self.named(given)
         by_name = {argument.name: argument for argument in named if argument.name}
         missing = [name for name in self.required if name not in by_name]
         if missing:
@@ -78,8 +78,8 @@ class Forward:
                 arranged.append(dataclasses.replace(argument, keyword=known))
         return tuple(sorted(arranged, key=lambda argument: argument.keyword))
 
-    def _name_all(self, given: list[Argument]) -> list[Argument]:
-        """Every argument with the name it has in forward. Raises `WorkbenchError("inputs")`."""
+    def named(self, given: list[Argument]) -> list[Argument]:
+        """Every argument with the name that it has in forward. Raises `WorkbenchError("inputs")`."""
         taken = {argument.name for argument in given}
         free = [name for name in self.positional if name not in taken]
         named: list[Argument] = []
