@@ -66,6 +66,15 @@ def batch_range(path: Path, names: Sequence[str], axes: Mapping[str, int]) -> tu
     return max(0, *(low for low, _ in sizes)), min(highs) if highs else None
 
 
+def program_torch(path: Path) -> str:
+    """The version of torch that wrote the program; empty where it does not say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return str(json.loads(_program_text(archive) or b"{}").get("torch_version") or "")
+    except (zipfile.BadZipFile, OSError, ValueError, AttributeError, RecursionError):
+        return ""
+
+
 def program_tensors(archive: zipfile.ZipFile) -> dict[str, tuple[str, str, tuple[int, ...]]]:
     """Member of the archive → (name, dtype, shape) of the parameter or buffer in it; empty where nothing says so."""
     found: dict[str, tuple[str, str, tuple[int, ...]]] = {}

@@ -26,7 +26,7 @@ from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, listed_as, read_
 from workbench.worker.artifact.parameters import match_parameters
 from workbench.worker.artifact.prove_again import SecondLoad, again_row, second_load
 from workbench.worker.artifact.prove_cases import CaseResult, Golden, Watch, run_case, yardstick_of
-from workbench.worker.artifact.prove_environment import environment_words
+from workbench.worker.artifact.prove_environment import environment_words, load_advice, unfit_here
 from workbench.worker.artifact.prove_guards import Tried, guards, guards_finding, guards_rows, guards_violations
 from workbench.worker.artifact.prove_rows import (
     nan_finding,
@@ -155,12 +155,14 @@ class _Proof:
         since = time.perf_counter()
         self.progress("loading the artifact", 0, 0)
         try:
+            if why := unfit_here(self.manifest, self.device):
+                raise ValueError(f"not loaded: {why}")
             self.opened = self.open()
             self.golden = Golden(load(str(self.stage / MANIFEST_GOLDEN)), self.manifest)
             require_golden(self.golden.tensors, self.manifest)
         except (ValueError, OSError) as problem:
-            versions = environment_words(self.manifest)
-            self.row("load", "error", str(problem), versions, "Look at the details of the load above.", since)
+            words, versions = str(problem), environment_words(self.manifest)
+            self.row("load", "error", words, versions, load_advice(self.manifest, words), since)
             raise _ProveStop from problem
         self.load_seconds = time.perf_counter() - since
         self.row("load", "pass", self.opened.words, since=since)

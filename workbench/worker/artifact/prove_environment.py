@@ -1,4 +1,4 @@
-"""How the machine of a proof differs from the one that the bundle was made on.
+"""How the machine of a proof differs from the one that the bundle was made on, and what that means for loading it.
 
 Carried into a bundle's verify.py: torch, the standard library and carried modules only.
 """
@@ -6,6 +6,7 @@ Carried into a bundle's verify.py: torch, the standard library and carried modul
 from __future__ import annotations
 
 import platform
+import re
 from typing import Any
 
 import torch
@@ -23,3 +24,53 @@ def environment_words(manifest: dict[str, Any]) -> str:
     made = {**versions, "platform": manifest.get("platform"), "instruction set": manifest.get("instruction_set")}
     differing = [name for name in here if made.get(name) and made[name] != here[name]]
     return "; ".join(f"{name} {here[name]} here, {made[name]} where it was made" for name in differing)
+
+
+_ENVIRONMENT_ORDER = ("DEFAULT", "AVX2", "AVX512")
+"""Instruction sets of x86-64 as torch names them, each with all that come before it."""
+
+
+def unfit_here(manifest: dict[str, Any], device: str) -> str:
+    """Why the artifact must not even be loaded on this machine; empty when nothing speaks against it.
+
+    Native code for another processor ends the process that calls it; everything else says so itself.
+    """
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        return f"there is no CUDA device here for --device {device}"
+    if manifest["kind"] != "aoti":
+        return ""
+    here, made = f"{platform.system()} {platform.machine()}", manifest.get("platform") or ""
+    if made and made != here:
+        return f"it is native code for {made}, and this is {here}"
+    own, its = torch.backends.cpu.get_cpu_capability(), manifest.get("instruction_set") or ""
+    order = _ENVIRONMENT_ORDER
+    if own in order and its in order and order.index(its) > order.index(own):
+        return f"it is native code for {its}, and this machine's processor has {own}: the process would die of it"
+    return ""
+
+
+def load_advice(manifest: dict[str, Any], words: str) -> str:
+    """What to do about an artifact that did not load for the reason in `words`."""
+    made = str((manifest.get("versions") or {}).get("torch") or "")
+    own, its = _environment_version(str(torch.__version__)), _environment_version(made)
+    if "is not installed" in words and "pip install" in words:
+        return f"Install it for this interpreter: {words[words.index('pip install') :]}."
+    if "no CUDA device" in words:
+        return "Prove it with --device cpu, or on a machine that has one."
+    if "native code for" in words:
+        return "Export it again on the machine that it is for."
+    if own and its and its > own:
+        least = ".".join(map(str, its))
+        return (
+            f"Older torch may not read what newer torch wrote: prove it under torch {least} or later (--python), "
+            f"or export it under the torch that it is for."
+        )
+    if own and its and its < own:
+        return f"It was made by torch {made}: prove it under that torch (--python), or export it again under this one."
+    return "Look at the details of the load above."
+
+
+def _environment_version(text: str) -> tuple[int, ...]:
+    """(2, 13) of "2.13.0+cpu"; empty where it is no version."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else ()
