@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.artifacts.writers import Made, around, export, script, state, trace
+from tests.artifacts.writers import Made, around, export, onnx, script, state, trace
+
+
+def fused(model: Any) -> Any:
+    """Batch norm folded into the convolution before it, as people do for speed."""
+    copied = copy.deepcopy(model)
+    copied.stem = torch.nn.utils.fusion.fuse_conv_bn_eval(copied.stem, copied.norm)
+    copied.norm = nn.Identity()
+    return copied
 
 
 class Wrapped(nn.Module):
@@ -104,6 +112,9 @@ RIGHT: tuple[Made, ...] = (
     *(Made(f"{name}, scripted", name, script(), ".ts") for name in ("Classifier", "Signed", "Heads", "Residual")),
     *(Made(f"{name}, state_dict", name, state(), ".pth") for name in ("Classifier", "Tokens", "Tied", "Image")),
     Made("Image, exported", "Image", export(), ".pt2", inputs=("image=float32[batch:1..32,3,12,12]",)),
+    *(Made(f"{name}, onnx", name, onnx(), ".onnx") for name in ("Classifier", "Heads", "Both", "Residual", "Counts")),
+    Made("convolution and batch norm fused, traced", "Image", trace(fused), ".pt"),
+    Made("convolution and batch norm fused, exported", "Image", export(fused), ".pt2"),
     Made("frozen", "Classifier", frozen, ".pt"),
     Made("decomposed to core operators", "Classifier", decomposed, ".pt2"),
     Made("dimensions found by torch", "Classifier", automatic, ".pt2"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import importlib.util
+import io
 import tempfile
 import threading
 import warnings
@@ -109,6 +111,24 @@ def export(
             torch.export.save(torch.export.export(change(model), args, dynamic_shapes=shapes), str(path))
 
     return write
+
+
+def onnx(change: Callable[[Any], Any] = lambda model: model, **more: Any) -> Callable[..., None]:
+    def write(model: Any, args: tuple[Tensor, ...], path: Path) -> None:
+        shapes = tuple({0: torch.export.Dim("batch", min=1, max=32)} for _ in args)
+        with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+            torch.onnx.export(
+                change(model), args, str(path), dynamo=True, dynamic_shapes=shapes, external_data=False, **more
+            )
+
+    return write
+
+
+def absent(made: Made) -> str:
+    """Why an artifact cannot be made here; empty when it can."""
+    needed = ("onnx", "onnxscript", "onnxruntime") if made.suffix == ".onnx" else ()
+    lacking = [name for name in needed if importlib.util.find_spec(name) is None]
+    return f"{' and '.join(lacking)} not installed" if lacking else ""
 
 
 def state(change: Callable[[dict[str, Tensor]], Any] = lambda held: held) -> Callable[..., None]:

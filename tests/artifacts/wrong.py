@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.artifacts import models
-from tests.artifacts.writers import Made, around, edited, export, script, state, trace, truncated
+from tests.artifacts.writers import Made, around, edited, export, onnx, script, state, trace, truncated
 
 
 def stale(model: Any) -> None:
@@ -390,7 +390,7 @@ WRONG: tuple[Made, ...] = (
         "Both",
         trace(Exchanged),
         ".pt",
-        ("values: query and key in each other|key and query in each other's place",),
+        ("values: query and key in each other's place",),
     ),
     Made(
         "an input fewer",
@@ -413,6 +413,33 @@ WRONG: tuple[Made, ...] = (
     Made("a branch that was baked", "Signed", trace(), ".pt", ("values: ",)),
     Made("quantised without a word", "Classifier", quantised_write, ".pt", ("values: quantised",)),
     Made("another model", "Classifier", trace(of("Unrelated")), ".pt", ("values: another model",)),
+    # onnx
+    Made("a bias off by 1e-3, onnx", "Classifier", onnx(edited(bias)), ".onnx", ("values: ",)),
+    Made(
+        "swapped outputs, onnx", "Heads", onnx(heads(("right", "left"))), ".onnx", ("values: left holds eager's right",)
+    ),
+    Made(
+        "a softmax too many, onnx",
+        "Classifier",
+        onnx(around(after=lambda y: torch.softmax(y, -1))),
+        ".onnx",
+        ("values: softmax of eager's values",),
+    ),
+    Made(
+        "channels swapped, onnx",
+        "Image",
+        onnx(around(before=bgr)),
+        ".onnx",
+        ("values: its channels of image in reverse",),
+    ),
+    Made(
+        "an input fewer, onnx",
+        "Both",
+        lambda model, args, path: onnx(QueryOnly)(model, args[:1], path),
+        ".onnx",
+        ("values: it takes fewer inputs than forward: query in place of query, key",),
+    ),
+    Made("an onnx cut off", "Classifier", truncated(onnx(), 0.7), ".onnx", ("load: truncated or damaged",)),
     # files
     Made("a trace cut off", "Classifier", truncated(trace(), 0.6), ".pt", ("load: truncated",)),
     Made("a .pt2 cut off", "Classifier", truncated(export(), 0.9), ".pt2", ("load: truncated",)),

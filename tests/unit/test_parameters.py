@@ -61,3 +61,17 @@ def test_other_tensors_under_other_names_are_not_judged() -> None:
 
 def test_a_like_name_in_another_shape_says_nothing() -> None:
     assert match_parameters([("x.a.weight", torch.zeros(9))], EXPECTED)[0] == "skip"
+
+
+def test_batch_norm_that_was_folded_leaves_the_layer_before_it_to_the_answers() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    expected = describe_tensors(model.state_dict().items())
+    held = {name: value for name, value in model.state_dict().items() if not name.startswith("1.")}
+    folded = {**held, "0.weight": held["0.weight"] * 2, "0.bias": held["0.bias"] + 1}
+    assert match_parameters(folded.items(), expected, folds=True)[0] == "skip"
+    assert "1 not in the artifact" in match_parameters(folded.items(), expected, folds=True)[1]
+    assert match_parameters(folded.items(), expected)[0] == "fail"
+    more = {**folded, "2.bias": held["2.bias"] + 1e-3}
+    assert match_parameters(more.items(), expected, folds=True)[0] == "fail"
+    unfolded = {**model.state_dict(), "0.bias": held["0.bias"] + 1}
+    assert match_parameters(unfolded.items(), expected, folds=True)[0] == "fail"

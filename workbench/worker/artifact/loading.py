@@ -243,8 +243,9 @@ def _loading_first_line(problem: BaseException, lines: int = 1) -> str:
 def _loading_words(path: Path, kind: str, problem: BaseException) -> str:
     text, name = str(problem), path.name
     broken = "central directory" in text or "PytorchStreamReader" in text or "BadZipFile" in type(problem).__name__
+    broken = broken or type(problem).__name__ == "DecodeError" or "INVALID_PROTOBUF" in text
     if broken or (kind != "onnx" and not _loading_archive(path)):
-        return f"{name} is truncated or no archive of torch ({_loading_first_line(problem)})"
+        return f"{name} is truncated or damaged ({_loading_first_line(problem)})"
     if "is not registered" in text and "pytree" in text:
         return f"{name} returns a class of the model's own source, which is not here ({_loading_first_line(problem)})"
     return f"{name} did not load: {_loading_first_line(problem)}"

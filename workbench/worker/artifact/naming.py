@@ -12,6 +12,7 @@ from pathlib import Path
 
 from workbench.protocol.artifacts import CheckRow, Finding
 from workbench.worker.artifact.loading import Opened, named_tensors
+from workbench.worker.artifact.manifest import manifest_tensors
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
 from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
 from workbench.worker.artifact.naming_values import relation, swapped
@@ -119,7 +120,8 @@ class _Naming:
         program = self.opened.program
         own, model = argument_names(program), [entry["name"] for entry in self.golden.manifest["inputs"]]
         if own is None:
-            own, model = tensor_names(program), list(self.golden.part(0, "input"))
+            own = tensor_names(program)
+            model = [name for entry in self.golden.manifest["inputs"] for name in manifest_tensors(entry["tree"])]
         if own is not None and len(own) != len(model):
             few = "fewer" if len(own) < len(model) else "more"
             return f"it takes {few} inputs than forward: {', '.join(own) or 'none'} in place of {', '.join(model)}"

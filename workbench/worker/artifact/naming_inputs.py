@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
 from workbench.worker.artifact.loading import Opened
+from workbench.worker.artifact.manifest import manifest_tensors
 from workbench.worker.artifact.naming_values import alike
 from workbench.worker.artifact.prove_cases import Golden, call_artifact
 from workbench.worker.judge.leaves import Flat
@@ -26,15 +28,23 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 _MOST_CHANNELS = 4
 
+_SECONDS = 20.0
+"""For all changes that are tried: an artifact may take seconds a call."""
+
 
 def wanted_inputs(opened: Opened, golden: Golden, cases: Sequence[int], device: str) -> str:
     """What the artifact wants in place of the model's inputs, in words; empty when no known change mends it."""
     if not cases:
         return ""
-    samples = golden.part(cases[0], "input")
+    found = golden.part(cases[0], "input")
+    order = [name for entry in golden.manifest["inputs"] for name in manifest_tensors(entry["tree"])]
+    samples = {name: found[name] for name in order}
+    until = time.monotonic() + _SECONDS
     for words, change in _changes(samples):
         if all(_agrees(opened, golden, index, device, change) for index in cases):
             return words
+        if time.monotonic() > until:
+            return ""
     return ""
 
 

@@ -99,7 +99,7 @@ def difference(wanted: torch.Tensor, found: torch.Tensor, others: dict[str, torc
     if changed > 1 and float((delta - delta.mean()).abs().max()) <= 1e-3 * largest + 1e-7 * rms:
         return f"every element is off by {float(delta.mean()):+.3g}"
     if ratio and float((b - ratio * a).abs().max()) <= 1e-6 * max(rms, 1e-30) * max(1.0, abs(ratio)):
-        return f"{ratio:.4g} times the checkpoint's"
+        return f"{ratio:.6g} times the checkpoint's"
     return f"max|Δ| {largest:.3g} in {changed} of {a.numel()} elements, RMS of the checkpoint's {rms:.3g}"
 
 

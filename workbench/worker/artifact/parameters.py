@@ -42,25 +42,47 @@ def tensor_sha256(tensor: torch.Tensor) -> str:
 
 
 def match_parameters(
-    tensors: Iterable[tuple[str, torch.Tensor]], expected: dict[str, dict[str, Any]], prefix: str = ""
+    tensors: Iterable[tuple[str, torch.Tensor]],
+    expected: dict[str, dict[str, Any]],
+    prefix: str = "",
+    folds: bool = False,
 ) -> tuple[str, str]:
     """Status ("pass", "fail" or "skip") and evidence: the artifact's tensors against the checkpoint's digests.
 
     Names are compared without `prefix`, and without what one side has in front of all its names (a wrapper's
     attribute). What the artifact does not hold under a known name is no failure by itself (an export drops what
-    forward never uses); what it holds with other values is.
+    forward never uses); what it holds with other values is. folds: a program may have batch norm folded into the layer
+    before it, which then has other values.
     """
     own, bits, names = _parameters_read(tensors, expected, prefix)
     if not names:
         return _parameters_by_content(own, bits, expected)
     wrong = [_parameters_difference(name, own[name], bits[name], expected[known]) for name, known in names.items()]
     wrong = [words for words in wrong if words]
+    if wrong and folds and (gone := _parameters_folded(own, bits, names, expected)):
+        words = (
+            f"{len(wrong)} of {len(names)} have other values, as where batch norm is folded into the layer before it"
+        )
+        return "skip", f"{words} ({', '.join(gone[:3])} not in the artifact): the answers decide"
     if wrong:
         return "fail", f"{len(wrong)} of {len(names)} differ from the checkpoint: {_parameters_listed(wrong)}"
     held = set(names.values())
     absent = [name for name in expected if name not in held]
     rest = f"; not in the artifact: {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}" if absent else ""
     return "pass", f"{len(names)} of {len(expected)} tensors have the checkpoint's bits{rest}"
+
+
+def _parameters_folded(
+    own: dict[str, torch.Tensor], bits: dict[str, str], names: dict[str, str], expected: dict[str, dict[str, Any]]
+) -> list[str]:
+    """The batch norms that the artifact does not hold, when no more layers differ than may have one of them folded into
+    them, each by an ordinary tensor of the checkpoint's shape; empty otherwise."""
+    held = set(names.values())
+    gone = [name.rpartition(".")[0] for name in expected if name.endswith("running_var") and name not in held]
+    differing = {name: known for name, known in names.items() if bits[name] != expected[known]["sha256"]}
+    plain = all(_parameters_alike(own[name], expected[known]) and bits[name] for name, known in differing.items())
+    layers = {known.rpartition(".")[0] for known in differing.values()}
+    return gone if plain and len(layers) <= len(gone) else []
 
 
 def differing_parameters(

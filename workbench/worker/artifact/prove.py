@@ -179,7 +179,8 @@ class _Proof:
         since = time.perf_counter()
         self.progress("comparing parameters", 0, 0)
         prefix = self.manifest.get("prefix") or ""
-        status, evidence = match_parameters(named_tensors(self.opened), self.manifest["parameters"], prefix)
+        folds = self.manifest["kind"] != "weights"
+        status, evidence = match_parameters(named_tensors(self.opened), self.manifest["parameters"], prefix, folds)
         cause = "the artifact was not made from these weights" if status == "fail" else ""
         self.row("weights_match", status, evidence, cause, since=since)
 
