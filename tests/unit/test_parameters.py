@@ -64,7 +64,7 @@ def test_a_like_name_in_another_shape_says_nothing() -> None:
 
 
 def test_batch_norm_that_was_folded_leaves_the_layer_before_it_to_the_answers() -> None:
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
     expected = describe_tensors(model.state_dict().items())
     held = {name: value for name, value in model.state_dict().items() if not name.startswith("1.")}
     folded = {**held, "0.weight": held["0.weight"] * 2, "0.bias": held["0.bias"] + 1}
