@@ -99,7 +99,7 @@ def transformer(name: str) -> nn.Module:
     return Plainly(kind(config), **fixed)
 
 
-def _timm(name: str, size: int = 32, dtypes: tuple[str, ...] = WIDE, **kwargs: Any) -> Healthy:
+def timm_case(name: str, size: int = 32, dtypes: tuple[str, ...] = WIDE, **kwargs: Any) -> Healthy:
     inputs = (f"x=float32[batch:2..4,3,{size},{size}]",)
     return Healthy("timm_model", inputs, "zoo.py", {"name": name, **kwargs}, dtypes)
 
@@ -112,16 +112,16 @@ IDS = "input_ids=int64[batch:2..8,7]{3..98}"
 MASK = "attention_mask=int64[batch:2..8,7]{1..1}"
 
 ZOO = (
-    _timm("resnet10t"),
-    _timm("mobilenetv3_small_050"),
-    _timm("efficientnet_b0"),
-    _timm("regnetx_002"),
-    _timm("densenet121"),
-    _timm("convnext_atto", dtypes=NARROW[:2]),
-    _timm("ghostnet_050"),
-    _timm("vit_tiny_patch16_224", dtypes=NARROW[:2], img_size=32),
-    _timm("mixer_s32_224", img_size=32, dtypes=WIDE),
-    _timm("levit_128s", size=224, dtypes=("float32",)),
+    timm_case("resnet10t"),
+    timm_case("mobilenetv3_small_050"),
+    timm_case("efficientnet_b0"),
+    timm_case("regnetx_002"),
+    timm_case("densenet121"),
+    timm_case("convnext_atto", dtypes=NARROW[:2]),
+    timm_case("ghostnet_050"),
+    timm_case("vit_tiny_patch16_224", dtypes=NARROW[:2], img_size=32),
+    timm_case("mixer_s32_224", img_size=32, dtypes=WIDE),
+    timm_case("levit_128s", size=224, dtypes=("float32",)),
     _hub("BertModel", IDS, MASK),
     _hub("RobertaModel"),
     _hub("DistilBertModel"),

@@ -55,6 +55,8 @@ def load_advice(manifest: dict[str, Any], words: str) -> str:
     own, its = _environment_version(str(torch.__version__)), _environment_version(made)
     if "is not installed" in words and "pip install" in words:
         return f"Install it for this interpreter: {words[words.index('pip install') :]}."
+    if manifest.get("kind") == "runner":
+        return "Run the command by hand, with a .safetensors file of the inputs, to see everything that it says."
     if "no CUDA device" in words:
         return "Prove it with --device cpu, or on a machine that has one."
     if "native code for" in words:
