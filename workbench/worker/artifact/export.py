@@ -22,6 +22,7 @@ from workbench.worker.artifact.input_guards import declared, guarded_inputs
 from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.job import Job
+from workbench.worker.judge.replay import Generators
 
 FILE = "model.pt2"
 
@@ -82,9 +83,13 @@ def _export(subject: Subject, shapes: Any, guarded: bool) -> Any:
     copied = subject.copy()
     if guarded:
         guarded_inputs(copied, declared(subject))
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.export.export(copied, subject.args, subject.kwargs or None, dynamic_shapes=shapes)
+    generators = Generators.take()  # of Python's and numpy's: the code of the copy may draw while it is followed
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(copied, subject.args, subject.kwargs or None, dynamic_shapes=shapes)
+    finally:
+        generators.put()
 
 
 def _unexportable(subject: Subject, problem: BaseException, job: Job) -> WorkbenchError:

@@ -19,7 +19,7 @@ from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.contract import bounded, case_words, contract_cases, contract_of
 from workbench.worker.artifact.golden_inputs import argument_trees
 from workbench.worker.artifact.golden_layouts import eager_layouts
-from workbench.worker.artifact.plain import plain_or_raise
+from workbench.worker.artifact.plain import named_outputs, plain_or_raise
 from workbench.worker.artifact.prove_writes import changed_tensors
 from workbench.worker.artifact.subject import Subject, eager_accepts, run_eager
 from workbench.worker.artifact.trace import save_or_raise
@@ -140,6 +140,8 @@ class _Maker:
         self._tolerance = tolerance
         try:
             self._twin = float64_twin(subject.model)
+            if not subject.plain:
+                named_outputs(self._twin, not foreign)
         except Exception as problem:  # noqa: BLE001 (copying runs the model's own code)
             self._unreal = unreal_reason(problem)
 
@@ -203,7 +205,7 @@ class _Maker:
 
     def _answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flat:
         output = run_eager(self.subject.model, args, kwargs)
-        flat = flatten(output if self.subject.plain else plain_or_raise(output))
+        flat = flatten(output if self.subject.plain else plain_or_raise(output, not self.foreign))
         for path, leaf in flat.leaves:
             if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_nested:
                 message = f"{path} is no ordinary tensor ({leaf.layout}): its values cannot be kept and compared."
@@ -225,7 +227,7 @@ class _Maker:
         if downcast:
             self._unreal = f"the float64 run downcasts in {downcast}"
             return
-        exact = dict(flat.leaves if self.subject.plain else named_leaves(flat))
+        exact = dict(flat.leaves)
         for path, leaf in eager.leaves:
             twin = exact.get(path)
             if not leaf.is_floating_point() or leaf.dtype == torch.float64:
@@ -272,6 +274,7 @@ class _Maker:
         dtypes = {path: str(leaf.dtype).removeprefix("torch.") for path, leaf in usual.leaves}
         named = not self.subject.plain
         output = {"structure": structure, "paths": paths, "dtypes": dtypes, "named": named}
+        output["within"] = named and not self.foreign
         output["any_container"] = self.by_place or (named and self.foreign)
         findings = [
             Finding("eager_refuses", f"eager itself refuses {what}: {why}") for what, why in self._refused.items()
@@ -295,13 +298,6 @@ class _Maker:
             exact = "the model answers in float64 itself" if wide else "no output leaf is floating: all are exact"
             return Yardstick("tolerance", reason=self._unreal or exact)
         return Yardstick("float64", {path: pool(errors, self._eps[path]) for path, errors in self._errors.items()})
-
-
-def named_leaves(flat: Flat) -> list[tuple[str, torch.Tensor]]:
-    """Leaves under the paths that the plain dict of them has."""
-    from workbench.worker.artifact.prove_cases import leaf_name
-
-    return flatten({leaf_name(path): leaf for path, leaf in flat.leaves}).leaves
 
 
 def _copied(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -31,6 +31,8 @@ def argument_trees(subject: Subject) -> list[dict[str, Any]]:
 def _tree(value: Any, path: str) -> dict[str, Any]:
     if isinstance(value, torch.Tensor):
         return {"tensor": path}
+    if isinstance(value, dict) and not all(type(key) is str for key in value):
+        return {"pairs": [[key, _tree(part, f"{path}[{key!r}]")] for key, part in value.items()]}
     if isinstance(value, dict):
         return {"dict": {key: _tree(part, f"{path}[{key!r}]") for key, part in value.items()}}
     if isinstance(value, (list, tuple)):

@@ -135,6 +135,8 @@ def manifest_tensors(tree: dict[str, Any]) -> Iterator[str]:
     waiting = [tree]
     while waiting:
         ((word, part),) = waiting.pop().items()
+        if word == "pairs":
+            word, part = "dict", dict(part)
         if word == "tensor":
             yield part
         elif word != "value":
@@ -148,6 +150,9 @@ def _manifest_tree(tree: Any, depth: int = 0) -> bool:
     ((word, part),) = tree.items()
     if word == "dict":
         return isinstance(part, dict) and all(_manifest_tree(one, depth + 1) for one in part.values())
+    if word == "pairs":
+        pairs = isinstance(part, list) and all(isinstance(one, list) and len(one) == 2 for one in part)
+        return pairs and all(isinstance(key, (str, int, float)) and _manifest_tree(one, depth + 1) for key, one in part)
     if word in ("list", "tuple"):
         return isinstance(part, list) and all(_manifest_tree(one, depth + 1) for one in part)
     return word == "value" or (word == "tensor" and isinstance(part, str))

@@ -21,6 +21,7 @@ from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.artifact.export import exported
 from workbench.worker.artifact.open_onnx import onnx_call
+from workbench.worker.artifact.plain import plain_or_raise
 from workbench.worker.artifact.prove_cases import leaf_name
 from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.artifact.trace import save_or_raise
@@ -80,7 +81,8 @@ def _translated(subject: Subject, program: Any) -> Any:
     from onnxscript import optimizer
 
     inputs = [_plain(name) for name, _ in subject.tensors]
-    outputs = [_plain(path) for path, _ in flatten(subject.output).leaves]
+    answer = subject.output if subject.plain else plain_or_raise(subject.output)
+    outputs = [_plain(path) for path, _ in flatten(answer).leaves]
     try:
         made = torch.onnx.export(
             program, dynamo=True, input_names=inputs, output_names=outputs, optimize=False, verbose=False

@@ -16,12 +16,14 @@ from typing import Any
 import torch
 
 from workbench.protocol.failures import error
+from workbench.worker.artifact.plain_parts import open_parts
 from workbench.worker.artifact.prove_cases import plain_output
 from workbench.worker.judge.leaves import flatten
 
 
-def named_outputs(model: torch.nn.Module) -> None:
-    """From now on `model` answers with a dict of its tensors by path; constants and opaque objects are left out.
+def named_outputs(model: torch.nn.Module, within: bool = True) -> None:
+    """From now on `model` answers with a dict of its tensors by path; constants are left out. `within`: also the
+    tensors that plain objects hold, such as a cache.
 
     Only the object's class is exchanged, so that parameters, paths and the signature of forward stay as they are.
     """
@@ -29,15 +31,15 @@ def named_outputs(model: torch.nn.Module) -> None:
 
     @functools.wraps(original.forward)
     def forward(self: torch.nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        return plain_output(original.forward(self, *args, **kwargs))
+        return plain_output(original.forward(self, *args, **kwargs), within)
 
     exchange(model, forward)
 
 
-def plain_or_raise(output: Any) -> dict[str, torch.Tensor]:
+def plain_or_raise(output: Any, within: bool = True) -> dict[str, torch.Tensor]:
     """`plain_output`. Raises `WorkbenchError("export")` when two tensors come to one name."""
     try:
-        return plain_output(output)
+        return plain_output(output, within)
     except ValueError as problem:
         raise error("export", f"{problem}.", "", "Give one of the two keys another name.") from problem
 
@@ -76,6 +78,6 @@ def is_plain(output: Any) -> bool:
 
 def left_out(output: Any) -> list[str]:
     """What of `output` has no place among plain tensors, in words: constants, and objects that hold no tensor."""
-    lines = [line.partition("\t") for line in flatten(output).structure.split("\n")]
+    lines = [line.partition("\t") for line in flatten(open_parts(output)).structure.split("\n")]
     containers = ("mapping of", "sequence of", "record of")
     return [f"{path} ({kind})" for path, _, kind in lines if kind != "tensor" and not kind.startswith(containers)]

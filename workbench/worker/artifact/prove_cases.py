@@ -14,6 +14,7 @@ import torch
 
 from workbench.protocol.runs import LeafDiff, LeafNoise, Yardstick
 from workbench.worker.artifact.loading import Opened
+from workbench.worker.artifact.plain_parts import number_tensor, open_parts
 from workbench.worker.artifact.prove_writes import Writes, writes_of
 from workbench.worker.judge.cases import Measured, measured
 from workbench.worker.judge.compare import compare
@@ -95,14 +96,18 @@ def leaf_name(path: str) -> str:
     return name.partition(".")[2] or name
 
 
-def plain_output(output: Any) -> dict[str, torch.Tensor]:
-    """The tensors of `output` by name, whatever classes hold them; constants are left out.
+def plain_output(output: Any, within: bool = True) -> dict[str, torch.Tensor]:
+    """The tensors of `output` by name, whatever classes hold them; constants are left out, but for a bare number.
 
+    within: also those that plain objects hold, such as a cache.
     Raises ValueError when two of them come to one name: one would never be compared.
     """
     named: dict[str, torch.Tensor] = {}
     paths: dict[str, str] = {}
-    for path, leaf in flatten(output).leaves:
+    number = number_tensor(output)
+    if number is not None:
+        return {"output": number}
+    for path, leaf in flatten(open_parts(output) if within else output).leaves:
         name = leaf_name(path)
         if name in named:
             raise ValueError(f"{paths[name]} and {path} of the output are both named {name!r} as plain tensors")
@@ -111,12 +116,14 @@ def plain_output(output: Any) -> dict[str, torch.Tensor]:
 
 
 def grow(tree: dict[str, Any], tensors: dict[str, torch.Tensor], device: str) -> Any:
-    """An argument from its tree in the manifest: {"tensor": name}, {"list" or "tuple": [...]}, {"dict": {...}} or
-    {"value": constant}."""
+    """An argument from its tree in the manifest: {"tensor": name}, {"list" or "tuple": [...]}, {"dict": {...}},
+    {"pairs": [[key, …]]} for keys that are no texts, or {"value": constant}."""
     if "tensor" in tree:
         return tensors[tree["tensor"]].to(device)
     if "dict" in tree:
         return {key: grow(part, tensors, device) for key, part in tree["dict"].items()}
+    if "pairs" in tree:
+        return {key: grow(part, tensors, device) for key, part in tree["pairs"]}
     if "list" in tree:
         return [grow(part, tensors, device) for part in tree["list"]]
     if "tuple" in tree:
@@ -179,7 +186,7 @@ def call_artifact(opened: Opened, manifest: dict[str, Any], args: Any, kwargs: A
 def named_as_golden(answer: Any, manifest: dict[str, Any]) -> Flat:
     """An answer taken apart as the golden answers were, on the CPU."""
     output = manifest["output"]
-    flat = flatten(plain_output(answer) if output.get("named") else answer)
+    flat = flatten(plain_output(answer, bool(output.get("within"))) if output.get("named") else answer)
     leaves = [(path, leaf.detach().cpu()) for path, leaf in flat.leaves]
     if output.get("any_container") and len(leaves) == len(output["paths"]) and not flat.opaque:
         # eager answers with a class of its own, which an artifact of another maker may give as a tuple

@@ -18,9 +18,9 @@ import torch
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.branches import Branches
-from workbench.worker.artifact.golden import named_leaves
 from workbench.worker.artifact.loading import Opened, open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN
+from workbench.worker.artifact.plain import named_outputs
 from workbench.worker.artifact.prove_cases import (
     CaseResult,
     Golden,
@@ -280,12 +280,14 @@ class _Search:
             return {}
         if self._twin is None:
             self._twin = float64_twin(self.subject.model)
+            output = self.golden.manifest["output"]
+            if output.get("named"):
+                named_outputs(self._twin, bool(output.get("within")))
         try:
             flat, downcast = reference_outputs(self._twin, *_copies(one.args, one.kwargs))
         except RuntimeError:
             return {}
-        named = flat.leaves if self.subject.plain else named_leaves(flat)
-        return {} if downcast else {path: leaf.cpu() for path, leaf in named if leaf.dtype == torch.float64}
+        return {} if downcast else {path: leaf.cpu() for path, leaf in flat.leaves if leaf.dtype == torch.float64}
 
 
 def _copies(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -129,7 +129,7 @@ def subject_of(model: torch.nn.Module, example: Example, seed: int, training: bo
         output, seconds = run_untouched(model, args, kwargs)
     plain = is_plain(output)
     subject = Subject(model, example, seed, args, kwargs, wanted, output, plain, seconds, training)
-    if not flatten(output).leaves:
+    if not plain and not plain_or_raise(output):
         message = f"The model answers with {type(output).__name__}, which holds no tensor: there is nothing to export."
         raise error("export", message, remedy="Return tensors, in tuples, lists, dicts or dataclasses.")
     if not plain:
