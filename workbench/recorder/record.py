@@ -85,15 +85,16 @@ class Recorder:
 
     def _called(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Before each forward: perhaps write down what it is given."""
-        if os.getpid() != self._pid or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        if torch.compiler.is_compiling() or not self._budget.wants():
+            return
+        if os.getpid() != self._pid or torch._C._get_tracing_state() is not None:
             return
         if not self._lock.acquire(blocking=False):
             return  # another thread's call is being written
         try:
-            if self._budget.wants():
-                began = time.perf_counter()
-                self._record(args, kwargs)
-                self._budget.spend(time.perf_counter() - began)
+            began = time.perf_counter()
+            self._record(args, kwargs)
+            self._budget.spend(time.perf_counter() - began)
             if self._budget.full and self._handle is not None:
                 self._handle.remove()
         except Exception as problem:  # noqa: BLE001 (the user's program goes on whatever this cannot do)

@@ -30,6 +30,8 @@ class Budget:
         self.taken = self.calls = 0
         self._spent = 0.0
         self._began = time.perf_counter()
+        self._rests = 0.0
+        """Clock until which nothing is recorded: the one thing that most calls look at."""
 
     @property
     def full(self) -> bool:
@@ -38,12 +40,14 @@ class Budget:
     def wants(self) -> bool:
         """Count one more call; whether it is to be recorded."""
         self.calls += 1
-        if self.full or (self.calls - 1) % self.every:
+        if time.perf_counter() < self._rests:
             return False
-        return self._spent < GRACE + SHARE * (time.perf_counter() - self._began)
+        return not self.full and not (self.calls - 1) % self.every
 
     def spend(self, seconds: float) -> None:
+        """Count what a recording took, and rest until that is a small share of the time that passed."""
         self._spent += seconds
+        self._rests = self._began + (self._spent - GRACE) / SHARE
 
     def take(self, size: int) -> None:
         self.taken += 1
