@@ -23,6 +23,7 @@ from workbench.protocol.captures import is_capture, read_capture
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.model import Recipe
 from workbench.recorder.samples import Budget, Unfit, plain_call
+from workbench.worker.artifact.architecture import architecture_of
 from workbench.worker.bench import load
 from workbench.worker.job import Job
 
@@ -413,3 +414,10 @@ def test_the_manifest_is_json_that_says_what_it_is(script: Path) -> None:
     content = json.loads((script / "net.capture" / "capture.json").read_text())
     assert (content["name"], content["source"], content["torch"]) == ("Net", "object", torch.__version__)
     assert not content["notes"]
+
+
+def test_a_bundle_of_a_capture_says_how_its_model_is_built(script: Path) -> None:
+    built = opened(script / "net.capture")
+    entry = architecture_of(built.recipe, built, None)
+    assert entry["target"].endswith("captured.py:captured_model")
+    assert [os.path.basename(name) for name in built.source_files] == ["captured.py", "blocks.py"]

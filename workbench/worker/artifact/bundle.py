@@ -81,8 +81,8 @@ def make_artifact(request: MakeArtifact, job: Job) -> Made:
         subject, stage, job, artifact.batch_range, request.tolerance, by_place=by_place, guarded=guarded
     )
     files.write_text(stage / "verify.py", verify_text())
-    architecture = architecture_of(request.recipe, built, stage if request.kind == "weights" else None)
-    manifest = _manifest(request.kind, request.recipe, built, modes, golden, artifact, stage)
+    architecture = architecture_of(built.recipe, built, stage if request.kind == "weights" else None)
+    manifest = _manifest(request.kind, built.recipe, built, modes, golden, artifact, stage)
     manifest.update(parameters=parameters, architecture=architecture, blocked=blocked_sources(built, request.kind))
     keep(search(subject, stage, manifest, job, request.search, request.recipe.seed), subject, stage, manifest)
     found = (*subject.findings, *artifact.findings, *golden.findings, *_mode_findings(modes))
@@ -115,8 +115,8 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
         names = [name for name, _ in subject.tensors]
         artifact.batch_range = batch_range(stage / artifact.file, names, subject.axes)
     golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, True, kind in _BY_PLACE)
-    architecture = architecture_of(request.recipe, built, stage if kind == "weights" else None)
-    manifest = _manifest(kind, request.recipe, built, modes, golden, artifact, stage)
+    architecture = architecture_of(built.recipe, built, stage if kind == "weights" else None)
+    manifest = _manifest(kind, built.recipe, built, modes, golden, artifact, stage)
     manifest.update(
         parameters=parameters,
         architecture=architecture,

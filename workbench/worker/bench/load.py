@@ -49,6 +49,8 @@ class Built:
     source_files: tuple[str, ...]
     """The architecture's file and the helper modules beside it."""
     resolved: Resolved
+    recipe: Recipe
+    """What it was built from; of a capture, what that stands for."""
     checkpoint: weights.Checkpoint | None = None
     """Path, digest and signature of the weights; its tensors are let go of."""
 
@@ -151,7 +153,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         given = (absolute(recipe, recipe.weights), checkpoint.digest.known if checkpoint.digest else "")
     seconds = time.monotonic() - started
     info = describe(recipe, filled.model, example, (resolved.file, resolved.sha256), given, seconds, tuple(notes))
-    return Built(filled.model, example, info, resolved.sources, resolved, checkpoint)
+    return Built(filled.model, example, info, resolved.sources, resolved, recipe, checkpoint)
 
 
 def _with_own_weights(recipe: Recipe) -> Recipe:
