@@ -22,7 +22,7 @@ from .measure import Settings
 from .table import Row, draw, machine, save, tell
 
 PROBES = (
-    "startup", "bytes", "keys", "throughput", "latency", "face", "tree", "checkpoint", "compare",
+    "startup", "bytes", "keys", "throughput", "latency", "face", "tree", "checkpoint", "files", "compare",
     "attribution", "matrix", "proof", "copies", "death", "ending", "verdicts",
 )  # fmt: skip
 

@@ -1,0 +1,5 @@
+"""`python -m tests.fuzz`."""
+
+from .run import main
+
+main()
