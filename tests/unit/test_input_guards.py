@@ -31,6 +31,9 @@ def test_dtype_and_size_are_refused_too(tmp_path: Path) -> None:
         program(torch.zeros(3, 5, dtype=torch.float64))
     with pytest.raises((RuntimeError, AssertionError)):
         program(torch.zeros(10, 5))
+    with pytest.raises(RuntimeError, match=r"rows \(x\[0\]\) must be 1 to 9"):
+        program(torch.zeros(0, 5))
+    assert program(torch.zeros(1, 5)) is not None
 
 
 def test_what_nobody_declared_is_not_guarded(tmp_path: Path) -> None:

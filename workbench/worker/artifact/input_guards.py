@@ -1,6 +1,7 @@
-"""Guards that an artifact carries in its own graph: dtype, and the range of values that was declared.
+"""Guards that an artifact carries in its own graph: dtype, declared sizes, and the declared range of values.
 
-What nobody declared is not guarded. Sizes and ranks are torch.export's own guards, made from its dynamic shapes.
+What nobody declared is not guarded. torch.export has guards of its own for sizes, which do not tell 0 and 1 from 2 and
+which AOTInductor drops; ranks are guarded by neither.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Declared:
     low: float | None
     """Smallest value, inclusive; None: no range was declared."""
     high: float | None
+    sizes: tuple[tuple[int, str, int, int], ...] = ()
+    """(axis, name, smallest, largest) of each dynamic dimension."""
 
 
 def declared(subject: Subject) -> list[Declared]:
@@ -39,14 +42,15 @@ def declared(subject: Subject) -> list[Declared]:
         if argument.spec is None or not isinstance(value, torch.Tensor):
             continue
         spec = argument.spec
-        found.append(Declared(name, place, value.dtype, spec.low, spec.high))
+        sizes = tuple((dim.axis, dim.name, dim.minimum, dim.maximum) for dim in spec.dynamic)
+        found.append(Declared(name, place, value.dtype, spec.low, spec.high, sizes))
     return found
 
 
 def guarded_inputs(model: torch.nn.Module, promises: list[Declared]) -> None:
     """From now on `model` asserts `promises` about its inputs, with operators that stay in an exported graph.
 
-    A range costs one pass over the input. NaN is in no range.
+    A range costs one pass over the input, a size one over a vector of its length. NaN is in no range.
     """
     if not promises:
         return
@@ -68,10 +72,14 @@ def guarded_inputs(model: torch.nn.Module, promises: list[Declared]) -> None:
 
 
 def _assert(value: torch.Tensor, promise: Declared) -> None:
+    guard: Callable[[torch.Tensor, str], None] = torch._assert_async
     torch.ops.aten._assert_tensor_metadata.default(value, None, None, promise.dtype)
+    for axis, name, low, high in promise.sizes:
+        # counted by the graph itself: a comparison of the size would be folded away, for its range is known
+        size = torch.ones(value.shape[axis]).sum()
+        guard((size >= low) & (size <= high), f"{name} ({promise.name}[{axis}]) must be {low} to {high}")
     if promise.low is None or promise.high is None:
         return
     inside = ((value >= promise.low) & (value <= promise.high)).all()
     words = f"{promise.name} must lie in [{promise.low:.12g}, {promise.high:.12g}]"
-    guard: Callable[[torch.Tensor, str], None] = torch._assert_async
     guard(inside, words)

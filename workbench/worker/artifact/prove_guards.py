@@ -112,8 +112,7 @@ def guards_violations(golden: Golden, device: str = "cpu") -> list[Violation]:
 
 
 def _guards_sizes(dim: dict[str, Any], samples: dict[str, torch.Tensor], strict: bool) -> list[Violation]:
-    """One size above and one below the range of a dynamic dimension. Sizes of 0 and 1 never vote: a program of
-    torch.export has no guard that tells them from 2 (measured with torch 2.13)."""
+    """One size above and one below the range of a dynamic dimension."""
     name, low, high, found = dim["name"], int(dim["minimum"]), dim.get("maximum"), []
     axes = {path: int(axis) for path, axis in dim["axes"].items() if path in samples and axis < samples[path].dim()}
     word = "declared" if dim.get("declared") else "served"
@@ -126,7 +125,7 @@ def _guards_sizes(dim: dict[str, Any], samples: dict[str, torch.Tensor], strict:
     if low > 0:
         change = {path: _guards_resized(low - 1, axis) for path, axis in axes.items()}
         words = f"{name} {low - 1} where at least {low} is {word}"
-        found.append(Violation(words, change, row="sizes" if strict and low > 2 else ""))
+        found.append(Violation(words, change, row="sizes" if strict else ""))
     return found
 
 
