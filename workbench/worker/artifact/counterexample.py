@@ -42,7 +42,7 @@ def keep(searched: Searched, subject: Subject, stage: Path, manifest: dict[str, 
     Raises `WorkbenchError("write")`.
     """
     finding = searched.finding()
-    manifest["search"] = {"words": finding.words, "remedy": finding.remedy}
+    manifest["search"] = {"words": finding.words, "remedy": finding.remedy, "parts": searched.parts}
     found = searched.found
     if found is None:
         return

@@ -304,7 +304,7 @@ _MANIFEST_FIELDS: dict[str, tuple[_ManifestTest, str]] = {
     "batch": (_manifest_batch, "a range of batch sizes"),
     "contract": (_manifest_contract, "dynamic dimensions and ranges of values"),
     "search": (
-        lambda value: value is None or _manifest_has(value, words=_manifest_text, remedy=_manifest_text),
+        lambda value: value is None or _manifest_has(value, words=_manifest_text, parts=_manifest_text),
         "words",
     ),
     "layouts": (lambda value: value is None or _manifest_layouts(value), "a list of memory layouts"),

@@ -95,6 +95,8 @@ def values_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: 
     case = golden.manifest["cases"][worst.case]
     where = f"batch {case.get('batch')}, scale {case.get('scale')}, {case.get('kind')}, seed {case.get('seed')}"
     cause = f"furthest in case {worst.case} ({where}): {_rows_element(worst.worst)}"
+    parts = (golden.manifest.get("search") or {}).get("parts")
+    cause = f"where they part: {parts}; {cause}" if parts else cause
     return CheckRow("values", "fail", words, cause, _rows_remedy(golden.manifest))
 
 

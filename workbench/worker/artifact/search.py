@@ -20,6 +20,7 @@ from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.branches import Branches
 from workbench.worker.artifact.loading import Opened, open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN
+from workbench.worker.artifact.parts import parting
 from workbench.worker.artifact.plain import named_outputs
 from workbench.worker.artifact.prove_cases import (
     CaseResult,
@@ -80,7 +81,8 @@ def search(subject: Subject, stage: Path, manifest: dict[str, Any], job: Job, se
     with untouched_model(subject.model, subject.args, subject.kwargs):
         _one_thread_where_small(subject)
         work = _Search(subject, opened, golden, job, started + seconds, done)
-        work.run(Inputs(subject, int(manifest["batch"]["minimum"] or 0), manifest["batch"]["maximum"], seed))
+        work.run(inputs := Inputs(subject, int(manifest["batch"]["minimum"] or 0), manifest["batch"]["maximum"], seed))
+        done.parts = work.parts(inputs)
     done.seconds = time.perf_counter() - started
     return done
 
@@ -164,6 +166,24 @@ class _Search:
     def _over(self) -> bool:
         self.job.progress("searching for a counterexample", self.done.tried, MOST)
         return self.done.found is not None or bool(self.done.why_not) or time.perf_counter() > self.until
+
+    def parts(self, inputs: Inputs) -> str:
+        """Where both part, on what was found or on the worst of the cases that are always asked."""
+        found = self.done.found
+        if found is not None:
+            call = found.input.args, found.input.kwargs
+        elif self.done.why_not:
+            bad = [leaf.case for leaf in judge_leaves(self._results, self.yardstick) if leaf.mark == BEYOND]
+            if not bad:
+                return ""
+            call = self.golden.inputs(bad[0], _device(self.subject))
+        else:
+            return ""
+        self.job.progress("looking for the line where both part")
+        try:
+            return parting(self.subject, self.opened, *call)
+        except Exception as problem:  # noqa: BLE001 (graphs of others, and private parts of torch: nothing depends on it)
+            return f"the line was not found ({first_line(problem)})"
 
     def _remember(self, one: Input) -> None:
         """For each branch of which one side was never taken, the input that came nearest to the other."""

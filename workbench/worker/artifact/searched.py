@@ -39,6 +39,8 @@ class Searched:
     branches: list[Branch] = field(default_factory=list)
     """Those that depend on the input."""
     found: Counterexample | None = None
+    parts: str = ""
+    """Where both part, down to the line; empty where they do not, or where that was not found."""
     why_not: str = ""
     """Why nothing was searched; empty when it was."""
 
