@@ -61,6 +61,11 @@ class ProgressLine:
         self._shown = False
         self._began = time.monotonic()
         self._phase = ""
+        self._about = ""
+
+    def about(self, words: str) -> None:
+        """Say `words` before every phase from now on."""
+        self._about = words
 
     def show(self, progress: Progress) -> None:
         """Draw the state of a job."""
@@ -75,7 +80,9 @@ class ProgressLine:
     def tick(self) -> None:
         """Draw the clock again."""
         if self._on and self._phase:
-            sys.stderr.write(f"\r\x1b[2K{clock(time.monotonic() - self._began)}  {clean_line(self._phase)[:100]}")
+            sys.stderr.write(
+                f"\r\x1b[2K{clock(time.monotonic() - self._began)}  {clean_line(self._about + self._phase)[:100]}"
+            )
             sys.stderr.flush()
             self._shown = True
 

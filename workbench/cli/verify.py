@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from workbench.client.exports import exit_of
 from workbench.client.flows import authorize
 from workbench.client.session import Session
 from workbench.client.trust import TrustStore
@@ -17,7 +18,6 @@ from workbench.protocol.outside import RUNNER_SECONDS
 from workbench.report.objects import verify_object
 
 from .engine import converse
-from .export import exit_of
 from .invoke import given_on_command_line
 from .options import ModelOptions, existing, model_options, parse_model, search_option
 from .outside import METRIC_HELP, parse_metrics, parse_runner

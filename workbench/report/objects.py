@@ -153,6 +153,13 @@ def export_object(result: ExportResult) -> dict[str, Any]:
     }
 
 
+def exports_object(objects: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """`workbench export` of several kinds: each kind's own object by its name, and the worst verdict of them."""
+    found = {one["verdict"] for one in objects.values()}
+    verdict = "error" if "error" in found else "fail" if "fail" in found else "pass"
+    return {"schema": SCHEMA, "verdict": verdict, "exports": dict(objects)}
+
+
 def verify_object(result: VerifyResult) -> dict[str, Any]:
     """`workbench verify`."""
     return {

@@ -63,12 +63,6 @@ def with_undo(state: State) -> str:
     return with_model(state) or ("" if state.undo else "no mode was changed since this model was opened")
 
 
-def without_export(state: State) -> str:
-    """Wants a model, and no other export."""
-    exporting = any(job.name == "Export" for job in state.jobs.values())
-    return with_model(state) or ("an export is running; esc cancels it" if exporting else "")
-
-
 def without_checks(state: State) -> str:
     """Wants a model, and no other checks."""
     checking = any(job.name == "Check" for job in state.jobs.values())
@@ -149,8 +143,8 @@ ACTIONS: tuple[Action, ...] = (
            "Model", 0, without_checks),
     Action("account", ("B",), "memory account", "What memory is used for, and the same runs under the other grad mode.",
            "Model", 0, with_model),
-    Action("export", ("x",), "export", "Write a proven bundle: weights, trace, export, aoti or onnx.", "Artifacts", 8,
-           without_export),
+    Action("export", ("x",), "export", "Write a proven bundle: weights, trace, export, aoti or onnx; several wait for "
+           "each other.", "Artifacts", 8, with_model),
     Action("verify", ("v",), "verify", "Prove a bundle again in a clean worker.", "Artifacts", 10, with_engine),
     Action("inspect", ("i",), "inspect", "Look into a file without running any of its code.", "Artifacts", 0,
            with_engine),

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from workbench.client.exports import ExportQueue
 from workbench.client.state import State
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.text import clean
@@ -48,6 +49,8 @@ class Desk:
         """Every failure that was shown."""
         self.export_folder = "bundles"
         """Where exports are suggested to go."""
+        self.exports = ExportQueue()
+        """Exports that run or wait."""
         self.transcript = Transcript()
         """Of the console."""
         self.wanted: Recipe | None = None
@@ -154,6 +157,10 @@ class Desk:
         """Put the cursor of the tree on a module, and go there."""
         self.app.main.model.select_path(path)
         self.show_pane("model")
+
+    def waits(self, kind: str, behind: str) -> None:
+        """An export of this kind begins when that of `behind` has ended."""
+        self.app.main.artifacts.wait(kind, behind)
 
     @contextlib.contextmanager
     def exporting(self, kind: str) -> Iterator[None]:

@@ -28,15 +28,23 @@ async def export(desk: Desk) -> None:
 
     info = desk.state.info
     assert info is not None
-    chosen = await desk.ask(ExportScreen(info.name, desk.export_folder))
+    chosen = await desk.ask(ExportScreen(info.name, desk.export_folder, desk.exports.kinds, desk.exports.outs))
     if chosen is None:
         return
+    epoch = desk.state.epoch
     recipe, modes = desk.state.recipe, desk.state.modes or Modes()  # a load may have ended while the card was open
     assert recipe is not None
     request = Export(recipe, chosen.kind, str(Path(chosen.out).absolute()), device=modes.device, dtype=modes.dtype,
                      threads=modes.threads, python=desk.python, tolerance=desk.app.options.tolerance)  # fmt: skip
-    with desk.exporting(chosen.kind):
-        result = await desk.session.export(request, aside=desk.firing.paused)
+    if before := len(desk.exports.kinds):
+        desk.waits(chosen.kind, desk.exports.kinds[-1])
+        desk.say(f"{chosen.kind}: waits for {before} other export{'s' if before > 1 else ''}")
+    async with desk.exports.turn(request):
+        with desk.exporting(chosen.kind):
+            if desk.state.epoch != epoch:
+                raise error("usage", f"The model on the bench was changed before the turn of {chosen.kind} came.",
+                            remedy="Ask for it again: x.")  # fmt: skip
+            result = await desk.session.export(request, aside=desk.firing.paused)
     note = remember_made(result, TrustStore())
     if result.published:
         proven = f"{result.kind}: proven on {result.proof.cases} cases, in {result.path}"

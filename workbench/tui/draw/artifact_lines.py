@@ -28,11 +28,13 @@ class ArtifactRow:
 
     kind: str
     state: str = "none"
-    """"none", "running", "made", "verified" or "failed"."""
+    """"none", "waiting", "running", "made", "verified" or "failed"."""
     progress: Progress | None = None
     result: ExportResult | None = None
     verified: VerifyResult | None = None
     failure: Failure | None = None
+    behind: str = ""
+    """The kind that it waits for."""
 
     @property
     def proof(self) -> Proof | None:
@@ -55,6 +57,8 @@ def _state(row: ArtifactRow, name: str, seconds: float) -> Line:
         phase = progress.phase if progress else "starting"
         share = f"  {progress.done / progress.total:.0%}" if progress and progress.total > 0 else ""
         return ((f"◌ {name}", "accent"), (numbers.clock(seconds), "strong"), (f"  {phase}", ""), (share, "dim"))
+    if row.state == "waiting":
+        return ((f"… {name}", "accent"), (f"waits for {row.behind}", "dim"))
     if row.failure is not None:
         where = f"  {row.failure.where}" if row.failure.where else ""
         return (("✗ ", "bad"), (name, "strong"), (row.failure.message, "bad"), (where, "dim"))
@@ -69,7 +73,9 @@ def _state(row: ArtifactRow, name: str, seconds: float) -> Line:
         words += f", {numbers.multiple(proof.noise_multiple)} {measured_in(proof.yardstick).removeprefix('the ')}"
     made = row.result.made if row.result is not None else None
     speed = f"  {speed_words(made.speed)}" if made is not None and made.speed is not None else ""
-    weight = f"  {numbers.size(made.bytes)}" if made is not None else ""
+    weight = (
+        f"  {numbers.size(made.bytes)}, loads in {numbers.duration(proof.load_seconds)}" if made is not None else ""
+    )
     sign = SIGNS.get(proof.mark, "?")
     return ((f"{sign} ", style), (name, "strong"), (words, style), (speed, ""), (weight, "dim"))
 

@@ -49,6 +49,10 @@ class ArtifactsPane(LinePane):
         self._details: tuple[ArtifactRow | None, int, list[Line]] = (None, -1, [])
         self._ticker: Timer | None = None
 
+    def wait(self, kind: str, behind: str) -> None:
+        """An export of this kind was asked for, and begins when that of `behind` has ended."""
+        self._put(ArtifactRow(kind, "waiting", behind=behind))
+
     def start(self, kind: str) -> None:
         """An export of this kind, or a verification of this path, has begun."""
         self._began[kind] = monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,8 +48,12 @@ class ExportScreen(Dialog[Wanted]):
     heading = "Export a proven bundle"
     hint = "↑↓ kind · enter exports and proves · esc closes"
 
-    def __init__(self, name: str, folder: str = "bundles") -> None:
+    def __init__(
+        self, name: str, folder: str = "bundles", kinds: Collection[str] = (), outs: Collection[str] = ()
+    ) -> None:
+        """kinds, outs: of the exports that run or wait; this one will wait for them."""
         super().__init__()
+        self._taken, self._outs = frozenset(kinds), frozenset(outs)
         self._stem = os.path.join(folder, name.lower())
 
     def content(self) -> ComposeResult:
@@ -82,6 +87,10 @@ class ExportScreen(Dialog[Wanted]):
         out = self.query_one(Input).value.strip()
         if not out:
             set_words(self.query_one("#problem"), "A directory is wanted.")
+        elif self._kind in self._taken:
+            set_words(self.query_one("#problem"), f"{self._kind} is being made already, or waits for its turn.")
+        elif os.path.abspath(os.path.expanduser(out)) in self._outs:
+            set_words(self.query_one("#problem"), f"{out} is where another export goes.")
         elif os.path.lexists(os.path.expanduser(out)):
             set_words(self.query_one("#problem"), f"{out} is there already.")
         else:
