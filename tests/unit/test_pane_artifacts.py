@@ -29,6 +29,9 @@ async def test_one_line_a_kind_through_its_life() -> None:
     pane = ArtifactsPane()
     async with hosted(pane, (100, 30)) as (host, pilot):
         assert host.has("export   not made yet")
+        pane.wait("export", "aoti")
+        await pilot.pause()
+        assert host.has("… export   waits for aoti")
         pane.start("export")
         pane.progress("export", Progress("proving case 3 of 16", 3, 16, 41.0))
         await pilot.pause()

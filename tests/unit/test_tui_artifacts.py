@@ -9,7 +9,7 @@ import pytest
 
 from workbench.client.flows import remember_made
 from workbench.client.trust import TrustStore, allowed
-from workbench.protocol.artifacts import Fingerprint
+from workbench.protocol.artifacts import ExportResult, Fingerprint
 from workbench.protocol.messages import Export, Scanned
 from workbench.protocol.model import Candidate, ModeChange
 from workbench.tui.screens.open_screen import OpenScreen
@@ -37,6 +37,62 @@ async def test_an_export_has_the_tolerance_and_threads_of_the_app_and_outlives_a
         assert app.screen is app.main
         assert "proven on" in app.main.activity.text
         assert "trust store cannot be written" in app.main.activity.text
+
+
+async def test_a_second_export_waits_for_the_first_and_then_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    session, gate, began = FakeSession(), asyncio.Event(), []
+    real = session.export
+
+    async def export(request: Export, *given: object, **more: object) -> ExportResult:
+        began.append(request.kind)
+        await gate.wait()
+        return await real(request)
+
+    monkeypatch.setattr(session, "export", export)
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        app.desk.export_folder = str(tmp_path)
+        await press(pilot, "x", "enter")
+        await press(pilot, "x", "enter")  # the same kind once more: refused in the card
+        assert "is being made already" in str(app.screen.query_one("#problem").render())
+        await press(pilot, "down", "enter")
+        assert (began, app.desk.exports.kinds) == (["export"], ["export", "aoti"])
+        assert app.main.artifacts._rows["aoti"].behind == "export"
+        gate.set()
+        await settle(pilot)
+        assert began == ["export", "aoti"]
+        assert app.desk.exports.kinds == []
+        assert [app.main.artifacts._rows[kind].state for kind in began] == ["made", "made"]
+
+
+async def test_an_export_whose_model_left_before_its_turn_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    session, gate = FakeSession(), asyncio.Event()
+    real = session.export
+
+    async def export(request: Export, *given: object, **more: object) -> ExportResult:
+        await gate.wait()
+        return await real(request)
+
+    monkeypatch.setattr(session, "export", export)
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        app.desk.export_folder = str(tmp_path)
+        await press(pilot, "x", "enter")
+        await press(pilot, "x", "down", "enter")
+        session.state.epoch += 1
+        gate.set()
+        await settle(pilot)
+        assert [one.message for one in app.desk.failures] == [
+            "The model on the bench was changed before the turn of aoti came."
+        ]
 
 
 def test_what_was_made_here_is_trusted_here(tmp_path: Path) -> None:

@@ -77,8 +77,7 @@ def export(model: str, asked: tuple[str, ...], out: str, force: bool, search: fl
         if len(ended) == 1 and ended[0].failure is not None:
             raise WorkbenchError(ended[0].failure)
         if options.as_json:
-            objects = {one.kind: export_object(one.result) if one.result else failure_object(one.failure)
-                       for one in ended}  # fmt: skip
+            objects = {one.kind: _object(one) for one in ended}
             print_json(objects[kinds[0]] if len(ended) == 1 else exports_object(objects))
         elif len(ended) > 1:
             console().print(f"{sum(one.published for one in ended)} of {len(ended)} published in {out}")
@@ -103,6 +102,13 @@ def _request(options: ModelOptions, kind: str, out: str, force: bool, search: fl
         search=search,
         timeout=options.timeout,
     )
+
+
+def _object(ended: Ended) -> dict[str, Any]:
+    if ended.result is not None:
+        return export_object(ended.result)
+    assert ended.failure is not None
+    return failure_object(ended.failure)
 
 
 def _print(ended: Ended, several: bool) -> None:

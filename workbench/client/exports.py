@@ -63,8 +63,8 @@ async def run_exports(
 ) -> tuple[list[Ended], Exit]:
     """Do them in their order; one that fails does not keep the others from being tried.
 
-    Returns what each came to, and the code to leave with. Raises a `WorkbenchError` that ends all of them: "cancelled",
-    "internal", and "engine" when nobody is left who could do the next.
+    Returns what each came to, and the code to leave with. Raises the `WorkbenchError` that ends all of them:
+    "cancelled" or "internal".
     """
     ended = []
     for request in requests:
