@@ -7,9 +7,8 @@ failure into a card; it does no work itself.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.client.exports import ExportQueue
@@ -157,24 +156,6 @@ class Desk:
         """Put the cursor of the tree on a module, and go there."""
         self.app.main.model.select_path(path)
         self.show_pane("model")
-
-    def waits(self, kind: str, behind: str) -> None:
-        """An export of this kind begins when that of `behind` has ended."""
-        self.app.main.artifacts.wait(kind, behind)
-
-    @contextlib.contextmanager
-    def exporting(self, kind: str) -> Iterator[None]:
-        """An export of this kind runs meanwhile; a failure of it stays in its pane after the card was closed."""
-        main = self.app.main
-        main.painter.exporting = kind
-        main.artifacts.start(kind)
-        try:
-            yield
-        except WorkbenchError as problem:
-            main.artifacts.fail(kind, problem.failure)
-            raise
-        finally:
-            main.painter.exporting = ""
 
     # verbs that several commands share
 

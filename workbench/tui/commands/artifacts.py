@@ -9,7 +9,7 @@ from pathlib import Path
 from workbench.client.flows import remember_made
 from workbench.client.trust import TrustStore
 from workbench.protocol.artifacts import ExportResult, Proof, VerifyResult
-from workbench.protocol.failures import error
+from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.inspected import InspectedPair, InspectPair
 from workbench.protocol.messages import Export, Verify
 from workbench.protocol.model import Modes
@@ -37,10 +37,10 @@ async def export(desk: Desk) -> None:
     request = Export(recipe, chosen.kind, str(Path(chosen.out).absolute()), device=modes.device, dtype=modes.dtype,
                      threads=modes.threads, python=desk.python, tolerance=desk.app.options.tolerance)  # fmt: skip
     if before := len(desk.exports.kinds):
-        desk.waits(chosen.kind, desk.exports.kinds[-1])
+        desk.app.main.artifacts.wait(chosen.kind, desk.exports.kinds[-1])
         desk.say(f"{chosen.kind}: waits for {before} other export{'s' if before > 1 else ''}")
     async with desk.exports.turn(request):
-        with desk.exporting(chosen.kind):
+        with _exporting(desk, chosen.kind):
             if desk.state.epoch != epoch:
                 raise error("usage", f"The model on the bench was changed before the turn of {chosen.kind} came.",
                             remedy="Ask for it again: x.")  # fmt: skip
@@ -52,6 +52,21 @@ async def export(desk: Desk) -> None:
         desk.show_pane("artifacts")
         return
     show_proof(desk, result)
+
+
+@contextlib.contextmanager
+def _exporting(desk: Desk, kind: str) -> Iterator[None]:
+    """An export of this kind runs meanwhile; a failure of it stays in its pane after the card was closed."""
+    main = desk.app.main
+    main.painter.exporting = kind
+    main.artifacts.start(kind)
+    try:
+        yield
+    except WorkbenchError as problem:
+        main.artifacts.fail(kind, problem.failure)
+        raise
+    finally:
+        main.painter.exporting = ""
 
 
 async def verify(desk: Desk) -> None:
