@@ -161,7 +161,6 @@ def test_the_parts_add_up_and_the_graphs_of_kept_outputs_are_seen():
     sizes = {part.name: part.bytes for part in cpu.parts}
     activation = 2048 * 1024 * 4
     assert sizes["saved for backward"] == pytest.approx(5 * activation, rel=0.05)
-    assert found.graph_bytes == sizes["saved for backward"]
     assert found.kept_outputs == 5
     assert sizes["outputs kept"] == pytest.approx(5 * 2048 * 4 * 4, rel=0.3)
     assert sizes["parameters"] == pytest.approx(sum(one.nbytes for one in bench.model.parameters()), rel=0.2)

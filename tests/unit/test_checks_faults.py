@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from tests.unit import check_faults, check_healthy, matrix_models
 from tests.unit.test_checks import job
 from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
+from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import Check, Load
 from workbench.protocol.model import ModeChange, Recipe
-from workbench.protocol.policy import Budgets, Policy
+from workbench.protocol.policy import Budgets, CheckPolicy, Policy
 from workbench.worker.bench.bench import Bench
-from workbench.worker.judge import peak
+from workbench.worker.judge import checks_run, peak
 from workbench.worker.judge.checks import check
+from workbench.worker.judge.declared import check_policy
 from workbench.worker.judge.run import Runs
 
 
@@ -219,8 +222,52 @@ def test_a_discrete_output_is_judged_by_the_share_that_agrees() -> None:
     row = faulty("Picks", "repeatable", policy=Policy(discrete={"output['class']": 0.8}))
     assert (row.status, "(declared: output['class'] is discrete" in row.evidence) == ("pass", True), row
     assert faulty("Picks", "repeatable", policy=Policy(discrete={"output['class']": 0.9})).status == "fail"
-    row = faulty("Picks", "repeatable", policy=Policy(discrete={"output['clas']": 0.9}))
-    assert (row.status, "output['class']" in row.remedy) == ("error", True), row
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "words"),
+    [
+        ("Picks", Policy(discrete={"output['clas']": 0.9}), "Did you mean \"output['class']\""),
+        ("Blends", Policy(mutates=("lats",)), "Did you mean 'last'?"),
+        ("Scales", Policy(mutates=("linear.*", "cache.*")), "There is x"),
+    ],
+)
+def test_a_policy_that_names_what_is_not_there_is_a_usage_error(name: str, policy: Policy, words: str) -> None:
+    on = bench(check_faults.__file__, name, "x=float32[5,6]")
+    with pytest.raises(WorkbenchError) as caught:
+        check_policy(on, Runs(on), CheckPolicy(policy), job())
+    assert caught.value.failure.kind == "usage"
+    assert words in caught.value.failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("Picks", Policy(discrete={"output['class']": 0.9}, mutates=("turn",))),
+        ("Blends", Policy(mutates=("la*",))),
+        ("Scales", Policy(mutates=("x",))),
+        ("SetsPrecision", Policy(mutates=("torch.float32_matmul_precision",))),
+        ("NewVariable", Policy(mutates=("_REMEMBERED*",))),
+    ],
+)
+def test_a_policy_may_name_all_that_a_forward_can_change(name: str, policy: Policy) -> None:
+    on = bench(check_faults.__file__, name, "x=float32[5,6]")
+    check_policy(on, Runs(on), CheckPolicy(policy), job())
+
+
+def test_a_forward_is_over_when_its_device_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def clock() -> float:
+        order.append("clock")
+        return float(len(order))
+
+    monkeypatch.setattr(checks_run, "synchronizer", lambda device: lambda: order.append("wait"))
+    monkeypatch.setattr(checks_run, "time", SimpleNamespace(perf_counter=clock, monotonic=time.monotonic))
+    on = bench(check_faults.__file__, "Base", "x=float32[5,6]")
+    on.model.register_forward_hook(lambda *_: order.append("forward"))
+    assert ask(on, LATENCY).id == LATENCY
+    assert order[:5] == ["wait", "clock", "forward", "wait", "clock"]
 
 
 def test_budgets_vote_and_say_what_was_declared() -> None:

@@ -108,7 +108,7 @@ class Device:
 
 def on_device(monkeypatch: pytest.MonkeyPatch, device: Device) -> tuple[Pace, Times]:
     monkeypatch.setattr(pace, "time", SimpleNamespace(perf_counter_ns=lambda: device.now))
-    monkeypatch.setattr(pace, "_synchronizer", lambda name: device.wait)
+    monkeypatch.setattr(pace, "synchronizer", lambda name: device.wait)
     times = Times()
     return Pace(device.call, "cuda:0", times, None, None), times
 

@@ -67,6 +67,7 @@ def app(model: str, theme: str | None, slow_link: bool, ascii_only: bool, **give
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw without Unicode.")
 def demo(autoplay: bool, theme: str | None, ascii_only: bool) -> int:
     """The story of a model on its way to production, on models that ship with the workbench."""
+    # Nobody presses keys under --autoplay: workers yield to nobody, and what they measure is as headless commands do.
     _need_terminal()
     process = launch(bench=True, attended=not autoplay)
     from workbench.tui.app import run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from workbench.report.checks import junit, markdown
 from workbench.report.objects import check_object
 
 from .engine import converse
-from .options import ModelOptions, existing, model_options, parse_model
+from .options import existing, for_serving, model_options, parse_model
 from .outside import METRIC_HELP, parse_metrics
 from .run import open_model
 from .tables import check_line, console, show_check_verdict, show_model, show_policy
@@ -47,7 +46,7 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
     The model is put in eval under no_grad first, unless --mode and --grad say otherwise.
     """
     against = _baseline(given.pop("baseline"), given.pop("metrics"))
-    options = _for_serving(parse_model(model, **given))
+    options = for_serving(parse_model(model, **given))
     policy = policy_for(model)
     limit = CHECK_SECONDS if given["timeout"] is None else options.timeout
     ids = _select(only, skip, against)
@@ -77,14 +76,6 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
         return code
 
     return converse(work, bench=True, python=options.python, quiet=options.as_json)
-
-
-def _for_serving(options: ModelOptions) -> ModelOptions:
-    change = options.change
-    training = False if change.training is None else change.training
-    return dataclasses.replace(
-        options, change=dataclasses.replace(change, training=training, grad=change.grad or "no_grad")
-    )
 
 
 def _baseline(bundle: str, metrics: tuple[str, ...]) -> Baseline | None:

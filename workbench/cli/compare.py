@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,7 +18,7 @@ from workbench.report.numbers import duration
 from workbench.report.objects import compare_object
 
 from .engine import converse
-from .options import ModelOptions, model_options, parse_model
+from .options import ModelOptions, for_serving, model_options, parse_model
 from .outside import METRIC_HELP, parse_metrics
 from .tables import MARK_STYLES, check_line, console, show_errors, show_leaf
 from .talk import ProgressLine, print_json
@@ -57,8 +56,8 @@ def compare(model: str, other: str, **given: Any) -> int:
     """
     metrics = parse_metrics(given.pop("metrics"))
     of_b = {name.removeprefix("b_"): given.pop(name) for name in [*given] if name.startswith("b_")}
-    a = _serving(parse_model(model, **given))
-    b = _serving(parse_model(other or model, **_given_to_b(given, of_b)))
+    a = for_serving(parse_model(model, **given))
+    b = for_serving(parse_model(other or model, **_given_to_b(given, of_b)))
     request = Compare(_side(a), _side(b), a.tolerance, a.python, a.timeout, metrics)
 
     async def work(session: Session, line: ProgressLine) -> int:
@@ -79,14 +78,6 @@ def _given_to_b(given: dict[str, Any], of_b: dict[str, Any]) -> dict[str, Any]:
     whole = any(word in ("train", "eval") for word in modes)
     own = {name: value for name, value in of_b.items() if value is not None}
     return {**given, **own, "modes": (*(() if whole else given["modes"]), *modes)}
-
-
-def _serving(options: ModelOptions) -> ModelOptions:
-    change = options.change
-    training = bool(change.training)
-    return dataclasses.replace(
-        options, change=dataclasses.replace(change, training=training, grad=change.grad or "no_grad")
-    )
 
 
 def _side(options: ModelOptions) -> Side:

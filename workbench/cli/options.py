@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -45,6 +46,13 @@ search_option = click.option(
     show_default=True,
 )
 """Of what makes or proves an artifact with the eager model at hand."""
+
+
+def for_serving(options: ModelOptions) -> ModelOptions:
+    """In eval under no_grad where the command line does not say otherwise."""
+    change = options.change
+    change = dataclasses.replace(change, training=bool(change.training), grad=change.grad or "no_grad")
+    return dataclasses.replace(options, change=change)
 
 
 def model_options(command: Command) -> Command:

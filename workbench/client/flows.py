@@ -10,7 +10,7 @@ from pathlib import Path
 from workbench.protocol.artifacts import CheckRow, ExportResult, Fingerprint
 from workbench.protocol.exits import Exit, exit_for, worst
 from workbench.protocol.failures import Failure, WorkbenchError, error
-from workbench.protocol.messages import Check, Loaded
+from workbench.protocol.messages import Check, CheckPolicy, Loaded
 from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.outside import Baseline
 from workbench.protocol.policy import Policy
@@ -72,11 +72,12 @@ async def run_checks(
 
     One that runs out of time, or takes the worker down with it, has status "error"; the rest go on in a fresh worker.
     Where there can be none, or without `recover`, they have status "error" too. Raises `WorkbenchError("usage")` for a
-    policy that declares the domain of an input that the model has not.
+    policy that names inputs, outputs or states that the model has not.
     """
     ids = tuple(ids)
     rows, codes = [], []
     _require_inputs(session, policy)
+    await _require_names(session, policy, timeout)
     lost: Failure | None = None
     if session.state.yardstick == "tolerance" and not _BY_YARDSTICK.isdisjoint(ids):
         await _measure_first(session, timeout)
@@ -116,6 +117,17 @@ def _require_inputs(session: Session, policy: Policy) -> None:
     for name in policy.domain:
         if name not in known:
             raise unknown_name(name, known, "the input", policy.source)
+
+
+async def _require_names(session: Session, policy: Policy, timeout: float) -> None:
+    """Outputs and states are known once the model has run, which it does here."""
+    if not policy.mutates and not policy.discrete:
+        return
+    try:
+        await session.request(CheckPolicy(policy), timeout)
+    except WorkbenchError as problem:
+        if problem.failure.kind in ("usage", "cancelled", "internal"):
+            raise  # and no other: a model that hangs or dies does so in the checks as well, which say it
 
 
 async def _recover(session: Session, timeout: float) -> Failure | None:

@@ -54,7 +54,8 @@ class Leak:
     """What happens and why: "Memory climbs 49.5 MB a run: …"."""
     remedy: str
     full_in: int = 0
-    """Runs until what is available is used up, at this slope; 0: it does not climb, or the system does not say."""
+    """Runs until what is available is used up, at this slope; 0: it does not climb, or the system does not say.
+    For --json, as `full_seconds`: people read `full`."""
     full_seconds: float = 0.0
     """The same in seconds of firing without a pause."""
     full: str = ""
@@ -121,8 +122,6 @@ class MemoryAccount:
     available: int
     """Bytes that may still be taken, of the machine or of the control group; 0: the system does not say."""
     whole: int
-    graph_bytes: int = 0
-    """Bytes that the graphs of kept outputs hold alive."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from .memory import (
     MemoryMark,
     MemorySample,
 )
+from .policy import CheckPolicy
 from .repair import Repaired, RepairWeights
 from .requests import (
     Cancel,
@@ -80,6 +81,7 @@ __all__ = [
     "Beat",
     "Cancel",
     "Check",
+    "CheckPolicy",
     "Compare",
     "Compared",
     "Complete",
@@ -143,7 +145,7 @@ PROTOCOL = 5
 
 BENCH_REQUESTS = (
     Load, SetModes, SetInputs,
-    Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, SaveState, LookInside,
+    Restore, Fire, SetReference, GetDiff, FindDivergence, SetYardstick, Check, CheckPolicy, SaveState, LookInside,
     Evaluate, Complete, MeasureErrors,
     AccountMemory, Pin,
 )  # fmt: skip

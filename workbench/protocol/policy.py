@@ -67,3 +67,11 @@ class Policy:
         words += [f"mutates {', '.join(self.mutates)}"] if self.mutates else []
         words += [f"discrete {path} ≥ {share:g}" for path, share in self.discrete.items()]
         return tuple(words)
+
+
+@dataclass(frozen=True)
+class CheckPolicy:
+    """Run the model on the bench, and raise `WorkbenchError("usage")` for an output or a state that it has not.
+    Result: None."""
+
+    policy: Policy

@@ -161,6 +161,13 @@ def _check(request: messages.Check, job: Job, state: State) -> Any:
     return check(bench, runs, request, job)
 
 
+def _check_policy(request: messages.CheckPolicy, job: Job, state: State) -> None:
+    from workbench.worker.judge.declared import check_policy
+
+    bench, runs = state.judged()
+    check_policy(bench, runs, request, job)
+
+
 def _look_inside(request: messages.LookInside, job: Job, state: State) -> Any:
     from workbench.worker.inside.look import look_inside
 
@@ -268,6 +275,7 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.FindDivergence: _find_divergence,
     messages.MeasureErrors: _measure_errors,
     messages.Check: _check,
+    messages.CheckPolicy: _check_policy,
     messages.LookInside: _look_inside,
     messages.Evaluate: _evaluate,
     messages.Complete: _complete,

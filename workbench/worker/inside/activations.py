@@ -14,7 +14,7 @@ from torch import nn
 
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import closest
-from workbench.worker.inside.look import replayed, start_of_last_run
+from workbench.worker.inside.look import hooked, replayed, start_of_last_run
 from workbench.worker.job import Job
 from workbench.worker.judge.replay import Parts
 
@@ -107,15 +107,8 @@ class _Capture:
     @contextmanager
     def on(self) -> Iterator[None]:
         """Two hooks, removed afterwards."""
-        handles = [
-            self._module.register_forward_pre_hook(self._enter, with_kwargs=True),
-            self._module.register_forward_hook(self._leave, with_kwargs=True),
-        ]
-        try:
+        with hooked(self._module, self._enter, self._leave):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         self.inputs.append((map_tensors(args, _copy), map_tensors(kwargs, _copy)))

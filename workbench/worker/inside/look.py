@@ -7,7 +7,7 @@ the model, its inputs and the generators are as before afterwards.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +115,20 @@ def start_of_last_run(bench: Bench, runs: Runs) -> tuple[int, Record | None, str
     return run, record, " ".join(notes)
 
 
+@contextmanager
+def hooked(module: nn.Module, enter: Callable[..., None], leave: Callable[..., None]) -> Iterator[None]:
+    """`enter(module, args, kwargs)` before each of the module's calls, `leave(module, args, kwargs, output)` after."""
+    handles = [
+        module.register_forward_pre_hook(enter, with_kwargs=True),
+        module.register_forward_hook(leave, with_kwargs=True),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def replayed(bench: Bench, record: Record, watching: Any, job: Job) -> str:
     """Run once more from `record` inside `watching()`, everything put back afterwards; what it raised, in words."""
     parts = Parts(bench.model)
@@ -145,15 +159,10 @@ class Watched:
     @contextmanager
     def on(self) -> Iterator[None]:
         """Two hooks, removed afterwards."""
-        handles = [
-            self._module.register_forward_pre_hook(self._enter, with_kwargs=True),
-            self._module.register_forward_hook(self._leave, with_kwargs=True),
-        ]
         try:
-            yield
+            with hooked(self._module, self._enter, self._leave):
+                yield
         finally:
-            for handle in handles:
-                handle.remove()
             self.calls += [call for call in self._open if call is not None]  # those that did not return
             self.calls.sort(key=lambda call: call.number)
 

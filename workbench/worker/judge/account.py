@@ -56,8 +56,7 @@ def account(bench: Bench, runs: Runs, before: memory.Before, request: AccountMem
         devices.append(_cuda(device, parts))
     saved, size, words = _attributed(bench, runs, request, job)
     available, whole = memory.available()
-    graph = next(sum(sizes.values()) for name, sizes, _ in parts if name == GRAPH)
-    return MemoryAccount(tuple(devices), saved, size, words, len(runs.kept), available, whole, graph)
+    return MemoryAccount(tuple(devices), saved, size, words, len(runs.kept), available, whole)
 
 
 GRAPH = "saved for backward"

@@ -24,7 +24,7 @@ from workbench.worker.judge import memory
 from workbench.worker.judge.compiling import Counts, compiled
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import Flat, flatten
-from workbench.worker.judge.pace import _synchronizer
+from workbench.worker.judge.pace import synchronizer
 from workbench.worker.judge.peak import Peak
 from workbench.worker.judge.replay import Generators, Parts
 from workbench.worker.judge.snapshot import untouched_model
@@ -164,7 +164,7 @@ class _Forward:
     def __call__(self, seed: int) -> tuple[Any, float, tuple[str, ...]]:
         """(output, seconds, generators it drew from)."""
         ground = self.ground
-        wait = _synchronizer(ground.device) or _nothing
+        wait = synchronizer(ground.device) or _nothing
         with switches.generators_kept(seed), switches.grad_context(self.cell.grad):
             before = Generators.take()
             wait()
@@ -179,7 +179,7 @@ def block_of(ground: Ground, cell: Cell) -> Callable[[int], float]:
     """A function that runs so many forwards in the cell's modes and gives the seconds that they took together."""
     ground.enter(cell)
     flags = [(module, module.training) for module in ground.model.modules()]
-    call, wait = ground.callee(cell), _synchronizer(ground.device) or _nothing
+    call, wait = ground.callee(cell), synchronizer(ground.device) or _nothing
     args, kwargs, grad = ground.args, ground.kwargs, cell.grad
 
     def run(count: int) -> float:

@@ -22,7 +22,7 @@ REMEDY = "Work on a copy (x = x.clone()), or take the operator without the under
 
 def check_inputs_untouched(subject: Subject) -> CheckRow:
     """A forward writes into none of its inputs: not their values, shapes or flags, and not the dicts they come in."""
-    names = _names(subject)
+    names = names_of_inputs(subject)
     inputs = 0
     for number in subject.times(INPUTS):
         seed = subject.bench.recipe.seed + number
@@ -115,7 +115,7 @@ def _address(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _names(subject: Subject) -> list[str]:
+def names_of_inputs(subject: Subject) -> list[str]:
     """A name for each tensor of the inputs, in order."""
     names = []
     for place, argument in enumerate(subject.example.arguments):

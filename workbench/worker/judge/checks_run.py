@@ -26,11 +26,12 @@ from workbench.protocol.spec import COMPLEX
 from workbench.worker.bench.inputs import Argument, Example
 from workbench.worker.bench.modes import generators_kept, running
 from workbench.worker.bench.sampling import map_tensors
-from workbench.worker.bench.words import closest, some
+from workbench.worker.bench.words import some
 from workbench.worker.job import Job
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.pace import synchronizer
 from workbench.worker.judge.verdict import judge_all, worst_mark, yardstick_used
 
 if TYPE_CHECKING:
@@ -117,9 +118,13 @@ class Subject:
         args, kwargs = map_tensors(args, fresh), map_tensors(kwargs, fresh)
         kept = contextlib.nullcontext() if seed is None else generators_kept(seed)
         model = model or self.bench.model
-        with kept, running(modes or self.bench.modes):
+        modes = modes or self.bench.modes
+        wait = synchronizer(modes.device) or _done
+        with kept, running(modes):
+            wait()
             began = time.perf_counter()
             output = model(*args, **kwargs)
+            wait()  # an accelerator has only been told to work when the call returns
             self.last = time.perf_counter() - began
             FIRST_CALLS.setdefault(model, self.last)
             self.answered += model is self.bench.model
@@ -162,17 +167,6 @@ class Subject:
         reason = f"One forward takes {self.last:.1f} s: {forwards} of them do not fit into {self.budget:g} s."
         return self.skipped(reason, "Give it more time: --timeout.")
 
-    def unknown_outputs(self, answer: Answer) -> CheckRow | None:
-        """The row that says that a discrete output was declared which the model has not; None where all are there."""
-        known = [path for path, _ in answer.leaves]
-        wrong = [path for path in self.policy.discrete if path not in known]
-        if not wrong:
-            return None
-        remedy = closest(wrong[0], known) or f"There is {some(known, 8)}."
-        return CheckRow(
-            self.id, "error", f"Declared discrete, and no output: {some(wrong)}.", self.policy.source, remedy
-        )
-
     def times(self, most: int, least: int = 1) -> Iterator[int]:
         """0, 1, … `most` - 1, ending early (never before `least`) when four fifths of the budget are spent."""
         for number in range(most):
@@ -185,6 +179,10 @@ class Subject:
     def spent(self) -> float:
         """Share of the budget that is spent."""
         return (time.monotonic() - self.started) / self.budget if self.budget else 1.0
+
+
+def _done() -> None:
+    """A CPU has nothing left to wait for."""
 
 
 FIRST_CALLS: weakref.WeakKeyDictionary[nn.Module, float] = weakref.WeakKeyDictionary()

@@ -175,6 +175,15 @@ class Snapshot:
             if key not in known
         ]
 
+    def names(self) -> list[str]:
+        """Names of everything that is recorded: attributes, containers, tensors, generators, variables outside."""
+        names: dict[str, None] = {}
+        for held in self._held:
+            names.update(dict.fromkeys([held.full(key) for key, _ in held.items] if held.named else [held.name]))
+        names.update(dict.fromkeys(tensor.name for tensor in self._tensors.values()))
+        names.update(dict.fromkeys(name for name, *_ in (*self._generators, *self._outside)))
+        return list(names)
+
     def name_of(self, generator: Any) -> str:
         """The name under which a generator is held; empty for a stranger."""
         identity = getattr(generator, "_cdata", id(generator))  # an operator gets another object around the same one

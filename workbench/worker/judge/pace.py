@@ -46,7 +46,7 @@ class Pace:
     ) -> None:
         """`seed` is called before each forward, outside of its time; `keep` gets every output."""
         self._call, self._times, self._seed, self._keep = call, times, seed, keep
-        self._synchronize = _synchronizer(device)
+        self._synchronize = synchronizer(device)
         self._bare = seed is None and keep is None and self._synchronize is None
 
     def one(self) -> Any:
@@ -158,7 +158,7 @@ class Pace:
         self._times.add_means(means)
 
 
-def _synchronizer(device: str) -> Callable[[], None] | None:
+def synchronizer(device: str) -> Callable[[], None] | None:
     """What waits until the device has done its work; None for the CPU, which has when the call returns."""
     if device.startswith("cuda"):
         return lambda: torch.cuda.synchronize(device)

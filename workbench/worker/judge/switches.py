@@ -135,3 +135,6 @@ _SWITCHES = (
     _Switch("torch.anomaly_mode", _anomaly, _set_anomaly),
     *_scaled_dot_product(),
 )
+
+SWITCH_NAMES = tuple(one.name for one in _SWITCHES)
+"""As `mutates` may name them."""
