@@ -127,7 +127,6 @@ async def test_a_proof_that_says_no_is_published_as_failed_only(tmp_path: Path):
     [
         ("fail", "fine", "export", "Could not be traced."),
         ("crash", "fine", "engine", "native code aborted"),
-        ("fine", "crash", "engine", "native code aborted"),
         ("hang", "fine", "timeout", "the export"),
         ("fine", "hang", "timeout", "the clean proof"),
     ],
@@ -138,6 +137,15 @@ async def test_nothing_remains_of_an_export_that_fails(tmp_path: Path, how: str,
         assert failure.kind == kind
         assert words in failure.message
         assert os.listdir(tmp_path) == []
+
+
+async def test_an_artifact_of_which_its_proof_dies_is_refused_and_kept_for_looking_at(tmp_path: Path):
+    async with Face("artisan.py") as face:
+        result = await face.ask(Export(recipe("fine", "crash"), "export", str(tmp_path / "bundle")))
+    assert (result.published, result.proof.verdict) == (False, "fail")
+    assert os.listdir(tmp_path) == ["bundle.failed"]
+    load = next(row for row in result.proof.checks if row.id == "load")
+    assert (load.status, "native code aborted" in load.evidence) == ("fail", True)
 
 
 @pytest.mark.parametrize("by", ["cancel", "kill", "leave"])
