@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.corpus.cases import LINE, Fault
 
 A = "faults_answers.py"
+M = "faults_misleading.py"
 MID = "body.mid"
 
 
@@ -55,7 +56,13 @@ FAULTS = (
     _mid("OwnGenerator", "repeatable", "generator", "source"),
     _mid("OwnRandom", "repeatable", "source"),
     _mid("Clock", "repeatable"),
+    Fault("net", "randomness", ("Python's random at", LINE), file=M, kwargs={"name": "PythonBranch"}),
+    Fault("net", "randomness", ("numpy.random at", LINE), file=M, kwargs={"name": "NumpyLine"}),
     # state
+    Fault("KnownById", "hidden_state", ("known",), ("x=float32[batch:2..16,6]",), M),
+    Fault("KnownByObject", "hidden_state", ("id or address", "last"), ("x=float32[batch:2..16,6]",), M),
+    _mid("LaterOtherwise", "hidden_state", "calls", file=M),
+    _mid("KeepsBySize", "hidden_state", "kept", file=M),
     _mid("Counter", "hidden_state", "calls"),
     _mid("Counter", "repeatable", "calls"),
     _mid("Remembers", "repeatable", "seen"),
@@ -93,6 +100,7 @@ FAULTS = (
     _answers("NeighbourRow", "batch_rows", LINE),
     _answers("SumOfFormer", "batch_rows", "cumsum", LINE),
     _answers("NoStatistics", "batch_rows", "norm"),
+    _mid("TopOfBatch", "batch_rows", "topk", LINE, file=M),
     Fault("WrongAxis", "batch_rows", ("attend",), ("x=float32[batch:2..8,5,8]",), A),
     Fault("net", "batch_sizes", (LINE,), file=A, kwargs={"name": "FixedBatch"}),
     Fault("net", "batch_sizes", (LINE,), ("x=float32[batch:1..8,6]",), A, kwargs={"name": "SqueezesOne"}),

@@ -294,6 +294,8 @@ HEALTHY = (
     Healthy("Passing", (ROWS.format(6),), O),
     Healthy("Lower", (ROWS.format(6),), O),
     Healthy("Memo", (ROWS.format(6),), O),
+    Healthy("Detections", ("images=float32[batch:1..4,3,6,6]",), O, dtypes=WIDE),
+    Healthy("PadsToLongest", ("x=float32[batch:2..8,9,5]", "lengths=int64[batch:2..8]{1..9}"), O, dtypes=WIDE),
     Healthy("Slow", (ROWS.format(64),), O),
 )  # fmt: skip
 """Every healthy model of our own; those of timm and transformers are in zoo.py."""

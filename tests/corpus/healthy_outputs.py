@@ -178,3 +178,33 @@ class Slow(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(torch.tanh(self.first(x)))
+
+
+class Detections(nn.Module):
+    """A list of boxes for each image, of which there may be none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.score, self.box = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 1, 1), nn.Conv2d(6, 4, 1)
+
+    def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
+        hidden = F.relu(self.features(images))
+        scores = self.score(hidden).flatten(1).sigmoid()
+        boxes = self.box(hidden).flatten(2).transpose(1, 2)
+        found = []
+        for score, box in zip(scores, boxes, strict=True):
+            kept = score > 0.75
+            found.append({"boxes": box[kept], "scores": score[kept]})
+        return found
+
+
+class PadsToLongest(nn.Module):
+    """As many steps as the longest of the batch has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(5, 8, batch_first=True)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        return nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]

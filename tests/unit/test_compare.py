@@ -246,6 +246,9 @@ def test_relative_error_against_float64() -> None:
     zero = torch.zeros(2, dtype=torch.float64)
     assert relative_error(torch.zeros(2), zero, torch.zeros(2)) == (0.0, 0.0)
     assert relative_error(torch.ones(2), zero, torch.ones(2)) == (INF, INF)
+    for shape in ((0,), (4, 0), (0, 4)):
+        empty = torch.zeros(shape)
+        assert relative_error(empty, empty.double(), empty) == (0.0, 0.0)
 
 
 def test_rows_too_long_for_one_chunk_still_have_classes(monkeypatch: pytest.MonkeyPatch) -> None:

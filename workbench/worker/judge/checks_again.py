@@ -1,12 +1,16 @@
-"""Owns the question before an accusation: does the very same input get the same answer when nothing else is asked?"""
+"""Owns the questions before an accusation: does the very same input get the same answer when nothing else is asked, and
+does the difference show when nothing was asked before?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from workbench.worker.bench.modes import generators_kept
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
-from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.replay import Generators
 
 TIMES = 6
 """Asked once more so often: what differs at every third call is still seen."""
@@ -53,3 +57,26 @@ def only_later(subject: Subject, args: Any, kwargs: Any, size: int) -> str:
         return ""
     words = f"A batch of {size} is taken at first, and refused after a batch of another size."
     return f"{words}{left_behind(subject)}"
+
+
+def anew(subject: Subject, calls: Sequence[Any], seed: int) -> tuple[list[Answer], str]:
+    """The answer to each (args, kwargs), from the model as it was before the check; and what draws unlike numbers.
+
+    Every call begins with the generators at `seed`. The second is in words, empty where all calls leave the generators
+    at one place: a forward that draws as many numbers as its values ask for gives each row others.
+    """
+    answers, states = [], []
+    for args, kwargs in calls:
+        subject.snapshot.restore()
+        with generators_kept(seed):
+            answers.append(subject.answer(args, kwargs))
+            states.append(Generators.take())
+    moved = dict.fromkeys(name for state in states[1:] for name in states[0].moved(state))
+    if not moved:
+        return answers, ""
+    return answers, f"The forward draws as many random numbers ({some(list(moved))}) as its values ask for"
+
+
+def kept_words(left: str) -> str:
+    """Why a difference that does not show anew is no matter of rows or sizes; `left`: what calls had left behind."""
+    return f"Asked from the beginning they agree, so it comes from earlier calls.{left}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,15 +15,21 @@ from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
-from workbench.worker.judge.checks_again import already, differs_already, only_later
+from workbench.worker.judge.checks_again import already, anew, differs_already, kept_words, left_behind, only_later
 from workbench.worker.judge.checks_places import named
-from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.checks_run import Answer, Subject, worst_words
 from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.mixing import first_meeting
 from workbench.worker.judge.replay import Parts
 
 ROWS = 8
 """Rows of a batch that are asked again in other company."""
+COMPANIES = 4
+"""So often each is asked, each time among other rows, as long as that is cheap: a threshold is not always crossed."""
+LARGE = 1 << 18
+"""Elements of an answer above which no further company is asked for: all answers are kept."""
+CHEAP = 0.1
+"""Share of the budget after which no further company is asked for."""
 ALIKE = "Declare which dimension is the batch, --input 'x=float32[16,batch:2..8,5]', or that rows belong together: " \
     "batch_coupled = true."  # fmt: skip
 
@@ -60,34 +68,92 @@ def check_batch_rows(subject: Subject) -> CheckRow:
     if not axes:
         return subject.skipped("No output has exactly one dimension that is as large as the batch and grows with it.")
     _moved_dimension(subject, axes, ((args, kwargs), (other_args, other_kwargs)))
-    rows = list(range(batch)) if batch <= ROWS else sorted({round(i * (batch - 1) / (ROWS - 1)) for i in range(ROWS)})
-    strangers = example.sample(seed + 1, batch)
-    sizes = [tuple(tensor.shape) for tensor in tensors_in(example.sample(seed, other_size))]
-    answers = []
-    asked = []
-    for number in subject.times(len(rows), least=2):
-        mixed = _with_row((args, kwargs), strangers, sizes, rows[number])
-        answers.append(subject.answer(mixed[0], mixed[1], seed=seed))
-        asked.append(rows[number])
-    if any(answer.structure != whole.structure for answer in answers):
+    sizes = [tuple(tensor.shape) for tensor in tensors_in((other_args, other_kwargs))]
+    asked = _asked_again(subject, _Company((args, kwargs), whole), batch, sizes)
+    if any(one.answer.structure != whole.structure for one in asked):
         return subject.skipped(already(subject, "The tree of outputs is another from run to run"))
-    found = subject.compared(_rows(axes, [whole] * len(asked), asked), _rows(axes, answers, asked))
-    start = f"{len(asked)} of {batch} rows asked again among other rows"
+    axes = {path: axis for path, axis in axes.items() if all(one.alike(path, whole) for one in asked)}
+    if not axes:
+        return subject.skipped("The shape of its output depends on values: rows cannot be laid beside each other.")
+    return _judged(subject, axes, asked, (batch, other_size), (other_args, other_kwargs))
+
+
+@dataclass(frozen=True)
+class _Company:
+    """A batch and its answer."""
+
+    given: Any
+    """args, kwargs."""
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One row of a batch, asked again among strangers."""
+
+    row: int
+    base: _Company
+    mixed: Any
+    """args, kwargs: strangers, with the row of `base`."""
+    answer: Answer
+
+    def alike(self, path: str, whole: Answer) -> bool:
+        """Whether a leaf has the shape that it has in `whole`: a model may pad to the longest of its batch."""
+        return all(dict(one.leaves)[path].shape == dict(whole.leaves)[path].shape
+                   for one in (self.answer, self.base.answer))  # fmt: skip
+
+
+def _asked_again(subject: Subject, first: _Company, batch: int, sizes: list[tuple[int, ...]]) -> list[_Asked]:
+    """Each row of `first` among strangers, then rows of other batches as long as that is cheap."""
+    example, seed = subject.example, subject.bench.recipe.seed
+    rows = list(range(batch)) if batch <= ROWS else sorted({round(i * (batch - 1) / (ROWS - 1)) for i in range(ROWS)})
+    large = sum(leaf.numel() for _, leaf in first.answer.leaves) > LARGE
+    base, asked = first, []
+    for number in subject.times(COMPANIES * len(rows), least=2):
+        row, company = rows[number % len(rows)], number // len(rows)
+        if company and (large or subject.spent > CHEAP):
+            break
+        if company and row == rows[0]:
+            given = example.sample(seed + 2 * company, batch)
+            base = _Company(given, subject.answer(given[0], given[1], seed=seed))
+        mixed = _with_row(base.given, example.sample(seed + 2 * company + 1, batch), sizes, row)
+        asked.append(_Asked(row, base, mixed, subject.answer(mixed[0], mixed[1], seed=seed)))
+    return asked
+
+
+def _judged(
+    subject: Subject, axes: dict[str, int], asked: list[_Asked], sizes: tuple[int, int], resized: Any
+) -> CheckRow:
+    """The row of what was asked; `sizes`: of the batch and of `resized`, (args, kwargs) of another size."""
+    rows = [one.row for one in asked]
+    found = subject.compared(
+        _rows(axes, [one.base.answer for one in asked], rows), _rows(axes, [one.answer for one in asked], rows)
+    )
+    start = f"{len(set(rows))} of {sizes[0]} rows asked again among other rows"
+    thinned = asked[0].base.answer.thinned
     if found.mark == IDENTICAL:
-        return subject.passed(f"{start}: identical bits.{whole.thinned}")
+        return subject.passed(f"{start}: identical bits.{thinned}")
+    worst = max(found.leaves, key=lambda leaf: (leaf.mark == BEYOND, leaf.noise_multiple))
+    one = asked[worst.worst_index[0] if worst.worst_index else -1]  # the rows lie along dimension 0 there
+    worst = dataclasses.replace(worst, worst_index=(one.row, *worst.worst_index[1:]))
+    words = worst_words((worst,), subject.yardstick)
     if not found.differs:
-        return subject.passed(f"{start}: within the noise ({found.words}).{whole.thinned}")
+        return subject.passed(f"{start}: within the noise ({words}).{thinned}")
     reason, remedy = excuse(subject)
     if reason:
-        subject.found("rows_meet", f"{reason}: {start}, and they differ by {found.words}.", remedy)
-        return subject.skipped(f"{reason} ({start}: {found.words}).", remedy)
-    worst = max(found.leaves, key=lambda leaf: (leaf.mark == BEYOND, leaf.noise_multiple))
-    row = asked[worst.worst_index[0]] if worst.worst_index else asked[-1]  # the rows lie along dimension 0 there
-    strange = _with_row((args, kwargs), strangers, sizes, row)
-    inputs = ((args, kwargs), strange, (other_args, other_kwargs))
+        subject.found("rows_meet", f"{reason}: {start}, and they differ by {words}.", remedy)
+        return subject.skipped(f"{reason} ({start}: {words}).", remedy)
+    left = left_behind(subject)
     if by_itself := differs_already(subject):
         return subject.skipped(by_itself)
-    return _mixed(subject, f"{start}: {found.words}.", _meeting(subject, inputs, (batch, other_size), row))
+    pair, drawn = anew(subject, [one.base.given, one.mixed], subject.bench.recipe.seed)
+    if drawn:
+        return subject.skipped(f"{drawn}, so rows cannot be told apart: see the check randomness.")
+    alone = subject.compared(_rows(axes, pair[:1], [one.row]), _rows(axes, pair[1:], [one.row]))
+    if not alone.differs:
+        return subject.skipped(f"{start}: {words}. {kept_words(left)}")
+    meeting = _meeting(subject, (one.base.given, one.mixed, resized), sizes, one.row)
+    return _mixed(subject, f"{start}: {words}.", meeting)
 
 
 def _moved_dimension(subject: Subject, axes: dict[str, int], inputs: tuple[Any, Any]) -> None:

@@ -105,7 +105,7 @@ def _operator(subject: Subject, given: tuple[Any, Any]) -> str:
     return (
         f"Written by {watch.words}."
         if watch.words
-        else "No operator of torch's was seen to write them: look for .data."
+        else "No operator of torch's was seen to write them: look for .data or .numpy()."
     )
 
 

@@ -14,6 +14,7 @@ from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_again import already
 from workbench.worker.judge.checks_cause import cause_of
+from workbench.worker.judge.checks_identity import IDENTITY_REMEDY, by_identity
 from workbench.worker.judge.checks_luck import by_luck, unwritten_site, unwritten_words
 from workbench.worker.judge.checks_places import located, watching
 from workbench.worker.judge.checks_run import Answer, Subject, taken_apart
@@ -123,6 +124,9 @@ def check_hidden_state(subject: Subject) -> CheckRow:
         return subject.failed(evidence, cause or _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
     if over := _written_over(subject, inputs):
         return subject.failed(*over, OVER_REMEDY)
+    if evidence := by_identity(subject, inputs["A"], inputs["B"]):
+        cause = _moved_words(subject.bench.model, undeclared)
+        return subject.failed(evidence, f"It knows an input by its id or address. {cause}", IDENTITY_REMEDY)
     seen = _seldom(subject, inputs["A"], [one for one in undeclared if one in going_on])
     if seen is not None and seen.evidence:
         return subject.failed(seen.evidence, seen.cause, HIDDEN_REMEDY)

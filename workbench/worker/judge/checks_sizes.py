@@ -13,7 +13,7 @@ from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge import memory
-from workbench.worker.judge.checks_again import differs_already, only_later
+from workbench.worker.judge.checks_again import anew, differs_already, kept_words, left_behind, only_later
 from workbench.worker.judge.checks_batch import ALIKE, excuse, scaling_axes
 from workbench.worker.judge.checks_run import Answer, Comparison, Subject
 from workbench.worker.judge.replay import Parts
@@ -135,6 +135,9 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
         if answers[size].structure != answers[largest].structure:
             words = f"{start}, and the tree of outputs is another with {size} than with {largest}."
             return subject.skipped(f"{words} See the check repeatable.")
+        if any(dict(answers[size].leaves)[path].shape[axis] != size for path, axis in axes.items()):
+            words = f"{start}, and a batch of {size} is answered with another number of rows."
+            return subject.skipped(f"{words} See the check hidden_state.")
         found = subject.compared(_first(axes, answers[largest], size), _first(axes, answers[size], size))
         if found.differs and _near_ties(subject, found, size):
             continue
@@ -145,8 +148,13 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
             words = f"{start}, and the first {counted(size, 'row')} of {largest} differ when asked as a batch of {size}"
             if reason:
                 return subject.skipped(f"{reason} ({words}: {found.words}).", remedy)
+            left = left_behind(subject)
             if again := differs_already(subject):
                 return subject.skipped(f"{again} ({words}.)")
+            pair, _ = anew(subject, [parts[largest], parts[size]], subject.bench.recipe.seed)
+            alone = subject.compared(_first(axes, pair[0], size), _first(axes, pair[1], size))
+            if not alone.differs:
+                return subject.skipped(f"{words}: {found.words}. {kept_words(left)}")
             cause, remedy = _cause(subject, (parts[largest], parts[size]))
             return subject.failed(f"{words}: {found.words}.", cause, remedy)
     bits = "identical bits" if marks <= {IDENTICAL} else f"within the noise ({worst})"

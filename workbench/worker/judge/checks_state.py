@@ -9,6 +9,7 @@ from workbench.worker.bench.modes import own_train, seed_generators
 from workbench.worker.bench.words import counted, some
 from workbench.worker.judge.checks_places import FirstOperator, named
 from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.drawing import first_draw
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.replay import DROPOUT, Generators, Parts
 
@@ -65,8 +66,15 @@ def check_randomness(subject: Subject) -> CheckRow:
         paths = dict(subject.bench.model.named_modules())
         cause = f"In train mode: {some([named(path, paths[path]) for path in active], 4)}; first draw in {watch.words}."
         return subject.failed(evidence, cause, EVAL.format(path=active[0] or "NAME"))
+    drawn = [watch.words] if watch.words and "torch" in moved else []
+    for name in ("random", "numpy"):
+        if name in moved and (place := first_draw(name, subject.forward)):
+            drawn.append(f"{names[name]} at {place}")
+    cause = f"First draw in {'; in '.join(drawn)}." if drawn else ""
     remedy = "Draw nothing in eval: F.dropout(x, p, training=self.training), and no torch.rand in forward."
-    return subject.failed(evidence, f"First draw in {watch.words}." if watch.words else "", remedy)
+    if "torch" not in moved:
+        remedy = "Draw nothing in eval: only while self.training, or take the number as an input."
+    return subject.failed(evidence, cause, remedy)
 
 
 def check_buffers(subject: Subject) -> CheckRow:

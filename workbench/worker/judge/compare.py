@@ -87,6 +87,8 @@ def relative_error(value: torch.Tensor, exact: torch.Tensor, eager: torch.Tensor
     is zero everywhere has no scale: the error is 0 when `value` is zero too, else infinite.
     """
     errors, scale, largest, kept = (0.0, 0), (0.0, 0), 0.0, 0
+    if not exact.numel():
+        return 0.0, 0.0
     with torch.no_grad():
         rows, columns = chunk_matrix(tuple(exact.shape))
         device = chunk_device(value, exact)

@@ -24,7 +24,7 @@ from workbench.protocol.runs import BEYOND, LeafNoise, Yardstick
 from workbench.worker.bench.failing import failed_in, first_line
 from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.modes import apply, generators_kept, read_modes, set_flags
-from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.checks_places import FirstOperator
 from workbench.worker.judge.compare import compare, relative_error
@@ -40,6 +40,10 @@ CASES = 16
 FEW = 8
 """Elements below which the RMS of one output may be small by chance: 8 normal numbers have less than a tenth of their
 usual RMS once in 10**8, one number once in 12."""
+
+HELD = 1 << 26
+"""Bytes of inputs that stay alive while others are asked: a model that knows them by id() would mix them up, and what
+that makes of its answers would be taken for rounding."""
 
 FINER = 64.0
 """A float64 run that computes in less somewhere is real all the same for a leaf whose eps is this many times as large:
@@ -115,13 +119,18 @@ def float64_twin(model: nn.Module) -> nn.Module:
     return twin
 
 
-def reference_outputs(twin: nn.Module, args: Any, kwargs: Any, seed: int = 0, eps: float = 0.0) -> tuple[Flat, str]:
+def reference_outputs(
+    twin: nn.Module, args: Any, kwargs: Any, seed: int = 0, eps: float = 0.0, held: list[Any] | None = None
+) -> tuple[Flat, str]:
     """One case's float64 answer, under no_grad and with generators seeded, and where it computed in less ("" nowhere).
 
-    `args` and `kwargs` are eager's; they are copied and widened here. `eps`: of eager's most exact floating leaf; what
-    is `FINER` than that is no loss (0: everything below float64 is). Raises what the forward raises.
+    `args` and `kwargs` are eager's; they are copied and widened here, and the copies put into `held`. `eps`: of eager's
+    most exact floating leaf; what is `FINER` than that is no loss (0: everything below float64 is). Raises what the
+    forward raises.
     """
     args, kwargs = map_tensors(args, _widened), map_tensors(kwargs, _widened)
+    if held is not None:
+        held.append((args, kwargs))
     with generators_kept(seed), torch.no_grad(), FirstOperator(functools.partial(_narrows, eps / FINER)) as watch:
         output = twin(*args, **kwargs)
     return flatten(output), watch.words
@@ -138,8 +147,11 @@ def _widened(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().to(torch.complex128, copy=True) if tensor.is_complex() else tensor.detach().clone()
 
 
-def _eager(model: nn.Module, args: Any, kwargs: Any, seed: int) -> Flat:
+def _eager(model: nn.Module, args: Any, kwargs: Any, seed: int, held: list[Any] | None = None) -> Flat:
+    """Eager's answer; the copies of the inputs that it was given are put into `held`."""
     args, kwargs = (map_tensors(value, lambda tensor: tensor.detach().clone()) for value in (args, kwargs))
+    if held is not None:
+        held.append((args, kwargs))
     with generators_kept(seed), torch.no_grad():
         flat = flatten(model(*args, **kwargs))
         # copies, for a model may answer with memory of its own that its next call writes to
@@ -208,6 +220,7 @@ def _pooled(
     errors: dict[str, list[CaseError]] = {}
     squares: dict[str, list[float]] = {}
     dtypes: dict[str, str] = {}
+    held: list[Any] = []
     raised = 0
     began = time.monotonic()
     for case in range(cases):
@@ -218,13 +231,17 @@ def _pooled(
         seed = example.seed + case
         args, kwargs = example.sample(seed)
         try:
-            eager = _eager(model, args, kwargs, seed)
+            eager = _eager(model, args, kwargs, seed, held)
         except Exception as problem:
             if case == 0:
                 raise _does_not_run(problem) from problem
             raised += 1
             continue
-        for path, value, exact in twins(twin, eager, args, kwargs, seed):
+        if sum(tensor.nbytes for tensor in tensors_in(held)) > HELD:
+            held.clear()
+        for path, value, exact in twins(twin, eager, args, kwargs, seed, held):
+            if not value.numel():
+                continue  # an answer without elements, as of a detector that found nothing, has no rounding to pool
             dtypes[path] = str(value.dtype).removeprefix("torch.")
             errors.setdefault(path, []).append(relative_error(value, exact, value))
             if exact.numel() < FEW:
@@ -238,7 +255,7 @@ def _pooled(
 
 
 def twins(
-    twin: nn.Module, eager: Flat, args: Any, kwargs: Any, seed: int
+    twin: nn.Module, eager: Flat, args: Any, kwargs: Any, seed: int, held: list[Any] | None = None
 ) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
     """(path, eager, float64) of the leaves that a float64 run says something about."""
     if not any(tensor.dtype in _NARROW for _, tensor in eager.leaves):
@@ -248,7 +265,7 @@ def twins(
         )
     try:
         eps = min(_EPS[tensor.dtype] for _, tensor in eager.leaves if tensor.dtype in _NARROW)
-        flat, downcast = reference_outputs(twin, args, kwargs, seed, eps)
+        flat, downcast = reference_outputs(twin, args, kwargs, seed, eps, held)
     except Exception as problem:
         raise NoYardstick(unreal_reason(problem)) from problem
     if downcast:
