@@ -42,8 +42,7 @@ FEW = 8
 usual RMS once in 10**8, one number once in 12."""
 
 HELD = 1 << 26
-"""Bytes of inputs that stay alive while others are asked: a model that knows them by id() would mix them up, and what
-that makes of its answers would be taken for rounding."""
+"""Bytes of inputs that stay alive meanwhile: a model that knows them by id() would mix them up, as if by rounding."""
 
 FINER = 64.0
 """A float64 run that computes in less somewhere is real all the same for a leaf whose eps is this many times as large:
@@ -124,13 +123,11 @@ def reference_outputs(
 ) -> tuple[Flat, str]:
     """One case's float64 answer, under no_grad and with generators seeded, and where it computed in less ("" nowhere).
 
-    `args` and `kwargs` are eager's; they are copied and widened here, and the copies put into `held`. `eps`: of eager's
-    most exact floating leaf; what is `FINER` than that is no loss (0: everything below float64 is). Raises what the
-    forward raises.
+    `args`, `kwargs`: eager's, copied and widened here; the copies are put into `held`. `eps`: of eager's most exact
+    floating leaf; what is `FINER` than that is no loss (0: all below float64 is). Raises what the forward raises.
     """
     args, kwargs = map_tensors(args, _widened), map_tensors(kwargs, _widened)
-    if held is not None:
-        held.append((args, kwargs))
+    (held if held is not None else []).append((args, kwargs))
     with generators_kept(seed), torch.no_grad(), FirstOperator(functools.partial(_narrows, eps / FINER)) as watch:
         output = twin(*args, **kwargs)
     return flatten(output), watch.words
@@ -150,8 +147,7 @@ def _widened(tensor: torch.Tensor) -> torch.Tensor:
 def _eager(model: nn.Module, args: Any, kwargs: Any, seed: int, held: list[Any] | None = None) -> Flat:
     """Eager's answer; the copies of the inputs that it was given are put into `held`."""
     args, kwargs = (map_tensors(value, lambda tensor: tensor.detach().clone()) for value in (args, kwargs))
-    if held is not None:
-        held.append((args, kwargs))
+    (held if held is not None else []).append((args, kwargs))
     with generators_kept(seed), torch.no_grad():
         flat = flatten(model(*args, **kwargs))
         # copies, for a model may answer with memory of its own that its next call writes to
