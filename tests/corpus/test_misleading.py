@@ -14,8 +14,8 @@ from workbench.worker.judge.checks import check
 @pytest.mark.parametrize(
     ("name", "question", "words"),
     [
-        ("LaterOtherwise", "batch_rows", "body.mid.calls (1 → "),
-        ("LaterOtherwise", "batch_sizes", "body.mid.calls (1 → "),
+        ("LaterOtherwise", "batch_rows", "What calls leave behind: body.mid.calls (0 → "),
+        ("LaterOtherwise", "batch_sizes", "What calls leave behind: body.mid.calls (0 → "),
         ("KeepsBySize", "batch_sizes", "What calls leave behind: body.mid.kept"),
         ("DrawsWhereNegative", "batch_rows", "as many random numbers (torch) as its values ask for"),
     ],
