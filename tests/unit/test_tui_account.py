@@ -48,7 +48,6 @@ ACCOUNT = MemoryAccount(
     10,
     3 << 30,
     16 << 30,
-    440 << 20,
 )
 OTHER = Counterfactual(
     Growth("grad", True, 10, 49.5 * (1 << 20), 495 << 20), Growth("no_grad", True, 10, 0.0, 12 << 20), "cpu",
