@@ -21,9 +21,11 @@ from workbench.client.captures import fingerprint_of, with_yes
 from workbench.client.trust import TrustStore
 from workbench.protocol.captures import is_capture, read_capture
 from workbench.protocol.failures import Failure, WorkbenchError
+from workbench.protocol.messages import Inspect
 from workbench.protocol.model import Recipe
 from workbench.recorder.samples import Budget, Unfit, plain_call
 from workbench.worker.artifact.architecture import architecture_of
+from workbench.worker.artifact.inspect import inspect
 from workbench.worker.bench import load
 from workbench.worker.job import Job
 
@@ -421,3 +423,16 @@ def test_a_bundle_of_a_capture_says_how_its_model_is_built(script: Path) -> None
     entry = architecture_of(built.recipe, built, None)
     assert entry["target"].endswith("captured.py:captured_model")
     assert [os.path.basename(name) for name in built.source_files] == ["captured.py", "blocks.py"]
+
+
+def test_inspect_says_what_a_capture_holds_and_runs_nothing(tmp_path: Path) -> None:
+    model = nn.Linear(6, 3)
+    watched = capture.watch(model, str(tmp_path / "net.capture"))
+    for _ in range(3):
+        model(torch.randn(2, 6))
+    watched.close()
+    found = inspect(Inspect(str(tmp_path / "net.capture")), JOB)
+    assert (found.kind, found.trust, found.tensor_count) == ("capture", "CODE (Python)", 2)
+    assert found.metadata["samples"] == "3"
+    assert "Linear as a running program had it" in found.words[0]
+    assert "code/captured.py" in found.words[1]

@@ -15,6 +15,7 @@ import stat
 from pathlib import Path
 
 from workbench.protocol.artifacts import InspectedTensor, Inspection
+from workbench.protocol.captures import is_capture
 from workbench.protocol.failures import error
 from workbench.protocol.kinds import form_of, kind_of
 from workbench.protocol.messages import Inspect
@@ -25,7 +26,7 @@ from workbench.worker.artifact.inspect_archive import (
     read_pickle,
     read_torch_archive,
 )
-from workbench.worker.artifact.inspect_directory import read_directory, read_index
+from workbench.worker.artifact.inspect_directory import read_captured, read_directory, read_index
 from workbench.worker.artifact.inspect_onnx import read_onnx
 from workbench.worker.artifact.inspect_pt2 import program_inputs
 from workbench.worker.job import Job
@@ -146,6 +147,9 @@ def _directory(path: Path) -> tuple[Content, int]:
     manifest = _manifest_of(path)
     if manifest is not None:
         return _bundle(path, manifest)
+    if is_capture(str(path)):
+        captured = read_captured(path, _content)
+        return captured, sum((path / name).stat().st_size for name in captured.members)
     content = read_directory(path, _content)
     names = sorted(os.listdir(path))
     files = [name for name in names if (path / name).is_file()]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench.protocol.captures import STATE, TRUST, read_capture
 from workbench.worker.artifact.inspect_archive import Content
 
 Read = Callable[[Path], Content]
@@ -138,6 +139,26 @@ def read_directory(path: Path, read: Read) -> Content | None:
     if config is not None:
         content.metadata = {**content.metadata, **_facts(config)}
         content.words[:0] = _about(path, config, names)
+    return content
+
+
+def read_captured(path: Path, read: Read) -> Content:
+    """A capture of a running program. Raises `WorkbenchError("load")` for a manifest that does not read, ValueError,
+    OSError."""
+    capture = read_capture(str(path))
+    content = Content("capture", TRUST)
+    if (path / STATE).is_file():
+        held = read(path / STATE)
+        content.tensors, content.stored = held.tensors, held.stored
+    content.metadata = {"model": capture.name, "samples": str(capture.samples), "calls watched": str(capture.calls)}
+    content.members = sorted(str(one.relative_to(path)) for one in path.rglob("*") if one.is_file())
+    opens = f"it opens as a model: workbench {path.name}"
+    how = opens if capture.source else f"it cannot be built again: {capture.why}"
+    content.words = [
+        f"{capture.name} as a running program had it, with {capture.samples} of its real inputs; {how}.",
+        f"Opening it runs {', '.join(capture.code) or 'no file of its own'}.",
+        *capture.notes,
+    ]
     return content
 
 

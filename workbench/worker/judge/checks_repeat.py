@@ -115,6 +115,8 @@ def check_hidden_state(subject: Subject) -> CheckRow:
         marks.add(found.mark)
         if found.differs:
             evidence = f"The answer depends on what was asked before: {words}: {found.words}.{found.left_out}"
+            if site := unwritten_site(subject):  # what lay in memory is of an earlier call, and no state of its own
+                return subject.failed(evidence, *unwritten_words(site))
             cause, _ = cause_of(subject, [inputs[who] for who in order], seeded=True, warm=1)
             return subject.failed(evidence, cause or _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
     first = subject.compared(cold, answers[0])
