@@ -91,7 +91,7 @@ def test_an_output_of_the_models_own_class_is_given_as_plain_tensors(tmp_path: P
     assert [entry["passed"] for entry in made.manifest["inputs"]] == ["positional", "keyword"]
     words = next(one.words for one in made.findings if one.id == "wrapped_output")
     assert "Answer" in words
-    assert "output.count (3)" in words
+    assert "output['count'] (3)" in words
     proof = proven(tmp_path)
     assert proof.verdict == "pass", proof.checks
     assert proof.mark == "identical"

@@ -164,7 +164,7 @@ MALFORMED = [
     put("artifact", {}),
     put("artifact", "file", ["model.ts"]),
     put("artifact", "file", "../model.ts"),
-    put("kind", "aoti"),
+    put("kind", "tensorrt"),
     put("modes", {"flips": [3]}),
     put("modes", {"dtype": "save"}),
     put("blocked", [3]),

@@ -24,19 +24,37 @@ class Switches:
     """Where every switch stands at one moment."""
 
     def __init__(self) -> None:
-        self._before = [one.get() for one in _SWITCHES]
+        self._before = [_read(one) for one in _SWITCHES]
 
     def moved(self) -> list[tuple[str, str]]:
         """(name, "highest → high") of every switch that stands otherwise now."""
-        now = ((one, one.get()) for one in _SWITCHES)
+        now = ((one, _read(one)) for one in _SWITCHES)
         pairs = zip(now, self._before)  # noqa: B905 (one table)
         return [(one.name, f"{_word(old)} → {_word(new)}") for (one, new), old in pairs if new != old]
 
     def put(self) -> None:
         """Set back what stands otherwise, and nothing else: some setters import the whole compiler, seconds of it."""
-        for one, old in zip(_SWITCHES, self._before):  # noqa: B905 (one table)
-            if one.get() != old:
+        for _ in range(PASSES):
+            pairs = zip(_SWITCHES, self._before)  # noqa: B905 (one table)
+            wrong = [(one, old) for one, old in pairs if old != _MIXED and _read(one) != old]
+            if not wrong:
+                return
+            for one, old in wrong:
                 one.set(old)
+
+
+PASSES = 3
+"""A precision has an older and a newer switch, and setting one may move the other: so often all are looked at."""
+
+_MIXED = "mixed"
+"""What an older switch says where the newer ones contradict it: torch refuses to answer then."""
+
+
+def _read(one: _Switch) -> Any:
+    try:
+        return one.get()
+    except RuntimeError:
+        return _MIXED
 
 
 def _word(value: Any) -> str:
@@ -97,10 +115,12 @@ def _scaled_dot_product() -> Iterator[_Switch]:
 
 
 def _precisions() -> Iterator[_Switch]:
-    """float32's inner precision by backend and operator; 2.9 and later. The older switch comes first: it sets two."""
+    """float32's inner precision by backend and operator; 2.9 and later. Older switches come first: each sets two."""
     yield _Switch(
         "torch.float32_matmul_precision", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     )
+    yield _Switch("torch.cuda.matmul.allow_tf32", torch._C._get_cublas_allow_tf32, torch._C._set_cublas_allow_tf32)
+    yield _Switch("torch.cudnn.allow_tf32", torch._C._get_cudnn_allow_tf32, torch._C._set_cudnn_allow_tf32)
     get = getattr(torch._C, "_get_fp32_precision_getter", None)
     if get is None:
         return
