@@ -12,11 +12,14 @@ import torch
 
 from workbench.client.arguments import arguments_in
 from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.messages import Inspect
 from workbench.protocol.model import Recipe
 from workbench.worker import tensorfile
+from workbench.worker.artifact.inspect import inspect
 from workbench.worker.bench import packages, shards, weights
 from workbench.worker.bench.load import build
 from workbench.worker.job import Job
+from workbench.worker.shard_index import INDEXES
 
 
 def job() -> Job:
@@ -55,10 +58,10 @@ def test_shards_become_one_state_dict_from_the_index_and_from_its_directory(tmp_
 def test_a_shard_that_changes_is_noticed(tmp_path: Path) -> None:
     index = sharded(tmp_path)
     read = weights.read(str(index))
-    assert weights.signature_of(str(index)) == read.signature
+    assert weights.signature_of(read.files) == read.signature
     file = tmp_path / "model-00001-of-00002.safetensors"
     tensorfile.save(str(file), {"a.weight": torch.zeros(2, 3), "a.bias": torch.zeros(2)})
-    assert weights.signature_of(str(index)) != read.signature
+    assert weights.signature_of(read.files) != read.signature
     again = weights.read(str(index))
     assert again.sha256 != read.sha256
 
@@ -72,7 +75,7 @@ def _elsewhere(folder: Path, index: Path) -> str:
     content = json.loads(index.read_text())
     content["weight_map"]["b.weight"] = "../outside.safetensors"
     index.write_text(json.dumps(content))
-    return "no table of names and files beside it"
+    return "../outside.safetensors does not lie beside it"
 
 
 def _unplaced(folder: Path, index: Path) -> str:
@@ -88,7 +91,7 @@ def _lacking(folder: Path, index: Path) -> str:
 
 def _no_map(folder: Path, index: Path) -> str:
     index.write_text("[1, 2]")
-    return "it has no weight_map"
+    return "it is no index of weights"
 
 
 @pytest.mark.parametrize("spoil", [_no_file, _elsewhere, _unplaced, _lacking, _no_map])
@@ -152,3 +155,12 @@ def test_arguments_come_from_json_and_toml(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{,}")
     with pytest.raises(WorkbenchError, match="is not JSON"):
         arguments_in(f"{tmp_path}/bad.json")
+
+
+def test_what_inspect_calls_an_index_is_what_a_directory_is_loaded_by(tmp_path: Path) -> None:
+    index = sharded(tmp_path)
+    for name in INDEXES:
+        index = index.rename(tmp_path / name)
+        assert shards.in_directory(str(tmp_path)) == str(index)
+        assert weights.read(str(tmp_path)).tensors.keys() == STATE.keys()
+        assert inspect(Inspect(str(tmp_path)), job()).tensor_count == len(STATE)

@@ -15,22 +15,13 @@ from typing import Any
 
 from workbench.protocol.captures import STATE, TRUST, read_capture
 from workbench.worker.artifact.inspect_archive import Content
+from workbench.worker.shard_index import read_json, read_placed
 
 Read = Callable[[Path], Content]
 """Reads one file. Raises ValueError or OSError."""
 
-JSON_LIMIT = 256 << 20
-"""Bytes of an index; one of half a million names has about 50 MB."""
-
 SHARDS = 10_000
 """Files of one index that are opened."""
-
-INDEXES = (
-    "model.safetensors.index.json",
-    "pytorch_model.bin.index.json",
-    "diffusion_pytorch_model.safetensors.index.json",
-)
-"""Names that Hugging Face's programs give an index."""
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 
@@ -40,7 +31,7 @@ _FACTS = ("model_type", "architectures", "architecture", "torch_dtype", "dtype",
 
 def read_index(path: Path, read: Read) -> Content:
     """The tensors of every shard that an index names. Raises ValueError in plain words, or OSError."""
-    claimed, metadata = _index(path)
+    claimed, metadata = read_placed(path)
     names: dict[str, list[str]] = {}
     for tensor, file in claimed.items():
         names.setdefault(file, []).append(tensor)
@@ -81,44 +72,6 @@ def _shard(folder: Path, file: str, wanted: list[str], read: Read, content: Cont
     there = {one.name for one in held.tensors}
     for name in [name for name in wanted if name not in there][:3]:
         problems.append(f"{name} is not in {file}, where the index has it")
-
-
-def is_index(data: Any) -> bool:
-    """Whether a JSON value is an index: names of tensors → names of files."""
-    return isinstance(data, dict) and isinstance(data.get("weight_map"), dict)
-
-
-def _index(path: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """(name → file, metadata). Raises ValueError."""
-    found = read_json(path)
-    if not is_index(found):
-        raise ValueError("it is no index of weights")
-    claimed = found["weight_map"]
-    for name, file in claimed.items():
-        if not isinstance(file, str) or not file:
-            raise ValueError(f"its index has no file for {name!r}")
-    metadata = found.get("metadata")
-    facts = {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {}
-    return claimed, facts
-
-
-def read_json(path: Path) -> Any:
-    """The JSON of a file. Raises ValueError in plain words, or OSError."""
-    if path.stat().st_size > JSON_LIMIT:
-        raise ValueError(f"{path.name} has more than {JSON_LIMIT >> 20} MB")
-    try:
-        return json.loads(path.read_bytes(), object_pairs_hook=_unique)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
-        raise ValueError(f"{path.name} is no JSON ({type(problem).__name__})") from problem
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"it names {twice!r} twice")
-    return found
 
 
 def read_directory(path: Path, read: Read) -> Content | None:

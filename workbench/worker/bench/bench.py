@@ -180,7 +180,7 @@ class Bench:
         checkpoint = self._built.checkpoint if self._built else None
         if checkpoint is None:
             return ""
-        now = weights.signature_of(checkpoint.path)
+        now = weights.signature_of(checkpoint.files)
         if now in (checkpoint.signature, self._told):
             return ""
         self._told = now

@@ -26,7 +26,9 @@ def load_image(path: str, size: tuple[int, int] | None, imagenet: bool) -> torch
         from PIL import Image, ImageOps
     except ImportError as problem:
         message = f"{path} is a picture, and pillow, which reads them, is not installed where the worker runs."
-        raise error("inputs", message, path, "pip install 'workbench[image]', or pip install pillow") from problem
+        raise error(
+            "inputs", message, path, "pip install 'pytorch-workbench[image]', or pip install pillow"
+        ) from problem
     with Image.open(path) as opened:
         if opened.width * opened.height > _MOST_PIXELS:
             raise ValueError(f"it has {opened.width}×{opened.height} pixels")

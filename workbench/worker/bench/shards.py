@@ -7,26 +7,18 @@ the index (the formats of huggingface_hub: `model.safetensors.index.json`, `pyto
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.bench.snapshot import Digest
 from workbench.worker.bench.words import counted, some
+from workbench.worker.shard_index import INDEXES, read_placed
 
-NAMES = (
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "diffusion_pytorch_model.safetensors",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
-)
+NAMES = (*INDEXES[:2], "model.safetensors", "diffusion_pytorch_model.safetensors", INDEXES[2], "pytorch_model.bin")
 """What a directory of weights holds, the safest first."""
-
-_LARGEST = 64 << 20
-"""Bytes of an index; one of 500,000 names has 50 MB."""
 
 
 def files_of(path: str) -> tuple[list[str], dict[str, str]]:
@@ -65,19 +57,17 @@ def in_directory(path: str) -> str:
 def _index(path: str) -> dict[str, str]:
     """Name → file of an index. Raises `WorkbenchError("weights")`."""
     try:
-        if os.path.getsize(path) > _LARGEST:
-            raise ValueError(f"it has more than {_LARGEST >> 20} MB")
-        with open(path, encoding="utf-8") as stream:
-            content: Any = json.load(stream)
-        placed = content["weight_map"]
-        if not isinstance(placed, dict) or not all(map(_plain, placed.values())):
-            raise ValueError("its weight_map is no table of names and files beside it")
-        return placed
+        placed, _ = read_placed(Path(path))
     except OSError as problem:
         raise error("weights", f"{path} cannot be read: {problem.strerror}.", path) from problem
-    except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        reason = "it has no weight_map" if isinstance(problem, (KeyError, TypeError)) else str(problem)
-        raise error("weights", f"{path} is no index of shards: {reason}.", path, "Name a weights file.") from problem
+    except ValueError as problem:
+        message = f"{path} is no index of shards: {problem}."
+        raise error("weights", message, path, "Name a weights file.") from problem
+    outside = [name for name in placed.values() if not _plain(name)]
+    if outside:
+        message = f"{path} is no index of shards: {outside[0]} does not lie beside it."
+        raise error("weights", message, path, "Name a weights file.")
+    return placed
 
 
 def _plain(name: object) -> bool:

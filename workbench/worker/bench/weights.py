@@ -11,6 +11,7 @@ import os
 import pickle
 import stat
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,8 @@ class Checkpoint:
     """The state_dict; values that are no tensors are extra state of modules."""
     signature: tuple[int, int, int]
     """(inode, size, modification time in ns) when it was read: a cheap look tells whether the file changed."""
+    files: Sequence[str]
+    """The files themselves: the shards where there are some."""
     notes: list[str] = field(default_factory=list)
     """Worth saying: which nested dict was taken."""
     digest: Digest | Digests | None = None
@@ -44,11 +47,11 @@ class Checkpoint:
         return self.digest.wait() if self.digest else ""
 
 
-def signature_of(path: str) -> tuple[int, int, int]:
-    """(inode, size, mtime_ns), of all shards together where there are some; zeros when there is no such file."""
+def signature_of(files: Sequence[str]) -> tuple[int, int, int]:
+    """(inode, size, mtime_ns), of all shards together; zeros when one of them is gone. Costs a stat a file."""
     try:
-        found = [os.stat(file) for file in files_of(path)[0]]
-    except (OSError, WorkbenchError):
+        found = [os.stat(file) for file in files]
+    except OSError:
         return (0, 0, 0)
     return (
         sum(one.st_ino for one in found),
@@ -66,7 +69,7 @@ def read(path: str, hashed: bool = True) -> Checkpoint:
     files, placed = files_of(path)
     for file in files:
         _require_file(file)
-    checkpoint = Checkpoint(path, {}, signature_of(path))
+    checkpoint = Checkpoint(path, {}, signature_of(files), files)
     if len(files) == 1 and not placed:
         checkpoint.tensors, checkpoint.digest = _read_file(files[0], checkpoint, key, hashed)
         return checkpoint

@@ -43,8 +43,8 @@ take as much again."""
 BUDGET = 60.0
 """Seconds that it may take at most."""
 
-FORWARDS = 6
-"""Forwards of each side that it takes at least, for a model of some depth."""
+FORWARDS = 7
+"""Forwards of each side that it takes at least, for a model of some depth: the table's, and one for the operator."""
 
 NAMED = 4
 """Modules that are named in a note."""
