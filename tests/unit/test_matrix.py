@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from workbench.protocol.model import Modes, Recipe
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.matrix import measure_matrix
 
+from .own_process import told
 from .run_bench import Sent
 
 MODELS = Path(__file__).with_name("matrix_models.py")
@@ -225,22 +223,15 @@ def test_cancelling_stops_between_forwards():
     assert sum(one.status == MEASURED for one in sent.of(Matrix)[-1].cells) == 2
 
 
-IN_A_WORKER = """
-import json
-from tests.unit.test_matrix import cell, measure
-matrix = measure("Big", "x=float32[2048,10]")
-cells = [cell(matrix, False, grad) for grad in ("no_grad", "grad")]
-print(json.dumps([[one.saved_bytes, one.peak_bytes] for one in cells]))
-"""
-"""A matrix is measured in a worker of its own: a process that has done much has memory that needs no new pages."""
+def big_cells() -> list[list[int]]:
+    """[bytes saved, peak] of the eval cells under no_grad and grad."""
+    matrix = measure("Big", "x=float32[2048,10]")
+    cells = [cell(matrix, False, grad) for grad in ("no_grad", "grad")]
+    return [[one.saved_bytes, one.peak_bytes] for one in cells]
 
 
 def test_peak_and_saved_bytes_are_those_of_the_activations():
-    root = Path(__file__).parents[2]
-    told = subprocess.run(
-        [sys.executable, "-c", IN_A_WORKER], cwd=root, capture_output=True, text=True, timeout=100, check=True
-    )
-    (_, frugal_peak), (saved, peak) = json.loads(told.stdout.splitlines()[-1])
+    (_, frugal_peak), (saved, peak) = told("test_matrix", "big_cells")
     activation = 2048 * 1024 * 4
     assert saved == pytest.approx(2 * activation, rel=0.02)
     if frugal_peak < 0:

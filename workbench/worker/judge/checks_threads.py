@@ -114,7 +114,7 @@ def _judged(subject: Subject, callers: list[_Caller], watched: Snapshot) -> Chec
         words = f"{start}: {len(raised)} of {THREADS} raised {first_line(raised[0])}."
         if by_itself := _by_itself(subject):
             return subject.skipped(by_itself)
-        return subject.failed(words, cause or _shared(subject, moved), REMEDY)
+        return subject.failed(words, cause or _shared(subject, callers, moved), REMEDY)
     bits = True
     words = ""
     for one in callers:
@@ -127,7 +127,7 @@ def _judged(subject: Subject, callers: list[_Caller], watched: Snapshot) -> Chec
                 evidence = f"{start}: {wrong} of {THREADS} got another answer than alone: {found.words}."
                 if by_itself := _by_itself(subject):
                     return subject.skipped(by_itself)
-                return subject.failed(evidence, _shared(subject, moved), REMEDY)
+                return subject.failed(evidence, _shared(subject, callers, moved), REMEDY)
     return subject.passed(
         f"{start}: the serial answers, {'identical bits' if bits else f'within the noise ({words})'}."
     )
@@ -140,12 +140,23 @@ def _by_itself(subject: Subject) -> str:
     return words or (already(subject, SAME) if unwritten_site(subject) is not None else "")
 
 
-def _shared(subject: Subject, moved: list[tuple[str, str]]) -> str:
+def _shared(subject: Subject, callers: list[_Caller], moved: list[tuple[str, str]]) -> str:
     if subject.policy.mutates:
         subject.excuse(f"mutates {some(subject.policy.mutates, 4)}, which threads share")
+    moved = moved or _moved_alone(subject, callers)
     if not moved:
         return "They share something that the modules do not hold: a global, a cache, a private generator."
     return f"Shared and written by every call: {some([f'{name} ({how})' for name, how in moved], 4)}."
+
+
+def _moved_alone(subject: Subject, callers: list[_Caller]) -> list[tuple[str, str]]:
+    """What calls write that nothing disturbs: the last of the threads may have left what was there before them."""
+    for one in callers[:2]:  # of two inputs, one at least leaves something else than there is
+        watched = Snapshot(subject.bench.model, (), {})
+        subject.forward(one.args, one.kwargs)
+        if moved := watched.moved():
+            return moved
+    return []
 
 
 def _together(subject: Subject, callers: list[_Caller]) -> tuple[int, list[str]]:
