@@ -1,12 +1,15 @@
 """One number for the bits of an output: equality without keeping a copy.
 
 Reads bytes in pieces of bounded size; it never changes a tensor and never copies one as a whole when it is on the CPU.
+Pieces are hashed by Python's own keyed hash of bytes (SipHash, PEP 456; 64 bits), some five times as fast as a
+cryptographic one: a digest says something within this process alone.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import struct
 
 import torch
 
@@ -14,6 +17,8 @@ from workbench.worker.judge.leaves import Flat
 
 _PIECE = 1 << 22
 """Elements of a tensor that are made contiguous together."""
+_HASHED = 1 << 18
+"""Bytes that are hashed together: they lie in a core's cache, and no other thread waits for long."""
 
 
 def digest(flat: Flat) -> bytes:
@@ -49,5 +54,7 @@ def _add(state: hashlib.blake2b, tensor: torch.Tensor) -> None:
 def _add_memory(state: hashlib.blake2b, tensor: torch.Tensor) -> None:
     if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
-    length = tensor.numel() * tensor.element_size()
-    state.update((ctypes.c_char * length).from_address(tensor.data_ptr()))
+    length, start = tensor.numel() * tensor.element_size(), tensor.data_ptr()
+    for first in range(0, length, _HASHED):
+        piece = ctypes.string_at(start + first, min(_HASHED, length - first))
+        state.update(struct.pack("<q", hash(piece)))
