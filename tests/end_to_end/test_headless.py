@@ -173,6 +173,23 @@ def test_inspect_tells_a_state_dict_from_a_pickled_module(environment: dict[str,
     assert workbench(environment, "inspect", str(tmp_path / "nothing.pt"))[0] == 3
 
 
+def test_convert_says_what_a_pickle_would_run_and_converts_it_after_a_yes(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    import torch
+
+    torch.save(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU()), tmp_path / "module.pt")
+    arguments = ("convert", str(tmp_path / "module.pt"), "--out", str(tmp_path / "out"))
+    code, found = as_json(environment, *arguments)
+    assert (code, found["error"]["kind"]) == (5, "trust")
+    assert "torch.nn.modules.linear.Linear" in found["error"]["message"]
+    assert not (tmp_path / "out").exists()
+    code, found = as_json(environment, *arguments, "--yes")
+    assert (code, found["verdict"], found["tensors"]) == (0, "pass", 2)
+    assert as_json(environment, "run", found["architecture"], "--weights", found["weights"])[0] == 0
+    assert workbench(environment, "convert", STORY_WEIGHTS, "--out", str(tmp_path / "no"))[0] == 2
+
+
 @pytest.mark.parametrize("kind", ["weights", "trace", "export"])
 def test_export_verify_and_the_bundle_s_own_script(kind: str, environment: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "bundle"

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-COMMANDS = ("run", "check", "compare", "matrix", "export", "verify", "inspect", "repair", "demo")
+COMMANDS = ("run", "check", "compare", "matrix", "export", "verify", "inspect", "repair", "convert", "demo")
 SPLASH = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[{row};{column}H\x1b[1mworkbench\x1b[0m  opening …"
 UNSPLASH = "\x1b[?25h\x1b[?1049l"
 _shown: list[bool] = []

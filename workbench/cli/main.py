@@ -25,6 +25,7 @@ usage: workbench [MODEL] [options]               the terminal app; without MODEL
        workbench verify FILE --against MODEL     prove an artifact that somebody else made
        workbench inspect FILE                    what a file holds, without running any of its code
        workbench repair FILE --against MODEL     rename a checkpoint's names so that they fit a model
+       workbench convert FILE --out DIR          a pickled module as an architecture and a state_dict, after a yes
        workbench demo [--autoplay]               the story of a model on its way to production
 
 MODEL is path/file.py:Name or package.module:Name: an nn.Module class, a factory, or an instance.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from .artifacts import CheckRow, ExportResult, Fingerprint, Inspection, Made, Proof, VerifyResult
 from .cause import ErrorTable, MeasureErrors
 from .compare import Compare, Compared, Pin
+from .convert import Converted, ConvertPickled
 from .events import (
     Beat,
     Done,
@@ -86,6 +87,8 @@ __all__ = [
     "Compared",
     "Complete",
     "Completions",
+    "ConvertPickled",
+    "Converted",
     "Done",
     "Evaluate",
     "Evaluated",
@@ -151,7 +154,7 @@ BENCH_REQUESTS = (
 )  # fmt: skip
 SUPERVISOR_REQUESTS = (
     Start, Cancel, Kill, SetRate, MeasureNoise, MeasureMatrix, MeasureCounterfactual, Compare, Export,
-    Verify, GetFingerprint, Inspect, InspectPair, RepairWeights, Scan, Quit,
+    Verify, GetFingerprint, Inspect, InspectPair, RepairWeights, ConvertPickled, Scan, Quit,
 )  # fmt: skip
 WORKER_REQUESTS = (
     *BENCH_REQUESTS,
@@ -164,6 +167,7 @@ WORKER_REQUESTS = (
     Prove,
     Inspect,
     RepairWeights,
+    ConvertPickled,
     InspectPair,
     Cancel,
     Attend,
@@ -172,7 +176,7 @@ EVENTS = (
     Hello, WorkerReady, WorkerDied, WorkerBusy, Loaded, WeightsHashed, ModesNow, Scanned, Saved, Progress, LogLines,
     Beat, Done, RunRow, Diff, Divergence, ErrorTable, Yardstick, MemorySample, MemoryMark, Leak, CheckRow, Made, Proof,
     ExportResult, VerifyResult, Fingerprint, Inspection, Inside, Evaluated, Completions, Paused, Resumed,
-    Matrix, Compared, MemoryAccount, Counterfactual, YardstickNow, Repaired, InspectedPair,
+    Matrix, Compared, MemoryAccount, Counterfactual, YardstickNow, Repaired, Converted, InspectedPair,
 )  # fmt: skip
 
 REGISTRY: dict[str, type] = {

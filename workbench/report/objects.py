@@ -9,6 +9,7 @@ from workbench.protocol.artifacts import CheckRow, ExportResult, Finding, Inspec
 from workbench.protocol.cause import ErrorTable
 from workbench.protocol.codec import plain
 from workbench.protocol.compare import Compared
+from workbench.protocol.convert import Converted
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import Failure
 from workbench.protocol.inspected import InspectedPair
@@ -176,6 +177,12 @@ def repair_object(found: Repaired) -> dict[str, Any]:
     verdict = "fail" if found.random or found.doubt else "pass"
     names = [{"file": old, "model": new} for old, new in found.names]
     return {"schema": SCHEMA, "verdict": verdict, **plain(found), "names": names}
+
+
+def convert_object(found: Converted) -> dict[str, Any]:
+    """`workbench convert`: the verdict says whether what was written makes the very model that was pickled."""
+    record: Mapping[str, Any] = plain(found)
+    return {"schema": SCHEMA, "verdict": "pass" if found.whole else "fail", **record}
 
 
 def inspect_object(inspection: Inspection) -> dict[str, Any]:

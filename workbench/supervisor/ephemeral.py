@@ -143,6 +143,7 @@ _PURPOSES = {
     "counterfactual": "the runs under another grad mode",
     "inspect": "looking into the file",
     "repair": "the repair of names",
+    "convert": "the conversion of the pickled module",
     "values": "comparing the values of two files",
 }
 

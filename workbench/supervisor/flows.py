@@ -6,6 +6,7 @@ from typing import Any
 
 from workbench.protocol.messages import (
     Compare,
+    ConvertPickled,
     Export,
     GetFingerprint,
     Inspect,
@@ -46,6 +47,9 @@ async def run_flow(request: Any, flow: Flow) -> Any:
         case RepairWeights():
             python = absolute_python(request.python)
             return await flow.run("repair", request, python=python, timeout=request.timeout)
+        case ConvertPickled():
+            python = absolute_python(request.python)
+            return await flow.run("convert", request, python=python, timeout=request.timeout)
         case Inspect():
             return await flow.run("inspect", request)
         case InspectPair():

@@ -25,6 +25,7 @@ from workbench.protocol.messages import (
     REGISTRY,
     Cancel,
     Compare,
+    ConvertPickled,
     Done,
     Export,
     GetFingerprint,
@@ -175,7 +176,9 @@ class Server:
                 self.bench.forward(body, job)
             case MeasureNoise() | MeasureMatrix() | MeasureCounterfactual() | Compare():
                 self._spawn(job, self._flow(body, job))
-            case Export() | Verify() | GetFingerprint() | Inspect() | InspectPair() | RepairWeights() | Scan():
+            case Export() | Verify() | GetFingerprint() | Inspect() | InspectPair() | Scan():
+                self._spawn(job, self._flow(body, job))
+            case RepairWeights() | ConvertPickled():
                 self._spawn(job, self._flow(body, job))
             case _:
                 word = type(body).__name__

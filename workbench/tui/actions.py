@@ -127,6 +127,8 @@ ACTIONS: tuple[Action, ...] = (
            "card says.", "Model", 0, unpaused),
     Action("unrepair", (), "take repair back", "The model that was on the bench before the repair.", "Model", 0,
            unpaused),
+    Action("convert", (), "convert pickle", "Make an architecture and a file of weights out of a pickled module, after "
+           "a yes; also offered by the cards that refuse one.", "Model", 0, with_engine),
     Action("reload", ("l",), "reload", "Read the edited source again, weights and modes kept, and fire against the "
            "reference.", "Model", 0, with_model),
     Action("inside", ("I",), "look inside", "Show the selected module's source, its parameters, and what went through "

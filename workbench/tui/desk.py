@@ -122,7 +122,7 @@ class Desk:
 
         self.failures.append(failure)
         self.app.main.say(failure.message, "error")
-        self.app.push_screen(ErrorCard(failure, lambda: self.do("repair")))
+        self.app.push_screen(ErrorCard(failure, lambda: self.do("convert" if failure.convert else "repair")))
 
     @property
     def _died_said(self) -> bool:

@@ -255,6 +255,12 @@ def _repair(request: messages.RepairWeights, job: Job, state: State) -> Any:
     return repair(request, job)
 
 
+def _convert(request: messages.ConvertPickled, job: Job, state: State) -> Any:
+    from workbench.worker.bench.converting import convert
+
+    return convert(request, job)
+
+
 def _inspect_pair(request: messages.InspectPair, job: Job, state: State) -> Any:
     from workbench.worker.artifact.inspect_pair import inspect_pair
 
@@ -289,6 +295,7 @@ TABLE: dict[type, Callable[[Any, Job, State], Any]] = {
     messages.Prove: _prove,
     messages.Inspect: _inspect,
     messages.RepairWeights: _repair,
+    messages.ConvertPickled: _convert,
     messages.InspectPair: _inspect_pair,
 }
 """Every request that a worker serves."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from workbench.tui.desk import Command, Desk
 
-from . import artifacts, checks, compare, inside, matrix, memory, model, modes, runs, view
+from . import artifacts, checks, compare, convert, inside, matrix, memory, model, modes, runs, view
 
 AT_ONCE: dict[str, Callable[[Desk], None]] = {**view.PANE_COMMANDS, "maximise": view.maximise}
 """Those that are done before the next key is looked at, for they say where it goes."""
@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "open": model.open_model,
     "repair": model.repair,
     "unrepair": model.unrepair,
+    "convert": convert.convert,
     "reload": model.reload,
     "inside": inside.show_inside,
     "console": inside.show_console,

@@ -40,6 +40,7 @@ _KEYS = (
     (re.compile(r"\bone --input\b"), "one input"),
     (re.compile(r"--inputs?\b"), "inputs"),
     (re.compile(r"--kwargs\b"), "arguments"),
+    (re.compile(r"workbench convert \S+ --out \S+"), "y"),
     (re.compile(r"Take it: --repair (auto|yes)"), "y takes it"),
     (re.compile(r"--weights\b"), "weights"),
     (re.compile(r"--dtype (\w+)"), r"D (\1)"),
@@ -82,13 +83,14 @@ class ErrorCard(Dialog[bool]):
     ]
 
     def __init__(self, failure: Failure, repair: Callable[[], None] = lambda: None) -> None:
-        """`repair` is called when a repair that the failure offers is accepted."""
+        """`repair` is called when the repair or the conversion that the failure offers is accepted."""
         super().__init__(classes="-danger")
         self.failure, self._repair = failure, repair
         self.heading = HEADINGS.get(failure.kind, failure.kind)
         word = "traceback" if failure.details.startswith("Traceback") else "details"
         keys = f"t {word} · c copy · esc closes" if failure.details else "c copy · esc closes"
-        keys = f"y repairs the names · {keys}" if failure.repair else keys
+        offer = "y repairs the names · " if failure.repair else "y converts it, after a question · "
+        keys = f"{offer}{keys}" if failure.repair or failure.convert else keys
         self.hint = f"↑↓ scroll · {keys}" if failure.difference else keys
 
     def content(self) -> ComposeResult:
@@ -109,8 +111,8 @@ class ErrorCard(Dialog[bool]):
         details.display = bool(self.failure.details) and not details.display
 
     def action_yes(self) -> None:
-        """Take the repair that is offered."""
-        if self.failure.repair:
+        """Take what is offered."""
+        if self.failure.repair or self.failure.convert:
             self.dismiss(None)
             self._repair()
 

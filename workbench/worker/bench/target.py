@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import linecache
 import os
+import shlex
 import sys
 import types
 from collections.abc import Collection
@@ -22,6 +23,7 @@ from typing import Any
 from torch import nn
 
 from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.kinds import kind_of
 from workbench.protocol.model import Recipe
 from workbench.worker.bench import packages
 from workbench.worker.bench.failing import failed_in
@@ -203,6 +205,14 @@ def _no_name(target: str, directory: str) -> WorkbenchError:
     remedy = f"Write {target}:Name"
     if os.path.isfile(os.path.join(path, "manifest.json")):
         return error("usage", f"{target} is a bundle, not an architecture.", target, f"workbench verify {target}")
+    if _kind(path) == "pickle":
+        message = (
+            f"{target} is a pickled module or the like: opening it would run code of the file, so it is not opened."
+        )
+        remedy = (
+            f"workbench convert {shlex.quote(target)} --out DIR makes an architecture and weights of it, after a yes."
+        )
+        return error("usage", message, target, remedy, convert=os.path.abspath(path))
     if target.endswith(_ARTIFACTS):
         message = f"{target} holds weights or an artifact, not an architecture to run."
         return error("usage", message, target, f"workbench inspect {target}, or open file.py:Name --weights {target}")
@@ -214,6 +224,14 @@ def _no_name(target: str, directory: str) -> WorkbenchError:
     return error(
         "usage", f"{target} does not say after a colon which class, factory or instance to take.", target, remedy
     )
+
+
+def _kind(path: str) -> str:
+    """What kind of file it is by its bytes; empty for what is none."""
+    if not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as stream:
+        return kind_of(stream, os.fstat(stream.fileno()).st_size)
 
 
 def _new_modules(before: Collection[str], root: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import shlex
 import stat
 import zipfile
 from collections.abc import Sequence
@@ -165,8 +166,11 @@ def _pickled(path: str, copy: str, zipped: bool, problem: Exception) -> Workbenc
         f"{path} holds pickled Python objects{named}, not a plain state_dict. Loading it would run code of the file, "
         "and it breaks when that source is missing or has changed."
     )
-    remedy = f"Where it was made: torch.save(model.state_dict(), '{stem}_state.pt'), and name that with --weights."
-    return error("weights", message, path, remedy, str(problem))
+    remedy = (
+        f"Where it was made: torch.save(model.state_dict(), '{stem}_state.pt'), and name that with --weights. "
+        f"Here: workbench convert {shlex.quote(path)} --out {stem} (asks for a yes) makes source and numbers of it."
+    )
+    return error("weights", message, path, remedy, str(problem), convert=path)
 
 
 def _state_dict_in(content: Any, checkpoint: Checkpoint, key: str = "") -> dict[str, Any]:
