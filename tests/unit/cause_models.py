@@ -295,6 +295,17 @@ class WritesInput(nn.Module):
         return self.last(self.first(x))
 
 
+class WritesIntoDict(nn.Module):
+    """Takes a batch as a dict, and scales what is in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(10, 3)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.last(batch["x"].mul_(0.5))
+
+
 class Scaling(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.mul_(0.5)  # guilty

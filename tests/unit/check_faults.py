@@ -219,6 +219,30 @@ class Noisy(Base):
         return y + torch.randn_like(y)
 
 
+class LazyBuffer(Base):
+    """Registers a buffer in its first forward."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        if not hasattr(self, "once"):
+            self.register_buffer("once", torch.ones(4))
+        return y + self.once
+
+
+class WritesBoth(nn.Module):
+    """Writes into both of its inputs."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+        return x.mul_(2) + y.mul_(3)
+
+
+class WritesData(Base):
+    """Moves a weight in a way that no version shows."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        self.linear.weight.data.mul_(0.999)
+        return y
+
+
 class Coupled(Base):
     def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
         return y - y.mean(0)

@@ -141,6 +141,13 @@ def test_who_writes_into_its_input_is_named() -> None:
     assert "writes into input 0 in place: aten.mul_" in found.words
 
 
+def test_a_write_into_a_tensor_within_a_dict_is_seen() -> None:
+    _, runs = bench_with(models.WritesIntoDict(), {"x": torch.randn(4, 10)}, grad="no_grad", rng="fixed")
+    fire(runs)
+    fire(runs)
+    assert runs.rows[2].cause == "inputs changed in place"
+
+
 def test_who_writes_into_its_weights_is_named() -> None:
     found = of_two_runs(models.WritesWeights())
     assert (found.kind, found.operator) == ("weights changed", "aten.mul_")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit import check_models
+from tests.unit import check_faults, check_models
 from tests.unit.model_state import held_by
 from workbench.protocol.artifacts import BASELINE, CHECK_IDS, LATENCY, CheckRow
 from workbench.protocol.failures import WorkbenchError
@@ -32,6 +32,13 @@ def bench(name: str, training: bool = False, grad: str = "no_grad", spec: str = 
     found = Bench()
     recipe = Recipe(f"{check_models.__file__}:{name}", inputs=(spec,))
     found.load(Load(recipe, ModeChange(training=training, grad=grad)), job())
+    return found
+
+
+def bench_of_faults(name: str) -> Bench:
+    found = Bench()
+    recipe = Recipe(f"{check_faults.__file__}:{name}", inputs=("x=float32[5,6]",))
+    found.load(Load(recipe, ModeChange(training=False, grad="no_grad")), job())
     return found
 
 
@@ -197,6 +204,9 @@ def test_values_too_large_to_be_copied_are_watched(monkeypatch: pytest.MonkeyPat
     assert row.status == "error"
     assert "linear.weight" in row.evidence
     assert ask(bench("Healthy"), "graph_free").status == "pass"
+    unseen = bench_of_faults("WritesData")  # by no version
+    row = ask(unseen, "graph_free")
+    assert (row.status, "linear.weight" in row.evidence) == ("error", True), row
 
 
 def test_a_snapshot_writes_only_what_changed() -> None:

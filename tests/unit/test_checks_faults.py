@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from tests.unit import check_faults, check_healthy, matrix_models
 from tests.unit.test_checks import job
 from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
 from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.messages import Check, Load
+from workbench.protocol.messages import Check, Load, SetModes
 from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.policy import Budgets, CheckPolicy, Policy
 from workbench.worker.bench.bench import Bench
@@ -215,6 +216,38 @@ def test_what_is_declared_is_excused_and_said() -> None:
         assert row.status == "pass", row
     assert "(declared: mutates last" in faulty("Blends", "hidden_state", policy=Policy(mutates=("la*",))).evidence
     assert faulty("Scales", "inputs_untouched", policy=Policy(mutates=("x",))).status == "pass"
+    both = bench(check_faults.__file__, "WritesBoth", "x=float32[5,6]", "y=float32[5,6]")
+    row = ask(both, "inputs_untouched", Policy(mutates=("x",)))
+    assert (row.status, "(declared: mutates x)" in row.evidence, "y (" in row.evidence) == ("fail", True, True), row
+    assert "declared" not in faulty("LazyBuffer", "buffers").evidence
+    assert "no buffers" not in faulty("LazyBuffer", "buffers").evidence
+
+
+def test_an_edge_of_the_declared_domain_that_there_was_no_time_for_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = bench(check_healthy.__file__, "Classes", "x=float32[5,6]")
+    inside = Policy(domain={"x": (-9.0, 9.0)})
+    assert ask(on, "finite", inside).status == "pass"
+    monkeypatch.setattr(checks_run.Subject, "spent", 0.9)
+    row = ask(on, "finite", inside)
+    assert (row.status, "zeros" in row.evidence, "--timeout" in row.remedy) == ("skip", True, True), row
+    assert ask(on, "finite").status == "pass"
+
+
+def test_threads_do_not_accuse_what_draws_though_every_forward_is_seeded() -> None:
+    on = bench(check_faults.__file__, "Noisy", "x=float32[5,6]")
+    on.set_modes(SetModes(ModeChange(rng="fixed")), job())
+    row = ask(on, "threads", Policy(stochastic=True))
+    assert (row.status, "share one generator" in row.evidence) == ("skip", True), row
+
+
+def test_what_the_model_froze_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        assert ask(bench(check_healthy.__file__, "Classes", "x=float32[5,6]"), "memory_flat").status == "pass"
+        assert gc.get_freeze_count() > frozen / 2
+    finally:
+        gc.unfreeze()
 
 
 def test_a_discrete_output_is_judged_by_the_share_that_agrees() -> None:

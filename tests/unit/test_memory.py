@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -174,4 +174,19 @@ def test_this_process_is_seen() -> None:
 def test_cuda_is_left_alone_elsewhere() -> None:
     assert memory.cuda_use("cpu") is None
     memory.reset_cuda_peak("cpu")
-    assert os.sysconf("SC_PAGE_SIZE") > 0
+    assert not torch.cuda.is_initialized()
+
+
+def test_the_tightest_of_all_control_groups_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "user" / "job"
+    inner.mkdir(parents=True)
+    (inner / "memory.max").write_text("max\n")
+    (inner / "memory.current").write_text("5\n")
+    (tmp_path / "user" / "memory.max").write_text(f"{64 << 20}\n")
+    (tmp_path / "user" / "memory.current").write_text(f"{60 << 20}\n")
+    (tmp_path / "user" / "memory.stat").write_text(f"anon 5\ninactive_file {1 << 20}\n")
+    monkeypatch.setattr(memory, "_GROUPS", str(tmp_path))
+    monkeypatch.setattr(memory, "_paths", lambda: {"": "/user/job"})
+    assert memory.available() == (5 << 20, 64 << 20)
+    monkeypatch.setattr(memory, "_paths", lambda: {"": "/elsewhere"})
+    assert memory.available() == memory._meminfo()

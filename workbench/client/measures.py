@@ -13,6 +13,8 @@ from .session import Aside, Session
 
 MATRIX_BUDGET = 300.0
 """Seconds that a mode matrix may take when no limit was given; torch.compile takes most of them."""
+FEWEST, MOST = 10, 1000
+"""Runs of a counterfactual that nobody counted: a slope wants some, and its own budget of seconds ends it before."""
 
 
 async def measure_matrix(
@@ -44,9 +46,13 @@ async def account_memory(session: Session, attribute: bool = True, timeout: floa
 
 
 async def measure_counterfactual(
-    session: Session, runs: int = 10, timeout: float = 0.0, aside: Aside = contextlib.nullcontext
+    session: Session, runs: int = 0, timeout: float = 0.0, aside: Aside = contextlib.nullcontext
 ) -> Counterfactual:
-    """The same runs under this grad mode and the other, in a worker of its own. Raises `WorkbenchError`."""
+    """The same runs under this grad mode and the other, in a worker of its own: as many as the memory's slope was
+    measured from, where not told. Raises `WorkbenchError`."""
+    if not runs:
+        measured = session.state.leak.runs if session.state.leak is not None else 0
+        runs = min(max(measured, FEWEST), MOST)
     recipe, modes = session.open_recipe(), session.state.modes or Modes()
     async with session.saved_state(timeout, aside) as state:
         wanted = MeasureCounterfactual(recipe, modes, state, runs, python=session.python)

@@ -60,22 +60,30 @@ def check_finite(subject: Subject) -> CheckRow:
             return subject.failed(f"Seed {seed}: {bad}", cause, remedy)
     if undecided:
         return subject.skipped("The model answers with nothing that could be NaN or infinite.")
-    tried, row = _edges(subject)
+    tried, missed, row = _edges(subject)
     if row is not None:
         return row
+    if missed:
+        reason = f"The declared domain's edges {', '.join(missed)} were not asked within {subject.budget:g} s."
+        return subject.skipped(reason, "Give it more time: --timeout.")
     more = f" Edge inputs inside the declared domain too: {', '.join(tried)}." if tried else ""
     return subject.passed(f"All elements finite on {counted(inputs, 'input')}.{masked}{more}{thinned}")
 
 
-def _edges(subject: Subject) -> tuple[list[str], CheckRow | None]:
-    """The edges inside the domain that were held, and the row of one that was not. Those outside become findings."""
+def _edges(subject: Subject) -> tuple[list[str], list[str], CheckRow | None]:
+    """The edges inside the domain that were held, those there was no time for, and the row of one that was not held.
+    Those outside become findings."""
     held: list[str] = []
+    missed: list[str] = []
     outside: dict[str, str] = {}
     for name in EDGES:
         made = _edge(subject, name)
-        if made is None or subject.spent > 0.8:
+        if made is None:
             continue
         args, kwargs, inside = made
+        if subject.spent > 0.8:
+            missed += [name] if inside else []
+            continue
         subject.job.progress(f"check {subject.id}: {name}")
         try:
             output = subject.forward(args, kwargs)
@@ -92,8 +100,10 @@ def _edges(subject: Subject) -> tuple[list[str], CheckRow | None]:
         elif inside:
             cause = cause or _first_not_finite(subject, args, kwargs)
             words = f"Input of {name}, inside the declared domain: {bad}"
-            return held, subject.failed(
-                words, cause, "Mend it, or declare a narrower domain: --input 'x=…{low..high}'."
+            return (
+                held,
+                missed,
+                subject.failed(words, cause, "Mend it, or declare a narrower domain: --input 'x=…{low..high}'."),
             )
         else:
             outside[name] = bad
@@ -101,7 +111,7 @@ def _edges(subject: Subject) -> tuple[list[str], CheckRow | None]:
         words = "; ".join(f"{name}: {bad.rstrip('.')}" for name, bad in outside.items())
         remedy = "Declare the domain, and those inside it vote: domain = { x = [low, high] }."
         subject.found("edge_inputs", f"Edge inputs, no domain declared for them: {words}.", remedy)
-    return held, None
+    return held, missed, None
 
 
 def _edge(subject: Subject, name: str) -> tuple[Any, Any, bool] | None:

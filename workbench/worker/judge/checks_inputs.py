@@ -34,8 +34,8 @@ def check_inputs_untouched(subject: Subject) -> CheckRow:
         inputs += 1
         changed = [(name, words) for name, one in zip(names, watched) if (words := one.changed())]  # noqa: B905
         loud = [(name, words) for name, words in changed if not subject.policy.may_move(name)]
-        if len(loud) < len(changed):
-            subject.excuse(f"mutates {some([name for name, _ in changed if (name, '') not in loud], 4)}")
+        if excused := [name for name, _ in changed if subject.policy.may_move(name)]:
+            subject.excuse(f"mutates {some(excused, 4)}")
         if loud:
             words = some([f"{name} ({how})" for name, how in loud], 4)
             flags = all(how.startswith("only") for _, how in loud)

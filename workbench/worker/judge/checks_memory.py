@@ -125,7 +125,9 @@ def _flat(subject: Subject) -> CheckRow:
     held: list[dict[str, Size]] = []
     gc.collect()
     before = holders.tensors_alive()
-    gc.freeze()  # what is there already need not be looked through after every run: 70 ms with torch imported
+    freezes = not gc.get_freeze_count()  # else the model's own code froze what it wants frozen
+    if freezes:
+        gc.freeze()  # what is there already need not be looked through after every run: 70 ms with torch imported
     try:
         for number in subject.times(RUNS + leak.WARM_UP, least=3):
             subject.forward(keep_state=True)
@@ -134,7 +136,8 @@ def _flat(subject: Subject) -> CheckRow:
             if number in LOOKS:
                 held.append(sizes(subject.bench.model))
     finally:
-        gc.unfreeze()
+        if freezes:
+            gc.unfreeze()
     warm = points[leak.WARM_UP :]
     if len(warm) < LEAST:
         reason = f"Only {counted(len(points), 'run')} within {subject.budget:.0f} s: too few for a slope."

@@ -91,12 +91,13 @@ def check_buffers(subject: Subject) -> CheckRow:
         words = f"Made by the first forward and left alone after it: {some([path for path, _ in changed], 4)}."
         subject.found("lazy_buffers", words)
         changed = []
-    if len(changed) < len(moved):
-        subject.excuse(f"mutates {some([path for path, _ in moved if subject.policy.may_move(path)], 4)}")
-    if not changed and not count:
+    if excused := [path for path, _ in moved if subject.policy.may_move(path)]:
+        subject.excuse(f"mutates {some(excused, 4)}")
+    if not changed and not count and not moved:
         return subject.passed("The model has no buffers.")
     if not changed:
-        held = f"{counted(count - len(moved), 'buffer')} unchanged" if count > len(moved) else "No other buffer changed"
+        left = max(0, count - len(moved))
+        held = f"{counted(left, 'buffer')} unchanged" if left or not moved else "No other buffer changed"
         return subject.passed(f"{held} after {counted(runs, 'forward')}.")
     listed = some([path if how == "values" else f"{path} ({how})" for path, how in changed], 4)
     evidence = f"{len(changed)} of {counted(count, 'buffer')} changed in {counted(runs, 'forward')}: {listed}."

@@ -17,7 +17,7 @@ import torch
 from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.runs import IDENTICAL
 from workbench.worker.bench.failing import first_line, is_users, users_place
-from workbench.worker.bench.modes import grad_context
+from workbench.worker.bench.modes import grad_context, seed_generators
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.bench.words import some
 from workbench.worker.judge import leak, memory
@@ -67,6 +67,8 @@ class _Caller:
 
 def check_threads(subject: Subject) -> CheckRow:
     """Eight threads that call the model at once, each with an input of its own, get the answers they get alone."""
+    if subject.bench.modes.rng == "fixed":
+        seed_generators(subject.bench.modes.seed)  # as the forward will, so that seeding is no use of a generator
     generators = Generators.take()
     size = output_bytes(flatten(subject.forward()))
     available, _ = memory.available()
@@ -74,7 +76,7 @@ def check_threads(subject: Subject) -> CheckRow:
         return subject.skipped(
             f"{THREADS} outputs of {leak.size(size)} at once do not fit into the memory that is free."
         )
-    if generators.moved(Generators.take()) and subject.bench.modes.rng == "free":
+    if generators.moved(Generators.take()):
         if subject.policy.stochastic:
             subject.excuse("stochastic")
         return subject.skipped("The forward draws random numbers, and threads share one generator: nothing to compare.")
@@ -169,7 +171,8 @@ def _together(subject: Subject, callers: list[_Caller]) -> tuple[int, list[str]]
 
     def call(one: _Caller) -> None:
         try:
-            barrier.wait(10)
+            with contextlib.suppress(threading.BrokenBarrierError):  # on a machine that is slow to start them
+                barrier.wait(10)
             with grad_context(modes.grad):
                 for _ in range(ROUNDS):
                     one.since = time.monotonic()

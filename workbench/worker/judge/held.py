@@ -29,8 +29,8 @@ from workbench.worker.judge.held_outside import (
 from workbench.worker.judge.held_tensor import HeldTensor
 
 COPY_BUDGET = 1 << 30
-"""Bytes of tensor values that are copied, buffers and inputs first. Values beyond it are watched by their version,
-and `Snapshot.lost` names those that changed: only building the model again brings them back."""
+"""Bytes of tensor values that are copied, buffers and inputs first. Values beyond it are watched by their version
+and by a sample, and `Snapshot.lost` names those that changed: only building the model again brings them back."""
 OUTSIDE_BUDGET = 64 << 20
 """Bytes of tensors outside of the modules that are copied."""
 

@@ -18,13 +18,14 @@ class HeldTensor:
         self._grad = tensor.grad if tensor.is_leaf else None
         self._grad_copy = None if self._grad is None else self._grad.detach().clone()
         self._copy = _copied(tensor) if copy else None
+        self._sample = None if copy else _sampled(tensor)
 
     def changed(self) -> bool:
         """Whether values, dtype or shape are other than they were."""
         if not _same_place(self._tensor, self._data):
             return True
         if self._copy is None:
-            return self._version != _version(self._tensor)
+            return self._version != _version(self._tensor) or not self._sample_is_same()
         with torch.no_grad():
             return not _same_values(self._tensor.detach(), self._copy)
 
@@ -33,7 +34,7 @@ class HeldTensor:
         tensor = self._tensor
         if not _same_place(tensor, self._data):
             tensor.data = self._data
-        known = self._copy is not None or self._version == _version(tensor)
+        known = self._copy is not None or (self._version == _version(tensor) and self._sample_is_same())
         with torch.inference_mode(tensor.is_inference()), torch.no_grad():
             if self._copy is not None and not _same_values(tensor.detach(), self._copy):
                 tensor.data.copy_(self._copy)
@@ -45,6 +46,23 @@ class HeldTensor:
             if tensor.grad is not self._grad:
                 tensor.grad = self._grad
         return known
+
+    def _sample_is_same(self) -> bool:
+        now = _sampled(self._tensor)
+        return now is None or self._sample is None or _same_values(now, self._sample)
+
+
+SAMPLE = 1 << 12
+"""Elements of a tensor without a copy that are: what writes to `.data` moves no version."""
+
+
+def _sampled(tensor: torch.Tensor) -> torch.Tensor | None:
+    """A copy of some elements, evenly spread; None for what has no plain memory."""
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized or not tensor.is_contiguous():
+        return None
+    with torch.inference_mode(False), torch.no_grad():
+        flat = tensor.detach().reshape(-1)
+        return flat[:: max(1, flat.numel() // SAMPLE)].clone()
 
 
 def _copied(tensor: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,21 +98,43 @@ def available() -> tuple[int, int]:
 
     (0, 0) where the system does not say.
     """
-    machine = _meminfo()
-    for limit_file, used_file, stat_file in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-            "/sys/fs/cgroup/memory/memory.stat",
-        ),
-    ):
-        limit, used = _number(limit_file), _number(used_file)
-        if limit > 0 and used >= 0 and (machine == (0, 0) or limit < machine[1]):
-            # pages that only cache files are given up before anything is killed
-            left = max(0, limit - used + _inactive_file(stat_file))
-            return (min(left, machine[0]) if machine[1] else left), limit
-    return machine
+    left, whole = _meminfo()
+    for folder, limit_file, used_file in _groups():
+        limit, used = _number(f"{folder}/{limit_file}"), _number(f"{folder}/{used_file}")
+        if limit <= 0 or used < 0 or (whole and limit >= whole):
+            continue
+        # pages that only cache files are given up before anything is killed
+        free = max(0, limit - used + _inactive_file(f"{folder}/memory.stat"))
+        left, whole = (min(left, free) if whole else free), limit
+    return left, whole
+
+
+_GROUPS = "/sys/fs/cgroup"
+_GROUP_FILES = {"": ("memory.max", "memory.current"),
+                "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes")}  # fmt: skip
+"""Limit and use by the hierarchy's controller: "" is version 2 (cgroups(7))."""
+
+
+def _groups() -> Iterator[tuple[str, str, str]]:
+    """(folder, file of its limit, file of its use) of every control group that this process is in, inner ones first."""
+    paths = _paths()
+    for name, files in _GROUP_FILES.items():
+        root = f"{_GROUPS}/{name}".rstrip("/")
+        path = paths.get(name, "/").rstrip("/")
+        while path:
+            yield (root + path, *files)
+            path = path.rpartition("/")[0]
+        yield (root, *files)
+
+
+def _paths() -> dict[str, str]:
+    """The control group that this process is in, by controller."""
+    try:
+        with open("/proc/self/cgroup") as stream:
+            lines = [line.rstrip("\n").split(":", 2) for line in stream]
+    except OSError:
+        return {}
+    return {name: path for _, names, path in lines for name in names.split(",")}
 
 
 def _meminfo() -> tuple[int, int]:

@@ -314,4 +314,6 @@ def _address(tensor: torch.Tensor) -> int:
 
 
 def _input_versions(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
-    return tuple(_version(value) for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
+    values = (*args, *kwargs.values())
+    tensors = values if all(isinstance(value, torch.Tensor) for value in values) else tensors_in(values)
+    return tuple(_version(tensor) for tensor in tensors)
