@@ -12,6 +12,7 @@ import time
 import warnings
 from pathlib import Path
 
+from .folders import damaged_folder, write
 from .mutate import damaged
 from .readers import READERS, unfair
 from .seeds import make
@@ -31,7 +32,11 @@ def main(folder: Path, seed: int) -> None:
         name, number = line.split()
         print(line.strip(), flush=True)
         path = folder / f"damaged-{name}"
-        path.write_bytes(damaged(files[name], f"{seed} {name} {number}"))
+        whole, dice = files[name], f"{seed} {name} {number}"
+        if isinstance(whole, bytes):
+            path.write_bytes(damaged(whole, dice))
+        else:
+            write(path, damaged_folder(whole, dice))
         for reader, read in READERS.items():
             began = time.process_time()
             words = unfair(read, path)

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from workbench.protocol.failures import error
+from workbench.protocol.failures import WorkbenchError, error
 
+from .folders import damaged_folder, write
 from .mutate import damaged
-from .readers import unfair
+from .readers import READERS, unfair
 from .run import fuzz
+from .seeds import make
 
 
 def test_damaged_files_of_every_format_are_refused_in_plain_words() -> None:
-    outcome = fuzz(260, seed=1)
+    outcome = fuzz(280, seed=1)
     assert outcome.found == []
-    assert len(outcome.by_format) >= 12
+    assert {"net.bundle", "net.capture", "shards", "hf", "x.npz", "native.pt2"} <= set(outcome.by_format)
+
+
+def test_every_format_is_read_while_it_is_whole(tmp_path: Path) -> None:
+    def reads(reader: str, path: Path) -> bool:
+        with contextlib.suppress(WorkbenchError):
+            return READERS[reader](str(path)) is not None
+        return False
+
+    for name, whole in make(tmp_path).items():
+        path = tmp_path / f"whole-{name}"
+        if isinstance(whole, bytes):
+            path.write_bytes(whole)
+        else:
+            path.mkdir()
+            write(path, whole)
+        assert any(reads(reader, path) for reader in READERS), name
+        assert name != "net.bundle" or "verdict='pass'" in str(READERS["proof"](str(path)))
+        assert name != "net.capture" or reads("captured", path)
 
 
 def test_a_number_names_the_same_damage_for_ever() -> None:
     data = bytes(range(256)) * 4
     assert damaged(data, "0 a 1") == damaged(data, "0 a 1")
     assert len({damaged(data, f"0 a {number}") for number in range(50)}) > 40
+    files = {"a.json": data, "b.pt": data[:40]}
+    assert damaged_folder(files, "0 a 1") == damaged_folder(files, "0 a 1")
 
 
 def test_an_exception_that_says_nothing_is_unfair(tmp_path: Path) -> None:
