@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.corpus.cases import LINE, Fault
 
 A = "faults_answers.py"
+D = "faults_dtypes.py"
 M = "faults_misleading.py"
+T = "faults_modes.py"
 MID = "body.mid"
 
 
@@ -16,6 +18,16 @@ def _mid(name: str, caught_by: str, *words: str, file: str = "faults.py", **more
 
 def _answers(name: str, caught_by: str, *words: str, **more: object) -> Fault:
     return _mid(name, caught_by, *words, file=A, **more)
+
+
+def _half(name: str, *words: str) -> Fault:
+    return Fault(name, "dtype_device", ("bfloat16", "float32", LINE, *words), ("x=bfloat16[batch:2..16,6]",), D)
+
+
+def _half_net(name: str, *words: str) -> Fault:
+    """The same in `body.mid`: it raises in the layer that follows."""
+    specs = ("x=bfloat16[batch:2..16,6]",)
+    return Fault("net", "dtype_device", ("bfloat16", LINE, *words), specs, D, kwargs={"name": name})
 
 
 def _twin(name: str, *words: str) -> Fault:
@@ -32,12 +44,19 @@ FAULTS = (
     Fault("EvalReturnsNothing", "modes", ("body.1 (Dropout)", "dropout")),
     Fault("dropout_left", "modes", (MID, "dropout")),
     Fault("dropout_left", "repeatable", (MID, "dropout")),
+    _mid("DropTrains", "modes", "Dropout", LINE, "eval() cannot help", file=T),
+    _mid("DropTrains", "repeatable", "Dropout", LINE, "eval() cannot help", file=T),
+    _mid("FlagSet", "modes", "Dropout", LINE, file=T),
+    _mid("NormTrains", "modes", "BatchNorm1d", LINE, file=T),
+    _mid("NormTrains", "buffers", "norm", LINE, file=T),
+    _mid("TrainsItself", "modes", "Dropout", LINE, file=T),
+    Fault("ForgetsAChild", "modes", ("drop (Dropout)", "holder has a train() of its own", LINE), file=T),
     # ignores eval
     _mid("FunctionalDropout", "repeatable", "dropout", LINE),
     Fault("net", "randomness", (LINE,), kwargs={"name": "FunctionalDropout"}),
     _mid("AttentionDropout", "repeatable", LINE),
     _mid("StatisticsInEval", "batch_rows", LINE),
-    _mid("StatisticsInEval", "buffers", "mean", "var"),
+    _mid("StatisticsInEval", "buffers", "mean", "var", LINE),
     # generators
     Fault("net", "randomness", (LINE,), kwargs={"name": "NoiseAdded"}),
     _mid("NoiseAdded", "repeatable", LINE),
@@ -81,9 +100,9 @@ FAULTS = (
     _mid("AsksThreads", "repeatable", "threads", LINE),
     _mid("GrowingCache", "memory_flat", "past", "float32[4, "),
     _mid("GrowingCache", "hidden_state", "past", LINE),
-    _mid("BufferInPlace", "buffers", "steps"),
-    _mid("BufferRebound", "buffers", "average (rebound)"),
-    _mid("BufferData", "buffers", "average"),
+    _mid("BufferInPlace", "buffers", "steps", LINE),
+    _mid("BufferRebound", "buffers", "average (rebound)", LINE),
+    _mid("BufferData", "buffers", "average", LINE),
     Fault("InputInPlace", "inputs_untouched", ("x", LINE)),
     Fault("InputWrittenAtPlace", "inputs_untouched", ("x", LINE)),
     # values
@@ -121,6 +140,12 @@ FAULTS = (
     _answers("StateLeftOut", "reload", "extra"),
     # dtypes
     Fault("DoubleLiteral", "dtype_device", ("float64", LINE), file=A),
+    _half_net("FloatMiddle", "aten.addmm", "of aten._to_copy"),
+    _half_net("ZerosBeside", "aten.addmm", "aten.add", "of aten.zeros"),
+    _half("ComputesInFloat", "aten._to_copy", "aten.addmm"),
+    _half("FloatFromTheStart", "aten._to_copy", "aten.mm"),
+    _half("ArangeScale", "aten.mul", "of aten.div"),
+    _half("ZerosFilled", "aten.copy_", "of aten.zeros"),
     # numbers, beside a twin
     _twin("BiasOff", "head"),
     _twin("OneBiasOff", "body.2"),

@@ -297,5 +297,7 @@ HEALTHY = (
     Healthy("Detections", ("images=float32[batch:1..4,3,6,6]",), O, dtypes=WIDE),
     Healthy("PadsToLongest", ("x=float32[batch:2..8,9,5]", "lengths=int64[batch:2..8]{1..9}"), O, dtypes=WIDE),
     Healthy("Slow", (ROWS.format(64),), O),
+    Healthy("Switches", (ROWS.format(6),), O),
+    Healthy("Islands", ("x=float32[batch:2..8,5,8]",), O),
 )  # fmt: skip
 """Every healthy model of our own; those of timm and transformers are in zoo.py."""

@@ -208,3 +208,53 @@ class PadsToLongest(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         return nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]
+
+
+class Islands(nn.Module):
+    """Computes in float32 where half is too coarse, and casts back: a norm, rotary angles, attention's softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.head = nn.Linear(8, 24), nn.Linear(8, 3)
+        self.weight = nn.Parameter(torch.ones(8))
+        self.register_buffer("inv_freq", 1.0 / 100 ** (torch.arange(0, 8, 2) / 8), persistent=False)
+
+    def norm(self, x: Tensor) -> Tensor:
+        wide = x.float() if x.dtype != torch.float64 else x
+        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + 1e-6)
+        return (wide * (1.0 + (self.weight.double() if x.dtype == torch.float64 else self.weight.float()))).to(x.dtype)
+
+    def angles(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        places = torch.arange(x.shape[1], device=x.device)[:, None].float()
+        angle = places @ self.inv_freq.float()[None]
+        angle = torch.cat([angle, angle], -1)
+        return angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm(x)).chunk(3, -1)
+        cos, sin = self.angles(x)
+        q, k = (one * cos + torch.cat([-one[..., 4:], one[..., :4]], -1) * sin for one in (q, k))
+        kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+        weights = F.softmax(q @ k.transpose(1, 2), -1, dtype=kind).to(q.dtype)
+        return self.head(x + weights @ v)
+
+
+class Switches(Small):
+    """Sets modes in forward and puts them back as they were; its train() keeps one part in eval."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.drop = nn.BatchNorm1d(16), nn.Dropout(0.5)
+
+    def train(self, mode: bool = True) -> Switches:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        was = self.training
+        self.eval()
+        y = self.norm(self.first(x))
+        self.train(was)
+        self.drop.train(self.training)
+        return self.last(self.drop(y))

@@ -141,10 +141,13 @@ def test_a_declared_size_that_raises_is_a_failure_and_an_undeclared_one_is_told(
     assert (row.status, [one.id for one in row.findings]) == ("skip", ["fixed_batch"]), row
 
 
-def test_a_tensor_made_without_a_device_is_told_and_does_not_vote() -> None:
+def test_a_tensor_made_without_a_device_or_a_dtype_is_told_and_does_not_vote() -> None:
     row = faulty("DefaultDevice", "dtype_device")
-    assert (row.status, [one.id for one in row.findings]) == ("pass", ["other_device"]), row
-    assert "check_faults.py:" in row.findings[0].words
+    assert (row.status, [one.id for one in row.findings]) == ("pass", ["half", "other_device"]), row
+    half, device = row.findings
+    assert "output would be float32. Widened first in aten.add at check_faults.py:" in half.words
+    assert ", given float32 of aten.arange at check_faults.py:" in half.words
+    assert "check_faults.py:" in device.words
 
 
 def test_threads_that_never_end_are_a_failure_that_says_where_they_stand() -> None:

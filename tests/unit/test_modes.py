@@ -237,3 +237,23 @@ def test_a_module_that_does_not_follow_is_named_with_its_own_train() -> None:
     words = switches.not_followed(model, False)
     assert words == f"1 (Stubborn) stayed in train: its class has a train() of its own at test_modes.py:{line}"
     assert switches.own_train(model[0]) == ""
+
+
+class Forgets(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout()
+
+    def train(self, mode: bool = True) -> Forgets:
+        super().train(mode)
+        self.drop.training = True
+        return self
+
+
+def test_a_child_that_its_parents_own_train_leaves_behind_is_named_with_that_train() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), Forgets())
+    apply(model, ModeChange(training=False))
+    line = Forgets.train.__code__.co_firstlineno
+    assert switches.not_followed(model, False) == (
+        f"1.drop (Dropout) stayed in train: 1, which holds it, has a train() of its own at test_modes.py:{line}"
+    )

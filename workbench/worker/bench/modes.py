@@ -115,15 +115,30 @@ def own_train(module: nn.Module) -> str:
     return f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
 
 
+def train_of(model: nn.Module, path: str) -> tuple[str, str]:
+    """(path, file.py:line) of the nearest module at or above `path` whose class has a train() of its own.
+
+    Empty places where none has.
+    """
+    above = path
+    while True:
+        if place := own_train(model.get_submodule(above)):
+            return above, place
+        if not above:
+            return "", ""
+        above = above.rpartition(".")[0]
+
+
 def not_followed(model: nn.Module, training: bool) -> str:
     """Which module did not come into the mode that the whole model was put in, and why; empty when all did."""
     left = [(path, module) for path, module in model.named_modules() if module.training != training]
     if not left:
         return ""
-    path, module = next((one for one in left if own_train(one[1])), left[0])
+    path, module = next((one for one in left if train_of(model, one[0])[1]), left[0])
     others = f" and {len(left) - 1} more" if len(left) > 1 else ""
-    place = own_train(module)
-    why = f": its class has a train() of its own at {place}" if place else ""
+    owner, place = train_of(model, path)
+    whose = "its class" if owner == path else f"{owner or 'the model itself'}, which holds it,"
+    why = f": {whose} has a train() of its own at {place}" if place else ""
     word = "train" if module.training else "eval"
     return f"{path or 'the model itself'} ({type(module).__name__}){others} stayed in {word}{why}"
 

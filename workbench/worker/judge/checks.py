@@ -22,12 +22,13 @@ from workbench.worker.judge.checks_finite import check_finite, check_parameters_
 from workbench.worker.judge.checks_inputs import check_inputs_untouched
 from workbench.worker.judge.checks_latency import check_latency
 from workbench.worker.judge.checks_memory import check_graph_free, check_memory_flat
+from workbench.worker.judge.checks_modes import check_modes
 from workbench.worker.judge.checks_placement import check_dtype_device
 from workbench.worker.judge.checks_reload import check_reload
 from workbench.worker.judge.checks_repeat import HIDDEN_REMEDY, check_hidden_state, check_repeatable
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.checks_sizes import check_batch_sizes
-from workbench.worker.judge.checks_state import check_buffers, check_modes, check_randomness
+from workbench.worker.judge.checks_state import check_buffers, check_randomness
 from workbench.worker.judge.checks_threads import check_threads
 from workbench.worker.judge.snapshot import untouched
 

@@ -1,43 +1,26 @@
-"""Owns the checks on what a forward uses and leaves behind: modes, randomness, buffers."""
+"""Owns the checks on what a forward uses and leaves behind: randomness, buffers."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
 from workbench.protocol.artifacts import CheckRow
-from workbench.worker.bench.modes import own_train, seed_generators
+from workbench.worker.bench.modes import seed_generators
 from workbench.worker.bench.words import counted, some
+from workbench.worker.judge.checks_modes import cured
 from workbench.worker.judge.checks_places import FirstOperator, named
 from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.digest import digest
 from workbench.worker.judge.drawing import first_draw
 from workbench.worker.judge.held import Snapshot
-from workbench.worker.judge.replay import DROPOUT, Generators, Parts
+from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.lines import first_change
+from workbench.worker.judge.replay import Generators, Parts
 
-EVAL = "Put it in eval: e in the app, or --mode eval; one module alone: --mode {path}=eval."
-
-
-def check_modes(subject: Subject) -> CheckRow:
-    """No module is in train mode. Functional dropout is not seen here; randomness sees it."""
-    modules = list(subject.bench.model.named_modules())
-    training = [(path, module) for path, module in modules if module.training]
-    if subject.policy.stochastic and any(isinstance(module, DROPOUT) for _, module in training):
-        subject.excuse("stochastic, so dropout may be in train mode")
-        training = [(path, module) for path, module in training if not isinstance(module, DROPOUT)]
-    if not training:
-        others = "All others of " if subject.excused else "All "
-        return subject.passed(f"{others}{counted(len(modules), 'module')} are in eval mode.")
-    active = dict(Parts(subject.bench.model).active())
-    acting = [f"{named(path, module)}: {active[path]}" for path, module in training if path in active]
-    evidence = f"{len(training)} of {counted(len(modules), 'module')} are in train mode: " + some(
-        [named(path, module) for path, module in training], 4
-    )
-    cause = f"These answer differently in train mode: {some(acting, 4)}." if acting else ""
-    first = next((path for path, _ in training if path in active), training[0][0])
-    path, place = next(((path, own_train(module)) for path, module in training if own_train(module)), ("", ""))
-    if place:
-        words = f"{path or 'The model itself'} has a train() of its own at {place}, which ignores eval()."
-        return subject.failed(f"{evidence}.", f"{cause} {words}".strip(), f"Mend train() at {place}.")
-    return subject.failed(f"{evidence}.", cause, EVAL.format(path=first or "NAME"))
+LOOKED_AT = 1 << 16
+"""Elements of a buffer up to which its values are read after every line; of a larger one its version is."""
 
 
 def check_randomness(subject: Subject) -> CheckRow:
@@ -65,7 +48,8 @@ def check_randomness(subject: Subject) -> CheckRow:
     if active and "torch" in moved:
         paths = dict(subject.bench.model.named_modules())
         cause = f"In train mode: {some([named(path, paths[path]) for path in active], 4)}; first draw in {watch.words}."
-        return subject.failed(evidence, cause, EVAL.format(path=active[0] or "NAME"))
+        more, remedy = cured(subject, active[0])
+        return subject.failed(evidence, f"{cause}{more}", remedy)
     drawn = [watch.words] if watch.words and "torch" in moved else []
     for name in ("random", "numpy"):
         if name in moved and (place := first_draw(name, subject.forward)):
@@ -106,9 +90,33 @@ def check_buffers(subject: Subject) -> CheckRow:
     guilty = [path for path in statistics if path in owners]
     if guilty:
         cause = f"{some(guilty, 4)} in train mode: each forward updates the running statistics."
-        return subject.failed(evidence, cause, EVAL.format(path=guilty[0] or "NAME"))
+        more, remedy = cured(subject, guilty[0])
+        return subject.failed(evidence, f"{cause}{more}", remedy)
     modules = dict(subject.bench.model.named_modules())
-    cause = "Written by the forward of " + some([named(path, modules[path]) for path in sorted(owners)], 4) + "."
+    cause = "Written by the forward of " + some([named(path, modules[path]) for path in sorted(owners)], 4)
+    places = {path: place for path, _ in changed[:4] if (place := _written_at(subject, path))}
+    if places:
+        cause += ": " + "; ".join(f"{path} at {place}" for path, place in places.items())
     return subject.failed(
-        evidence, cause, "Update buffers only when self.training, or keep such state out of the model."
+        evidence, f"{cause}.", "Update buffers only when self.training, or keep such state out of the model."
     )
+
+
+def _written_at(subject: Subject, path: str) -> str:
+    """file.py:line of the user's that changes this buffer first, in a forward from where the check began; empty where
+    none is seen."""
+    owner, _, name = path.rpartition(".")
+    buffers = subject.bench.model.get_submodule(owner)._buffers
+
+    def state() -> Any:
+        tensor = buffers.get(name)
+        if tensor is None:
+            return None
+        if tensor.numel() > LOOKED_AT or tensor.layout is not torch.strided:
+            return id(tensor), -1 if tensor.is_inference() else tensor._version
+        return id(tensor), digest(Flat("", [("", tensor)]))
+
+    if not subject.room_for(2):
+        return ""
+    subject.snapshot.restore()
+    return first_change(state, lambda: subject.forward(keep_state=True))

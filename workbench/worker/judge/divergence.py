@@ -16,6 +16,7 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.messages import FindDivergence
 from workbench.protocol.model import Modes
 from workbench.protocol.runs import Divergence
+from workbench.worker.bench.modes import set_flags
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.blame import blame
 from workbench.worker.judge.digest import digest
@@ -24,6 +25,7 @@ from workbench.worker.judge.live import kept_as_it_is
 from workbench.worker.judge.pairs import FromHere, Inputs, OfRecords, Pair
 from workbench.worker.judge.replay import Parts
 from workbench.worker.judge.search import SECONDS, Search
+from workbench.worker.judge.setting import taken_out, trained_by_itself
 from workbench.worker.judge.unshown import fast_path, obstacle, refused, unexplained, writer
 
 if TYPE_CHECKING:
@@ -113,6 +115,9 @@ def _searched(pair: Pair, job: Job, largest: float = 0.0, seconds: float = SECON
         return None
     kind, words, remedy = blame(evidence)
     call, parting = evidence.call, evidence.parting
+    if any(evidence.flags) and (place := _trained_at(pair, call.path)) is not None:
+        words = f"{words} The forward itself puts it in train mode{place and f' at {place}'}: eval() cannot help."
+        remedy = taken_out(place)
     return Divergence(
         evidence.numbers[1],
         evidence.numbers[0],
@@ -130,6 +135,23 @@ def _searched(pair: Pair, job: Job, largest: float = 0.0, seconds: float = SECON
         parting.step.function if parting is not None else "",
         sentences(evidence),
     )
+
+
+def _trained_at(pair: Pair, path: str) -> str | None:
+    """file.py:line at which the forward puts this module in train mode by itself; None where it does not."""
+    pair.prepare(0)
+    with trained_by_itself(pair.model) as found:
+
+        def begins(module: nn.Module, args: object) -> None:
+            set_flags(pair.model, False, ())
+            found.clear()  # what a replay has set before it is no doing of the forward
+
+        handle = pair.model.register_forward_pre_hook(begins)
+        try:
+            pair.forward(0)
+        finally:
+            handle.remove()
+    return found.get(path)
 
 
 def _same_outputs(runs: Runs, numbers: tuple[int, int]) -> bool:
