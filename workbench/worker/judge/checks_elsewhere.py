@@ -113,8 +113,9 @@ class _Fakes:
     kwargs: Any
 
     def forward(self, subject: Subject, watch: Any) -> Any:
-        """The output of one forward, which computes shapes, dtypes and devices alone. What it leaves in the model is
-        taken out again."""
+        """The output of one forward, which computes shapes, dtypes and devices alone. What earlier ones left in the
+        model since the check began is taken out before it, and what it leaves itself after it."""
+        subject.snapshot.restore()
         try:
             with grad_context(subject.bench.modes.grad), self.mode, watch:
                 return torch.func.functional_call(subject.bench.model, self.held, self.args, self.kwargs)
