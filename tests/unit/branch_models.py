@@ -94,3 +94,36 @@ class Healthy(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.where(x.sum() > 30, self.body(x), self.body(x) + 1)
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.tanh(self.fc(x))
+
+
+class Stack(nn.Module):
+    """Three of one class, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(Residual() for _ in range(3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2
+        return self.blocks(y)
+
+
+class Steep(nn.Module):
+    """Makes much of a small difference."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        small = self.fc(x)
+        return torch.exp(small * 20)

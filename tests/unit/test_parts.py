@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,63 @@ def test_a_changed_weight_is_found_where_it_is_used(tmp_path: Path, kind: str) -
     where = line_of(branch_models, "return torch.where(x.sum() > 30, self.body(x), self.body(x) + 1)")
     assert parts.startswith(f"first at branch_models.py:{where}")
     assert ("in body.2 (" in parts) == (kind == "export")
+
+
+def theirs(tmp_path: Path, name: str, write: Callable[[Path], object], search: float = 30.0) -> str:
+    """Where an artifact that somebody else wrote parts from a model of `branch_models`, as its manifest says."""
+    path, stage = tmp_path / "theirs.onnx", tmp_path / "stage"
+    stage.mkdir()
+    write(path)
+    recipe = Recipe(f"{branch_models.__file__}:{name}", inputs=("x=float32[4,5]",))
+    request = MakeGolden(recipe, str(path), file_sha256(path)[0], str(stage), search=search)
+    return str(bundle.make_golden(request, quiet_job()).manifest["search"]["parts"])
+
+
+@pytest.mark.parametrize("seconds", [0.0, 30.0])
+def test_onnx_is_followed_to_the_line_and_the_module_and_told_what_is_made_there(
+    tmp_path: Path, seconds: float
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    pytest.importorskip("onnxscript", reason="the extra [onnx] is not installed")
+    torch.manual_seed(0)
+    model, x = branch_models.Stack().eval(), torch.randn(4, 5)
+    with torch.no_grad():
+        model.blocks[1].fc.weight[3] += 0.5
+        program = torch.onnx.export(model, (x,), dynamo=True, verbose=False)
+    assert program is not None
+    words = theirs(tmp_path, "Stack", program.save, seconds)
+    where = line_of(branch_models, "return x + torch.tanh(self.fc(x))")
+    assert words.startswith(f"first at branch_models.py:{where} in blocks.1.fc (")
+    made = float(words.partition(" of it made there")[0].rpartition(", ")[2])
+    came = float(words.partition(" come in with")[0].rpartition(" and ")[2])
+    assert made > 0.01 > 1e-5 > came
+    assert "all before it agree, the last at branch_models.py:" in words
+
+
+def test_what_only_carries_a_difference_on_is_told_apart_from_what_makes_it(tmp_path: Path) -> None:
+    """A weight that is wrong by so little that its own line is below notice, and a line that makes much of it."""
+    torch.manual_seed(0)
+    model, x = branch_models.Steep().eval(), torch.randn(4, 5)
+    with torch.no_grad():
+        model.fc.weight.mul_(1 + 3e-5)
+        program = torch.jit.trace(model, x, check_trace=False)
+    words = theirs(tmp_path, "Steep", lambda path: torch.jit.save(program, str(path)), 0.0)
+    steep = line_of(branch_models, "return torch.exp(small * 20)")
+    weight = line_of(branch_models, "small = self.fc(x)")
+    assert words.startswith(f"first at branch_models.py:{steep}")
+    assert f"most of that from branch_models.py:{weight}," in words
+
+
+def test_onnx_without_lines_says_that_it_names_none(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    nodes = [onnx.helper.make_node("Mul", ["x", "two"], ["y"])]
+    kinds = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [4, 5]) for name in ("x", "y")]
+    two = onnx.helper.make_tensor("two", onnx.TensorProto.FLOAT, [1], [2.0])
+    graph = onnx.helper.make_graph(nodes, "theirs", kinds[:1], kinds[1:], [two])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    words = theirs(tmp_path, "Stack", lambda path: onnx.save(model, str(path)), 0.0)
+    assert words.startswith("no line can be named (its nodes name no line of the model's code")
 
 
 def test_what_agrees_parts_nowhere(tmp_path: Path) -> None:

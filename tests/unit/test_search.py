@@ -55,6 +55,7 @@ def test_a_trace_that_baked_a_rare_branch_is_refused(
     proof = proven(tmp_path)
     assert "values" in failed(proof)
     assert how in said(proof, "counterexample")
+    assert row(proof, "values").cause.startswith("where they part: eager computes branch_models.py:")
     assert "both sides of 1 of 1 branch on the input" in said(proof, "search")
 
 

@@ -7,6 +7,7 @@ asserted in its graph. It is only ever loaded in a process that may die of it.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import warnings
@@ -17,6 +18,7 @@ import torch
 
 from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
+from workbench.worker.artifact.entry_copies import copied_at_entry
 from workbench.worker.artifact.export import exported
 from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.bench.failing import first_line, full_text, users_place
@@ -45,8 +47,9 @@ def unavailable() -> str:
 def make(subject: Subject, stage: Path, job: Job) -> Artifact:
     """Compile and save `stage/model.pt2`. Raises `WorkbenchError` ("export", "write")."""
     made = exported(subject, job, guarded=True)
+    kept = copied_at_entry(made.program, subject)
     job.progress("compiling native code")
-    with _own_cache(stage), warnings.catch_warnings():
+    with _quiet(), _own_cache(stage), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             torch._inductor.aoti_compile_and_package(made.program, package_path=str(stage / FILE))
@@ -54,7 +57,26 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
             raise _uncompilable(problem) from problem
     job.progress("loading the package")
     call = torch._inductor.aoti_load_package(str(stage / FILE))
-    return made.artifact(FILE, call, NATIVE)
+    found = made.artifact(FILE, call, NATIVE, *([_as_the_example(kept)] if kept else []))
+    found.extra["as_the_example"] = kept
+    return found
+
+
+def _as_the_example(names: list[str]) -> Finding:
+    words = f"{', '.join(names)} must be laid out in memory as in the example: any other layout is read wrongly"
+    return Finding("layouts", words, "Call .contiguous() before the call where the example was contiguous.")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Inductor tells its own developers which operators it leaves to torch."""
+    logger = logging.getLogger("torch._inductor")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from workbench.worker.artifact.loading import open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, read_manifest
 from workbench.worker.artifact.prove_cases import Golden
 from workbench.worker.artifact.prove_guards import Violation, guards_answer, guards_violations
+from workbench.worker.artifact.prove_layouts import LAYOUTS
 from workbench.worker.tensorfile import load
 
 APART_FLAG = "--guards"
@@ -79,6 +80,9 @@ def apart_main(stage: Path, device: str, staged: bool) -> None:
         sizes.setdefault(golden.batch(index), index)
     inside = {index: f"batch {size}" if size else "the example" for size, index in sizes.items()}
     questions += [("inside", Violation(words), index) for index, words in inside.items()]
+    inputs = golden.part(0, "input")
+    for name in manifest.get("layouts") or ():
+        questions.append(("layout", Violation(f"{name} inputs", dict.fromkeys(inputs, LAYOUTS[name])), 0))
     for where, violation, index in questions:
         _apart_say(where, "asking", violation.words)
         answer = guards_answer(opened, golden, device, violation, index)
@@ -110,4 +114,8 @@ def _apart_finding(lines: list[list[str]], died: int) -> Finding | None:
     else:
         words += "; every size of the contract is served"
         remedy = f"Deploy it with {APART_SWITCH}=1 in its environment."
+    layouts = found.get(("layout", "refuses"), [])
+    if layouts:
+        words += f"; of memory layouts it refuses {', '.join(layouts)}"
+        remedy += "" if inside else " Give it contiguous inputs then."
     return Finding("guards", f"without a switch only declared ranges are checked; {words}", remedy)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.protocol.artifacts import CheckRow, Finding
+from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.loading import Opened, named_tensors
 from workbench.worker.artifact.manifest import manifest_tensors
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
@@ -18,7 +19,8 @@ from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, w
 from workbench.worker.artifact.naming_values import relation, swapped
 from workbench.worker.artifact.naming_weights import checkpoint_of, weights_words
 from workbench.worker.artifact.parameters import differing_parameters
-from workbench.worker.artifact.prove_cases import CaseResult, Golden, leaf_name
+from workbench.worker.artifact.prove_cases import CaseResult, Golden, leaf_name, yardstick_of
+from workbench.worker.judge.verdict import judge
 
 _CASES = 4
 """Cases that an explanation must fit; each costs a few calls."""
@@ -60,6 +62,7 @@ class _Naming:
     ) -> None:
         self.stage, self.opened, self.golden, self.device = stage, opened, golden, device
         self.results, self.rows = results, rows
+        self.wrong = {one.index for one in results if _wrong(one, yardstick_of(golden.manifest))}
 
     def rows_named(self, refused: list[str]) -> Iterator[tuple[str, CheckRow]]:
         """(id, row) for each row about which more is known now."""
@@ -83,14 +86,21 @@ class _Naming:
         return weights_words(own, names, expected, checkpoint_of(self.stage))
 
     def picked(self) -> list[int]:
-        """A few cases that were answered, of different sizes and scales, ordinary inputs first."""
+        """A few cases that were answered, of different sizes and scales, ordinary inputs first. Where some are wrong
+        and others right both are among them: what is the reason for the wrong ones must leave the right ones right."""
         answered = [one.index for one in self.results if not one.raised]
         cases = self.golden.manifest["cases"]
         plain = [index for index in answered if cases[index].get("kind") in ("normal", "given", None)] or answered
         sizes = {cases[index].get("batch"): index for index in reversed(plain)}
         chosen = sorted(sizes.values(), key=lambda index: -(cases[index].get("batch") or 0))[: _CASES - 1]
         widest = max(plain, key=lambda index: cases[index].get("scale") or 0, default=None)
-        return list(dict.fromkeys([*chosen, *([] if widest is None else [widest])]))
+        chosen = list(dict.fromkeys([*chosen, *([] if widest is None else [widest])]))
+        wrong = [index for index in answered if index in self.wrong]
+        right = [index for index in answered if index not in self.wrong]
+        for among in (right, wrong):  # the first of all is a wrong one, for some look at one case only
+            if among and not set(among) & set(chosen):
+                chosen = [among[0], *chosen]
+        return sorted(chosen, key=lambda index: index not in self.wrong)
 
     def answers(self) -> str:
         """The answers as a function of eager's."""
@@ -169,6 +179,13 @@ class _Naming:
         if len(right) == 1:
             return f"its batch is fixed at {listed}: the example's size was baked in"
         return f"it serves batch {listed} only"
+
+
+def _wrong(one: CaseResult, yardstick: Yardstick) -> bool:
+    """Whether a case by itself is refused."""
+    if one.raised or one.structure or one.nonfinite:
+        return True
+    return any(judge(diff, yardstick).mark in (BEYOND, INCOMPARABLE) for diff in one.leaves)
 
 
 def _explained(row: CheckRow, words: str) -> CheckRow:

@@ -31,13 +31,14 @@ def tensor_names(program: Any) -> list[str] | None:
     """Names of the tensors that a call takes, however they are nested; None where the graph does not say."""
     if isinstance(program, torch.export.ExportedProgram):
         return [str(name) for name in program.graph_signature.user_inputs]
-    if _is_onnx(program):
+    if is_onnx(program):
         held = {one.name for one in program.graph.initializer}
         return [one.name for one in program.graph.input if one.name not in held]
     return None
 
 
-def _is_onnx(program: Any) -> bool:
+def is_onnx(program: Any) -> bool:
+    """Whether a graph is an onnx.ModelProto, which cannot be asked for by its class: onnx need not be installed."""
     return hasattr(program, "graph") and hasattr(program.graph, "initializer")
 
 
@@ -51,7 +52,7 @@ def quantised_operators(program: Any) -> list[str]:
         names = [node.kind() for node in _nodes(graph)]
     elif isinstance(program, torch.export.ExportedProgram):
         names = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
-    elif _is_onnx(program):
+    elif is_onnx(program):
         return list(dict.fromkeys(one.op_type for one in program.graph.node if one.op_type in _QUANTISED_ONNX))
     else:
         return []

@@ -15,11 +15,11 @@ import torch
 from workbench.worker.judge.leaves import flatten
 
 
-def onnx_call(path: str, names: Sequence[str], device: str = "cpu") -> Callable[..., tuple[torch.Tensor, ...]]:
+def onnx_call(model: str | bytes, names: Sequence[str], device: str = "cpu") -> Callable[..., tuple[torch.Tensor, ...]]:
     """A function of forward's arguments that answers with the model's outputs in their order.
 
-    names: paths of the tensors of a call, in its order. Inputs of the model are found by these names, or by their
-    order where it names them otherwise. Raises ValueError for what cannot be opened.
+    model: its path, or the model itself. names: paths of the tensors of a call, in its order. Inputs of the model are
+    found by these names, or by their order where it names them otherwise. Raises ValueError for what cannot be opened.
     """
     try:
         import onnxruntime
@@ -35,7 +35,7 @@ def onnx_call(path: str, names: Sequence[str], device: str = "cpu") -> Callable[
     if wanted and wanted[0] not in known:
         raise ValueError(f"this ONNX Runtime has no {wanted[0]}: it has {', '.join(known)}")
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=[*wanted, "CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=[*wanted, "CPUExecutionProvider"])
     except Exception as problem:
         raise ValueError(f"ONNX Runtime cannot load it: {_onnx_words(problem)}") from problem
     feeds = onnx_inputs([one.name for one in session.get_inputs()], names)
@@ -102,9 +102,9 @@ def onnx_train_operators(model: Any) -> list[str]:
         if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in constants:
             alive = _onnx_truth(constants[node.input[2]])
         if alive:
-            found.append(f"{_onnx_scope(node)}: {node.op_type} in train mode")
+            found.append(f"{onnx_scope(node)}: {node.op_type} in train mode")
         elif node.op_type in ("Bernoulli", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"):
-            found.append(f"{_onnx_scope(node)}: {node.op_type}, which is random")
+            found.append(f"{onnx_scope(node)}: {node.op_type}, which is random")
     return found
 
 
@@ -125,7 +125,7 @@ def _onnx_truth(tensor: Any) -> bool:
     return bool(numpy_helper.to_array(tensor).any())
 
 
-def _onnx_scope(node: Any) -> str:
+def onnx_scope(node: Any) -> str:
     """The module path that torch's exporter wrote down, or the node's own name."""
     for entry in node.metadata_props:
         if entry.key == "pkg.torch.onnx.name_scopes":

@@ -1,106 +1,141 @@
 """Where an artifact leaves the eager model: the first line of the user's code whose value is another one.
 
-Both are run once more on one input, and every tensor they make is put down under the user's line that made it. A
-branch shows as a line that only one side computes. For a trace and a program of torch.export. Judges nothing.
+Both are run once more on one input, and what they make at each line of the user's code is compared. A branch shows as
+a line that only one side computes. How much of a difference is made at a line, and how much came in with what the line
+was given, is told by eager's own step from the artifact's values. Judges nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import linecache
-import os
-import re
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from types import FrameType
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.fx import Interpreter
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from workbench.worker.artifact.loading import Opened
-from workbench.worker.artifact.subject import Subject, run_eager
-from workbench.worker.bench.failing import is_users
-from workbench.worker.bench.sampling import map_tensors, tensors_in
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.artifact.export import exported
+from workbench.worker.artifact.graph_passages import NoLines, graph_passages
+from workbench.worker.artifact.naming_graph import is_onnx
+from workbench.worker.artifact.passages import Passage, eager_passages
+from workbench.worker.artifact.subject import Subject
+from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.job import Job
 
 SHARE = 1e-4
 """Of the largest value of a tensor: a difference above it (64 eps where that is more) is no noise of one operator."""
 
-LARGEST = 256 << 20
-"""Bytes of intermediate values from which nothing is looked for."""
 
-_STACK = re.compile(r'(?:File "(?P<file>[^"]+)", line (?P<line>\d+))|(?:(?P<traced>[^\s:()]+\.py)\((?P<at>\d+)\))')
+_FUSED = "every line agrees where ONNX Runtime is made to show its value: it parts where it fuses operators"
+
+
+def parting(subject: Subject, program: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Where both part on this input, in words; empty where nothing is found."""
+    copied = map_tensors(args, torch.clone), map_tensors(kwargs, torch.clone)
+    try:
+        theirs = graph_passages(program, *copied, [name for name, _ in subject.tensors])
+    except NoLines as reason:
+        return f"no line can be named ({reason})"
+    ours = eager_passages(subject, args, kwargs)
+    first = _first(ours, theirs, folded=is_onnx(program))
+    if first.words or first.pair is None:
+        return first.words or _FUSED * is_onnx(program)
+    module, words = _first_module(*first.pair) or (first.pair[0], _differs(*(one.value for one in first.pair)))
+    return f"first at {module.words}: {words}{_share(subject, args, kwargs, first)}{first.before}"
+
+
+def parting_of_compiled(subject: Subject, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The same for compiled code of ours, by the program that it was compiled from: made again, for it shows its lines.
+
+    Raises `WorkbenchError("export")`.
+    """
+    words = parting(subject, exported(subject, job, guarded=False).program, args, kwargs)
+    if words:
+        return f"in the program that it is compiled from, {words}"
+    return "the program that it is compiled from agrees at every line: the compiler made the difference, and shows none"
 
 
 @dataclass
-class Passage:
-    """Consecutive operators of one line of the user's."""
+class _First:
+    """The first difference of two runs."""
 
-    file: str
-    line: int
-    value: torch.Tensor | None
-    """The last tensor that was made there, on the CPU."""
-    module: str = ""
-    """Path of the module that made it; empty where that is not known."""
-    inside: list[Passage] = field(default_factory=list)
-    """What was merged into this one: the modules that the line called."""
+    words: str = ""
+    """Of a line that only one side computes, or that makes another shape."""
+    pair: tuple[Passage, Passage] | None = None
+    """The first passages of one line whose values differ."""
+    agreed: tuple[tuple[Passage, Passage], ...] = ()
+    """Those before it."""
 
     @property
-    def key(self) -> tuple[str, int]:
-        return os.path.basename(self.file), self.line
-
-    @property
-    def source(self) -> str:
-        return linecache.getline(self.file, self.line).strip()
-
-    @property
-    def words(self) -> str:
-        module = f" in {self.module}" if self.module else ""
-        return f"{os.path.basename(self.file)}:{self.line}{module} ({self.source})"
+    def before(self) -> str:
+        if not self.agreed:
+            return "; nothing was computed before it"
+        return f"; all before it agree, the last at {_short(self.agreed[-1][0])}"
 
 
-def parting(subject: Subject, opened: Opened, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Where both part on this input, in words; empty where nothing is found or the kind shows no graph."""
-    program = opened.program
-    copied = map_tensors(args, torch.clone), map_tensors(kwargs, torch.clone)
-    if isinstance(program, torch.jit.ScriptModule):
-        theirs = _of_trace(program, [leaf for _, leaf in flatten(copied).leaves])
-    elif isinstance(program, torch.export.ExportedProgram):
-        theirs = _of_program(program, *copied)
-    else:
-        return ""
-    ours = _of_eager(subject, args, kwargs)
-    return _first_difference(ours, theirs)
-
-
-def _first_difference(ours: list[Passage], theirs: list[Passage]) -> str:
+def _first(ours: list[Passage], theirs: list[Passage], folded: bool) -> _First:
+    """folded: the exporter merges what does not depend on the input, and lays tensors out otherwise: a line that one
+    side lacks, or a shape of another, then counts only when nothing after it agrees."""
     matcher = difflib.SequenceMatcher(None, [one.key for one in ours], [one.key for one in theirs], autojunk=False)
-    last = ""
+    agreed: list[tuple[Passage, Passage]] = []
+    odd = ""
     for word, start, end, other, stop in matcher.get_opcodes():
         if word != "equal":
-            # a test leaves nothing in a graph: its own line is missing there whatever it decided
-            missing = [one for one in ours[start:end] if not _tests(one.source)]
-            more = theirs[other:stop]
-            after = f", after {last}" if last else ""
-            if missing and more:
-                return f"eager computes {missing[0].words} where the artifact computes {more[0].words}{after}"
-            if missing:
-                return f"eager computes {missing[0].words}, and the artifact does not{after}"
-            if more:
-                return f"the artifact computes {more[0].words}, and eager does not{after}"
+            odd = odd or _lacking(ours[start:end], theirs[other:stop], agreed)
+            if odd and not folded:
+                return _First(odd)
             continue
         for one, their in zip(ours[start:end], theirs[other:stop], strict=True):
-            words = _differs(one.value, their.value)
-            if words:
-                before = f"; all before it agree, the last at {last}" if last else "; nothing was computed before it"
-                module, words = _first_module(one, their) or (one, words)
-                return f"first at {module.words}: {words}{before}"
-            last = f"{one.key[0]}:{one.key[1]}"
+            if folded and _shapes(one.value, their.value):
+                odd = odd or f"first at {one.words}: {_shapes(one.value, their.value)}"
+            elif _differs(one.value, their.value):
+                return _First(odd) if odd else _First(pair=(one, their), agreed=tuple(agreed))
+            elif one.value is not None and their.value is not None:
+                agreed.append((one, their))
+                odd = ""
+    return _First(odd)
+
+
+def _lacking(ours: list[Passage], theirs: list[Passage], agreed: list[tuple[Passage, Passage]]) -> str:
+    """Of lines that only one side computes, in words."""
+    # a test leaves nothing in a graph: its own line is missing there whatever it decided
+    missing = [one for one in ours if not _tests(one.source)]
+    after = f", after {_short(agreed[-1][0])}" if agreed else ""
+    if missing and theirs:
+        return f"eager computes {missing[0].words} where the artifact computes {theirs[0].words}{after}"
+    if missing:
+        return f"eager computes {missing[0].words}, and the artifact does not{after}"
+    if theirs:
+        return f"the artifact computes {theirs[0].words}, and eager does not{after}"
     return ""
+
+
+def _share(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any], first: _First) -> str:
+    """How much of the first difference is made at its line, and how much came in with the artifact's earlier values;
+    empty where eager cannot be given them."""
+    assert first.pair is not None
+    mine, its = first.pair
+    put = {
+        one.number: (one.operators, their.value)
+        for one, their in first.agreed
+        if one.value is not None and their.value is not None and one.value.shape == their.value.shape
+    }
+    stepped = {one.number: one for one in eager_passages(subject, args, kwargs, put)}
+    step = stepped.get(mine.number)
+    if step is None or step.key != mine.key or any(one.number not in stepped for one, _ in first.agreed):
+        return ""  # it went another way on the other's values
+    made, came = _largest(step.value, its.value), _largest(step.value, mine.value)
+    if made is None or came is None:
+        return ""
+    words = f", {made:.3g} of it made there and {came:.3g} come in with what it is given"
+    if made >= came:
+        return words
+    steps = [(_relative(stepped[one.number].value, their.value), one) for one, their in first.agreed]
+    largest, where = max(steps, key=lambda pair: pair[0])
+    return f"{words}, most of that from {_short(where)}, {largest:.2g} of the largest there" if largest else words
+
+
+def _short(passage: Passage) -> str:
+    return f"{passage.key[0]}:{passage.key[1]}"
 
 
 def _first_module(ours: Passage, theirs: Passage) -> tuple[Passage, str] | None:
@@ -121,143 +156,34 @@ def _tests(source: str) -> bool:
 def _differs(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> str:
     if ours is None or theirs is None:
         return ""
-    if ours.shape != theirs.shape:
-        return f"shape {list(theirs.shape)} in place of {list(ours.shape)}"
-    if not ours.numel():
-        return ""
-    one, other = ours.double(), theirs.double()
-    peak = float(torch.nan_to_num(one, 0.0, 0.0, 0.0).abs().max())
+    worst = _largest(ours, theirs)
+    if not worst:
+        return _shapes(ours, theirs)
+    peak = _peak(ours)
     eps = torch.finfo(ours.dtype).eps if ours.is_floating_point() else 0.0
-    delta = torch.nan_to_num((one - other).abs(), 0.0, 0.0, 0.0)
-    worst = float(delta.max())
     if worst <= max(SHARE, 64 * eps) * peak:
         return ""
     return f"max|Δ| {worst:.3g} where eager's largest is {peak:.3g}"
 
 
-def _keep(passages: list[Passage], file: str, line: int, module: str, value: torch.Tensor | None) -> None:
-    """A new passage, or a later value of the last one."""
-    kept = None if value is None else value.detach().cpu().clone()
-    if passages and (passages[-1].file, passages[-1].line, passages[-1].module) == (file, line, module):
-        passages[-1].value = kept if kept is not None else passages[-1].value
-    else:
-        passages.append(Passage(file, line, kept, module))
+def _shapes(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> str:
+    if ours is None or theirs is None or ours.shape == theirs.shape:
+        return ""
+    return f"shape {list(theirs.shape)} in place of {list(ours.shape)}"
 
 
-def _merged(passages: list[Passage]) -> list[Passage]:
-    """One passage for what a line makes in a row, whatever the modules: graphs do not all name them."""
-    found: list[Passage] = []
-    for one in passages:
-        if found and found[-1].key == one.key:
-            inside = found.pop().inside
-            found.append(replace(one, inside=[*inside, one]))
-        else:
-            found.append(replace(one, inside=[one]))
-    return found
+def _relative(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> float:
+    """The largest |Δ| as a share of the largest value."""
+    worst = _largest(ours, theirs)
+    return worst / max(_peak(ours), worst) if worst and ours is not None else 0.0
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Puts down what eager's operators answer, under the user's innermost line."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.passages: list[Passage] = []
-        self.modules: list[str] = []
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        answer = func(*args, **(kwargs or {}))
-        tensors = tensors_in(answer)
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and not is_users(frame.f_code.co_filename):
-            frame = None if frame.f_code is run_eager.__code__ else frame.f_back
-        if frame is not None:
-            value = tensors[-1] if tensors else None
-            self.bytes += value.numel() * value.element_size() if value is not None else 0
-            module = self.modules[-1] if self.modules else ""
-            if self.bytes <= LARGEST:
-                _keep(self.passages, frame.f_code.co_filename, frame.f_lineno, module, value)
-        return answer
+def _peak(value: torch.Tensor) -> float:
+    return float(torch.nan_to_num(value.double(), 0.0, 0.0, 0.0).abs().max())
 
 
-@contextlib.contextmanager
-def _modules_named(model: torch.nn.Module, stack: list[str]) -> Iterator[None]:
-    """Inside, `stack` holds the paths of the modules that are running."""
-    handles = []
-    for path, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(lambda *_, path=path: stack.append(path)))
-        handles.append(module.register_forward_hook(lambda *_: stack.pop() and None, always_call=True))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _of_eager(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Passage]:
-    torch.backends.mha.set_fastpath_enabled(False)  # its one operator would hide every line
-    watch = _Watch()
-    copied = map_tensors(args, torch.clone), map_tensors(kwargs, torch.clone)
-    with _modules_named(subject.model, watch.modules), watch:
-        run_eager(subject.model, *copied)
-    return _merged(watch.passages)
-
-
-class _Reading(Interpreter):
-    """Runs an exported graph node by node."""
-
-    def __init__(self, module: torch.fx.GraphModule) -> None:
-        super().__init__(module)
-        self.passages: list[Passage] = []
-
-    def run_node(self, n: torch.fx.Node) -> Any:
-        value = super().run_node(n)
-        place = _place(n.stack_trace or "") if n.op == "call_function" else None
-        if place is not None and isinstance(value, torch.Tensor):
-            stack = list((n.meta.get("nn_module_stack") or {}).values())
-            path = str(stack[-1][0]) if stack else ""
-            _keep(self.passages, *place, path, value)
-        return value
-
-
-def _of_program(program: torch.export.ExportedProgram, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Passage]:
-    module = program.module()
-    leaves = [leaf for _, leaf in flatten((args, kwargs)).leaves]
-    assert isinstance(module, torch.fx.GraphModule)
-    reading = _Reading(module)
-    with torch.no_grad():
-        reading.run(*leaves, enable_io_processing=False)
-    return _merged(reading.passages)
-
-
-def _of_trace(module: torch.jit.ScriptModule, leaves: list[torch.Tensor]) -> list[Passage]:
-    """Every tensor of the inlined graph, as the outputs of a copy of it."""
-    graph = module.inlined_graph.copy()
-    nodes = [node for node in graph.nodes() if node.kind().startswith("aten::")]
-    made = [
-        (_place(str(node.sourceRange() or ""), innermost_first=True), value)
-        for node in nodes
-        for value in node.outputs()
-        if value.type().kind() == "TensorType"
-    ]
-    while list(graph.outputs()):
-        graph.eraseOutput(0)
-    values = [value for _, value in made]
-    together = graph.insertNode(graph.create("prim::TupleConstruct", values, 1))
-    together.output().setType(torch._C.TupleType([value.type() for value in values]))
-    graph.registerOutput(together.output())
-    function = torch._C._create_function_from_graph("forward", graph)
-    with torch.no_grad():
-        answers = function(module._c, *leaves)
-    passages: list[Passage] = []
-    for (place, _), answer in zip(made, answers, strict=True):
-        if place is not None:
-            _keep(passages, *place, "", answer)
-    return _merged(passages)
-
-
-def _place(stack: str, innermost_first: bool = False) -> tuple[str, int] | None:
-    """(file, line) of the innermost frame of the user's in a stack as torch writes it."""
-    found = [(match["file"] or match["traced"], int(match["line"] or match["at"])) for match in _STACK.finditer(stack)]
-    own = [(file, line) for file, line in found if is_users(file)]
-    return (own[0] if innermost_first else own[-1]) if own else None
+def _largest(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> float | None:
+    """The largest finite |Δ|; None where they cannot be compared."""
+    if ours is None or theirs is None or ours.shape != theirs.shape or not ours.numel():
+        return None
+    return float(torch.nan_to_num((ours.double() - theirs.double()).abs(), 0.0, 0.0, 0.0).max())

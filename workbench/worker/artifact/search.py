@@ -18,16 +18,16 @@ import torch
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.branches import Branches
+from workbench.worker.artifact.fixed_cases import FixedCases, beyond
 from workbench.worker.artifact.loading import Opened, open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN
-from workbench.worker.artifact.parts import parting
+from workbench.worker.artifact.parts import parting, parting_of_compiled
 from workbench.worker.artifact.plain import named_outputs
 from workbench.worker.artifact.prove_cases import (
     CaseResult,
     Golden,
     call_artifact,
     named_as_golden,
-    run_case,
     yardstick_of,
 )
 from workbench.worker.artifact.prove_writes import changed_tensors
@@ -36,8 +36,8 @@ from workbench.worker.artifact.searched import Counterexample, Searched
 from workbench.worker.artifact.subject import Subject, run_eager
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors
-from workbench.worker.job import Job
-from workbench.worker.judge.cases import judge_leaves, measured
+from workbench.worker.job import Cancelled, Job
+from workbench.worker.judge.cases import measured
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.noise import float64_twin, reference_outputs
@@ -64,10 +64,11 @@ CLIMB = 40
 def search(subject: Subject, stage: Path, manifest: dict[str, Any], job: Job, seconds: float, seed: int) -> Searched:
     """Search for at most `seconds` with the artifact as it was saved in `stage`. Raises `Cancelled`.
 
-    The model, its inputs and its code are as before afterwards.
+    With 0 seconds only the cases that are always asked are looked at, for the line where both part. The model, its
+    inputs and its code are as before afterwards.
     """
     done = Searched(seed=seed)
-    done.why_not = _hindrance(manifest, seconds)
+    done.why_not = _hindrance(manifest)
     if done.why_not:
         return done
     job.progress("searching for a counterexample")
@@ -79,17 +80,19 @@ def search(subject: Subject, stage: Path, manifest: dict[str, Any], job: Job, se
     started = time.perf_counter()
     golden = Golden(load(str(stage / MANIFEST_GOLDEN)), manifest)
     with untouched_model(subject.model, subject.args, subject.kwargs):
-        _one_thread_where_small(subject)
         work = _Search(subject, opened, golden, job, started + seconds, done)
-        work.run(inputs := Inputs(subject, int(manifest["batch"]["minimum"] or 0), manifest["batch"]["maximum"], seed))
-        done.parts = work.parts(inputs)
+        if seconds > 0:
+            _one_thread_where_small(subject)
+            work.run(Inputs(subject, int(manifest["batch"]["minimum"] or 0), manifest["batch"]["maximum"], seed))
+        else:
+            done.why_not = "--search 0"
+            work.fixed.part()
+        done.parts = work.parts()
     done.seconds = time.perf_counter() - started
     return done
 
 
-def _hindrance(manifest: dict[str, Any], seconds: float) -> str:
-    if seconds <= 0:
-        return "--search 0"
+def _hindrance(manifest: dict[str, Any]) -> str:
     if manifest["not_comparable"]:
         return "the model does not repeat"
     if manifest["kind"] in ("weights", "runner"):
@@ -127,7 +130,7 @@ class _Search:
         self.subject, self.opened, self.golden, self.job = subject, opened, golden, job
         self.until, self.done = until, done
         self.yardstick: Yardstick = yardstick_of(golden.manifest)
-        self._results: list[CaseResult] = []
+        self.fixed = FixedCases(opened, golden, _device(subject), self.yardstick, job)
         self._nearest: dict[int, tuple[float, Input]] = {}
         """Branch → (how far its other side was, the input)."""
         self._twin: torch.nn.Module | None = None
@@ -135,22 +138,6 @@ class _Search:
 
     def _once(self) -> None:
         run_eager(self.subject.model, *_copies(self.subject.args, self.subject.kwargs))
-
-    def _parts_already(self) -> bool:
-        """Whether the cases that are always asked refuse the artifact: then nothing need be found. Asked once."""
-        if not self._results:
-            for index in range(self.golden.count):
-                if not self.golden.given_nan(index):
-                    self._results.append(run_case(self.opened, self.golden, index, _device(self.subject)))
-                    self.job.raise_if_cancelled()
-            if self._beyond(self._results):
-                self.done.why_not = "the fixed cases part already"
-        return bool(self.done.why_not)
-
-    def _beyond(self, results: list[CaseResult]) -> bool:
-        if any(one.raised or one.structure or one.nonfinite for one in results):
-            return True
-        return any(leaf.mark in (BEYOND, INCOMPARABLE) for leaf in judge_leaves(results, self.yardstick))
 
     def run(self, inputs: Inputs) -> None:
         """Every kind of input, then towards the branches that are still one-sided, then more inputs."""
@@ -167,21 +154,19 @@ class _Search:
         self.job.progress("searching for a counterexample", self.done.tried, MOST)
         return self.done.found is not None or bool(self.done.why_not) or time.perf_counter() > self.until
 
-    def parts(self, inputs: Inputs) -> str:
+    def parts(self) -> str:
         """Where both part, on what was found or on the worst of the cases that are always asked."""
         found = self.done.found
-        if found is not None:
-            call = found.input.args, found.input.kwargs
-        elif self.done.why_not:
-            bad = [leaf.case for leaf in judge_leaves(self._results, self.yardstick) if leaf.mark == BEYOND]
-            if not bad:
-                return ""
-            call = self.golden.inputs(bad[0], _device(self.subject))
-        else:
+        call = (found.input.args, found.input.kwargs) if found is not None else self.fixed.worst()
+        if call is None:
             return ""
         self.job.progress("looking for the line where both part")
         try:
-            return parting(self.subject, self.opened, *call)
+            if self.golden.manifest["kind"] == "aoti":
+                return parting_of_compiled(self.subject, self.job, *call)
+            return parting(self.subject, self.opened.program, *call)
+        except Cancelled:
+            raise
         except Exception as problem:  # noqa: BLE001 (graphs of others, and private parts of torch: nothing depends on it)
             return f"the line was not found ({first_line(problem)})"
 
@@ -248,7 +233,10 @@ class _Search:
         self.done.tried += 1
         answer = self._artifact(one)
         words = self._suspicion(eager, answer)
-        if not words or self._parts_already():
+        if not words:
+            return False
+        if self.fixed.part():
+            self.done.why_not = "the fixed cases part already"
             return False
         confirmed = self._confirmed(inputs, one, eager, answer)
         if confirmed is None:
@@ -281,7 +269,7 @@ class _Search:
         suspect = measured(CaseResult(number, one.batch), eager, answer, exact)
         if suspect.structure:
             return exact
-        if not self._beyond([*self._results, suspect]):
+        if not self.fixed.beyond_with(suspect):
             return None
         wrong, near = 0, [suspect]
         for place in range(AROUND):
@@ -292,7 +280,7 @@ class _Search:
                 continue
             near.append(measured(CaseResult(number + place + 1, one.batch), beside, said, self._exact(neighbour)))
             wrong += bool(self._suspicion(beside, said))
-        return exact if wrong >= AROUND // 4 and self._beyond(near) else None
+        return exact if wrong >= AROUND // 4 and beyond(near, self.yardstick) else None
 
     def _exact(self, one: Input) -> dict[str, torch.Tensor]:
         """The float64 answer by leaf path; empty where the yardstick is another."""

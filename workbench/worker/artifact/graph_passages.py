@@ -1,0 +1,124 @@
+"""Passages of an artifact's graph: what each line of the user's code made of one input, as the artifact computes it.
+
+For a trace, a program of torch.export, and an ONNX model that torch's exporter wrote. Judges nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch.fx import Interpreter
+
+from workbench.worker.artifact.naming_graph import is_onnx
+from workbench.worker.artifact.open_onnx import onnx_call, onnx_scope
+from workbench.worker.artifact.passages import Passage, keep, merged, place_in
+from workbench.worker.judge.leaves import flatten
+
+
+class NoLines(Exception):
+    """Says why an artifact's graph names no line of the user's code."""
+
+
+def graph_passages(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: list[str]) -> list[Passage]:
+    """Merged passages of one call, which may change its inputs. names: paths of the call's tensors.
+
+    Raises `NoLines`, and whatever the artifact raises.
+    """
+    if isinstance(program, torch.jit.ScriptModule):
+        return _of_trace(program, [leaf for _, leaf in flatten((args, kwargs)).leaves])
+    if isinstance(program, torch.export.ExportedProgram):
+        return _of_program(program, args, kwargs)
+    if is_onnx(program):
+        return _of_onnx(program, args, kwargs, names)
+    raise NoLines("compiled code shows no graph")
+
+
+class _Reading(Interpreter):
+    """Runs an exported graph node by node."""
+
+    def __init__(self, module: torch.fx.GraphModule) -> None:
+        super().__init__(module)
+        self.passages: list[Passage] = []
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        value = super().run_node(n)
+        place = place_in(n.stack_trace or "") if n.op == "call_function" else None
+        if place is not None and isinstance(value, torch.Tensor):
+            stack = list((n.meta.get("nn_module_stack") or {}).values())
+            path = str(stack[-1][0]) if stack else ""
+            keep(self.passages, *place, path, value)
+        return value
+
+
+def _of_program(program: torch.export.ExportedProgram, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Passage]:
+    module = program.module()
+    leaves = [leaf for _, leaf in flatten((args, kwargs)).leaves]
+    assert isinstance(module, torch.fx.GraphModule)
+    reading = _Reading(module)
+    with torch.no_grad():
+        reading.run(*leaves, enable_io_processing=False)
+    return merged(reading.passages)
+
+
+def _of_trace(module: torch.jit.ScriptModule, leaves: list[torch.Tensor]) -> list[Passage]:
+    """Every tensor of the inlined graph, as the outputs of a copy of it."""
+    graph = module.inlined_graph.copy()
+    nodes = [node for node in graph.nodes() if node.kind().startswith("aten::")]
+    made = [
+        (place_in(str(node.sourceRange() or ""), innermost_first=True), value)
+        for node in nodes
+        for value in node.outputs()
+        if value.type().kind() == "TensorType"
+    ]
+    while list(graph.outputs()):
+        graph.eraseOutput(0)
+    values = [value for _, value in made]
+    together = graph.insertNode(graph.create("prim::TupleConstruct", values, 1))
+    together.output().setType(torch._C.TupleType([value.type() for value in values]))
+    graph.registerOutput(together.output())
+    function = torch._C._create_function_from_graph("forward", graph)
+    with torch.no_grad():
+        answers = function(module._c, *leaves)
+    passages: list[Passage] = []
+    for (place, _), answer in zip(made, answers, strict=True):
+        if place is not None:
+            keep(passages, *place, "", answer)
+    return merged(passages)
+
+
+def _of_onnx(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: list[str]) -> list[Passage]:
+    """The last tensor of each passage, as the outputs of a copy of the model."""
+    import onnx
+
+    found: list[tuple[tuple[str, int], str, str]] = []
+    for node in model.graph.node:
+        place = place_in(_onnx_stack(node))
+        if place is not None and node.output and node.output[0]:
+            found.append((place, _onnx_module(node), node.output[0]))
+    if not found:
+        raise NoLines(
+            "its nodes name no line of the model's code, as those that torch.onnx.export(dynamo=True) writes do"
+        )
+    last = [list(run)[-1] for _, run in itertools.groupby(found, key=lambda one: one[:2])]
+    open_model = onnx.ModelProto()
+    open_model.CopyFrom(model)
+    del open_model.graph.output[:]
+    open_model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for _, _, name in last)
+    answers = onnx_call(open_model.SerializeToString(), names)(*args, **kwargs)
+    passages: list[Passage] = []
+    for ((file, line), module, _), answer in zip(last, answers, strict=True):
+        keep(passages, file, line, module, answer)
+    return merged(passages)
+
+
+def _onnx_stack(node: Any) -> str:
+    """The stack that torch's exporter wrote down for a node; empty where there is none."""
+    return next((one.value for one in node.metadata_props if one.key == "pkg.torch.onnx.stack_trace"), "")
+
+
+def _onnx_module(node: Any) -> str:
+    """Path of the module that made a node; empty for the model itself."""
+    scope = onnx_scope(node)
+    return "" if scope in ("(root)", node.name) else scope

@@ -1,0 +1,156 @@
+"""Passages: what a run computes at each line of the user's code, and the module that it does it in.
+
+Owns the record, and eager's own passages: every operator is put down under the user's innermost line. Judges nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from workbench.worker.artifact.subject import Subject, run_eager
+from workbench.worker.bench.failing import is_users
+from workbench.worker.bench.sampling import map_tensors, tensors_in
+
+LARGEST = 256 << 20
+"""Bytes of intermediate values from which no more are kept."""
+
+_STACK = re.compile(r'(?:File "(?P<file>[^"]+)", line (?P<line>\d+))|(?:(?P<traced>[^\s:()]+\.py)\((?P<at>\d+)\))')
+
+
+@dataclass
+class Passage:
+    """Consecutive operators of one line of the user's."""
+
+    file: str
+    line: int
+    value: torch.Tensor | None
+    """The last tensor that was made there, on the CPU."""
+    module: str = ""
+    """Path of the module that made it; empty where that is not known."""
+    inside: list[Passage] = field(default_factory=list)
+    """What was merged into this one: the modules that the line called."""
+    number: int = 0
+    """Of the passage in its run, before any were merged; of a merged one that of its last."""
+    operators: int = 1
+    """How many operators the passage had, merged ones those of its last."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return os.path.basename(self.file), self.line
+
+    @property
+    def source(self) -> str:
+        return linecache.getline(self.file, self.line).strip()
+
+    @property
+    def words(self) -> str:
+        module = f" in {self.module}" if self.module else ""
+        return f"{os.path.basename(self.file)}:{self.line}{module} ({self.source})"
+
+
+Put = Mapping[int, tuple[int, torch.Tensor]]
+"""Number of a passage → how many operators it has, and what stands in place of the value of the last of them."""
+
+
+def keep(passages: list[Passage], file: str, line: int, module: str, value: torch.Tensor | None) -> None:
+    """A new passage, or a later value of the last one."""
+    kept = None if value is None else value.detach().cpu().clone()
+    if passages and (passages[-1].file, passages[-1].line, passages[-1].module) == (file, line, module):
+        passages[-1].value = kept if kept is not None else passages[-1].value
+        passages[-1].operators += 1
+    else:
+        passages.append(Passage(file, line, kept, module, number=len(passages)))
+
+
+def merged(passages: list[Passage]) -> list[Passage]:
+    """One passage for what a line makes in a row, whatever the modules: graphs do not all name them."""
+    found: list[Passage] = []
+    for one in passages:
+        inside = found.pop().inside if found and found[-1].key == one.key else []
+        found.append(replace(one, inside=[*inside, one]))
+    return found
+
+
+def place_in(stack: str, innermost_first: bool = False) -> tuple[str, int] | None:
+    """(file, line) of the innermost frame of the user's in a stack as torch writes it."""
+    found = [(match["file"] or match["traced"], int(match["line"] or match["at"])) for match in _STACK.finditer(stack)]
+    own = [(file, line) for file, line in found if is_users(file)]
+    return (own[0] if innermost_first else own[-1]) if own else None
+
+
+def eager_passages(
+    subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any], put: Put | None = None
+) -> list[Passage]:
+    """Merged passages of one call of eager, whose inputs are copied.
+
+    put: values of another side that the model goes on with. The passages themselves hold what eager made of them: its
+    own step on the other side's values.
+    """
+    torch.backends.mha.set_fastpath_enabled(False)  # its one operator would hide every line
+    watch = _Watch(put or {})
+    copied = map_tensors(args, torch.clone), map_tensors(kwargs, torch.clone)
+    with _modules_named(subject.model, watch.modules), watch:
+        run_eager(subject.model, *copied)
+    return merged(watch.passages)
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Puts down what eager's operators answer, under the user's innermost line."""
+
+    def __init__(self, put: Put) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.put = put
+        self.passages: list[Passage] = []
+        self.modules: list[str] = []
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        tensors = tensors_in(answer)
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and not is_users(frame.f_code.co_filename):
+            frame = None if frame.f_code is run_eager.__code__ else frame.f_back
+        if frame is not None:
+            value = tensors[-1] if tensors else None
+            self.bytes += value.numel() * value.element_size() if value is not None else 0
+            module = self.modules[-1] if self.modules else ""
+            if self.bytes <= LARGEST:
+                keep(self.passages, frame.f_code.co_filename, frame.f_lineno, module, value)
+                return self._replaced(func, answer)
+        return answer
+
+    def _replaced(self, func: Any, answer: Any) -> Any:
+        """What the model goes on with. What an operator writes in place is left alone: it may be the model's own."""
+        operators, other = self.put.get(self.passages[-1].number, (0, None))
+        if other is None or operators != self.passages[-1].operators:
+            return answer
+        if not isinstance(answer, torch.Tensor) or func._schema.is_mutable:
+            return answer
+        if (other.shape, other.dtype) != (answer.shape, answer.dtype):
+            return answer
+        return other.to(answer.device, copy=True)
+
+
+@contextlib.contextmanager
+def _modules_named(model: torch.nn.Module, stack: list[str]) -> Iterator[None]:
+    """Inside, `stack` holds the paths of the modules that are running."""
+    handles = []
+    for path, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda *_, path=path: stack.append(path)))
+        handles.append(module.register_forward_hook(lambda *_: stack.pop() and None, always_call=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
