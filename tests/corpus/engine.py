@@ -155,7 +155,7 @@ def healthy_verdicts(
         torch.set_num_threads(threads)
 
 
-_SWITCHES: tuple[tuple[str, dict[str, Any]], ...] = (
+SWITCHES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("again", {}),
     ("grad", {"grad": "grad"}),
     ("inference_mode", {"grad": "inference_mode"}),
@@ -168,7 +168,7 @@ _SWITCHES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 def _of_runs(on: Stand, about: tuple[str, str, int]) -> Iterator[Verdict]:
     on.fire()
-    for words, change in _SWITCHES:
+    for words, change in SWITCHES:
         if change:
             on.switch(**change)
         with listening() as nearest:

@@ -145,10 +145,33 @@ def _by_itself(subject: Subject) -> str:
 def _shared(subject: Subject, callers: list[_Caller], moved: list[tuple[str, str]]) -> str:
     if subject.policy.mutates:
         subject.excuse(f"mutates {some(subject.policy.mutates, 4)}, which threads share")
+    if _thread_alone(subject, callers[0]):
+        return (
+            "A single thread of its own gets that other answer too: the forward asks which thread it is in, "
+            "or what Python or torch keep for each thread (threading.local, autocast)."
+        )
     moved = moved or _moved_alone(subject, callers)
     if not moved:
         return "They share something that the modules do not hold: a global, a cache, a private generator."
     return f"Shared and written by every call: {some([f'{name} ({how})' for name, how in moved], 4)}."
+
+
+def _thread_alone(subject: Subject, one: _Caller) -> bool:
+    """Whether one thread, with no other beside it, already gets another answer than the main thread."""
+    subject.snapshot.restore()
+    found: list[Answer] = []
+
+    def call() -> None:
+        with contextlib.suppress(Exception), grad_context(subject.bench.modes.grad):  # (the others' words say it)
+            output = subject.bench.model(*map_tensors(one.args, fresh), **map_tensors(one.kwargs, fresh))
+            found.append(taken_apart(output))
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    _wait([thread], time.monotonic() + max(1.0, SLOWER * subject.last))
+    if thread.is_alive():
+        _end(thread)
+    return bool(found) and subject.compared(one.serial, found[0]).differs
 
 
 def _moved_alone(subject: Subject, callers: list[_Caller]) -> list[tuple[str, str]]:
@@ -194,9 +217,9 @@ def _together(subject: Subject, callers: list[_Caller]) -> tuple[int, list[str]]
             thread.start()
         limit = time.monotonic() + max(SHARE, 0.9 - subject.spent) * subject.budget
         try:
-            while any(thread.is_alive() for thread in threads) and time.monotonic() < limit:
+            while (left := _alive(threads)) and time.monotonic() < limit:
                 subject.job.raise_if_cancelled()
-                next(thread for thread in threads if thread.is_alive()).join(PATIENCE)
+                left[0].join(PATIENCE)
         finally:
             stop.set()
             now = time.monotonic()
@@ -207,6 +230,10 @@ def _together(subject: Subject, callers: list[_Caller]) -> tuple[int, list[str]]
                 _end(thread)
     patience = max(SHARE * subject.budget / 2, SLOWER * subject.last)
     return len(alive), [stand[id(one)] for _, one in alive if one.since and now - one.since > patience]
+
+
+def _alive(threads: list[threading.Thread]) -> list[threading.Thread]:
+    return [thread for thread in threads if thread.is_alive()]
 
 
 def _wait(threads: list[threading.Thread], until: float) -> None:
