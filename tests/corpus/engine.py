@@ -37,6 +37,8 @@ from workbench.worker.judge.run import Runs
 from workbench.worker.judge.sides import Side
 
 CHECK_SECONDS = 20.0
+FAULT_SECONDS = 60.0
+"""Budgets of a check; some faults show after many runs, and a share of the time is for them."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ def catch(fault: Fault) -> Catch:
 def _checked(fault: Fault) -> tuple[bool, str]:
     recipe = Recipe(fault.target, kwargs=fault.kwargs, inputs=fault.inputs)
     on = stand(recipe, training=fault.training, grad=fault.grad)
-    row = check(on.bench, on.runs, Check(fault.caught_by, CHECK_SECONDS), quiet_job())
+    row = check(on.bench, on.runs, Check(fault.caught_by, FAULT_SECONDS), quiet_job())
     return row.status == "fail", " ".join((row.evidence, row.cause))
 
 

@@ -181,12 +181,12 @@ def test_bounds_hold_against_lies(tmp_path: Path) -> None:
     }
     for name, data in lies.items():
         (tmp_path / name).write_bytes(data)
-        started = time.monotonic()
+        started = time.process_time()
         if name == "memo":
             look(tmp_path / name)
         else:
             refused(tmp_path / name)
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
     torch.save({"big": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "expanded.pt")
     found = look(tmp_path / "expanded.pt")
     assert found.tensor_bytes == 4
@@ -216,9 +216,9 @@ def test_itself_and_deep_nesting_come_to_an_end(tmp_path: Path) -> None:
 def test_a_hundred_thousand_keys_are_looked_at_in_time(tmp_path: Path) -> None:
     shared = torch.zeros(1)
     torch.save(collections.OrderedDict((f"layer.{i}", shared) for i in range(100_000)), tmp_path / "many.pt")
-    started = time.monotonic()
+    started = time.process_time()
     found = look(tmp_path / "many.pt")
-    assert time.monotonic() - started < 30
+    assert time.process_time() - started < 30
     assert found.tensor_count == 100_000
     assert len(found.tensors) == 20_000
 

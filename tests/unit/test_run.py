@@ -93,7 +93,7 @@ def test_a_long_repeat_reports_at_most_ten_times_a_second_and_stops_when_cancell
     assert [one.running for one in reports] == [True] * (len(reports) - 1) + [False]
     assert [one.count for one in reports] == sorted(one.count for one in reports)
     assert row == reports[-1]
-    assert row.count > 1000
+    assert row.count > len(reports)  # many forwards a report
     assert row.mark == "identical"
 
 
