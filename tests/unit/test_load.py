@@ -95,7 +95,7 @@ def test_a_package_from_its_directory(tmp_path: Path) -> None:
             "def Net(width: int, depth=2): pass\n",
             "Net",
             "model",
-            ("width: int, depth=2", "--kwargs '{\"width\": …}'"),
+            ("width: int, depth=2", "--kwargs '{\"width\": <int>}'"),
         ),
         ("def Net():\n  raise ValueError('no such preset')\n", "Net", "model", ("m.py:2", "no such preset")),
         ("def Net():\n  import torch; torch.zeros(1).cuda()\n", "Net", "device", ("CUDA",)),

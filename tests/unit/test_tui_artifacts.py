@@ -9,7 +9,8 @@ import pytest
 
 from workbench.client.flows import remember_made
 from workbench.client.trust import TrustStore, allowed
-from workbench.protocol.artifacts import ExportResult, Fingerprint
+from workbench.protocol.artifacts import ExportResult, Fingerprint, Inspection
+from workbench.protocol.failures import error
 from workbench.protocol.messages import Export, Scanned
 from workbench.protocol.model import Candidate, ModeChange
 from workbench.tui.screens.open_screen import OpenScreen
@@ -109,13 +110,16 @@ async def test_a_late_scan_of_a_path_that_was_changed_is_not_shown(tmp_path: Pat
         (tmp_path / name).write_text("")
     scanned = asyncio.Event()
 
+    async def unseen(path: str) -> Inspection:
+        raise error("artifact", "nothing this knows", path)
+
     async def scan(path: str) -> Scanned:
         await scanned.wait()
         return Scanned(path, (Candidate("Late", "class", 1, ()),))
 
     app = app_with(FakeSession(), None)
     async with app.run_test(size=BIG) as pilot:
-        screen = OpenScreen(scan, app.desk.open, str(tmp_path))
+        screen = OpenScreen(scan, unseen, app.desk.open, str(tmp_path))
         app.push_screen(screen)
         await settle(pilot)
         line = screen.query_one("#path")

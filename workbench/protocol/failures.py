@@ -23,6 +23,8 @@ class Failure:
     """Everything that does not fit, line by line, where the message can only count it; shown below the message."""
     repair: str = ""
     """A value of `Recipe.repair` with which the same would go well; empty: none would."""
+    asks: tuple[str, ...] = ()
+    """Constructor arguments that are missing: "width: int"."""
     convert: str = ""
     """Path of a pickled module that stands in the way and could be converted, after a yes; empty: there is none."""
 
@@ -44,6 +46,7 @@ def error(
     difference: str = "",
     repair: str = "",
     convert: str = "",
+    asks: tuple[str, ...] = (),
 ) -> WorkbenchError:
     """Shorthand: `raise error("weights", "…", where=path, remedy="…")`."""
-    return WorkbenchError(Failure(kind, message, where, remedy, details, difference, repair, convert))
+    return WorkbenchError(Failure(kind, message, where, remedy, details, difference, repair, asks, convert))

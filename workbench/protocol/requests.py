@@ -202,6 +202,8 @@ class Inspect:
     """Look into a file without running any of its code. Result: `Inspection`."""
 
     path: str
+    digest: bool = True
+    """Make its sha256 as well, which reads all of it."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import dataclasses
 import os
 
 from workbench.client.command import command_for
+from workbench.protocol.artifacts import Inspection
 from workbench.protocol.failures import error
+from workbench.protocol.messages import Inspect
 from workbench.tui.desk import Desk, measure_noise
 from workbench.tui.screens.text_card import TextCard
 
@@ -16,7 +18,11 @@ noise = measure_noise
 async def open_model(desk: Desk) -> None:
     from workbench.tui.screens.open_screen import OpenScreen
 
-    await desk.ask(OpenScreen(desk.session.scan, desk.open, os.getcwd(), desk.wanted))
+    async def look(path: str) -> Inspection:
+        found: Inspection = await desk.session.request(Inspect(path, digest=False))
+        return found
+
+    await desk.ask(OpenScreen(desk.session.scan, look, desk.open, os.getcwd(), desk.wanted))
 
 
 async def repair(desk: Desk) -> None:

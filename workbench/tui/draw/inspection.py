@@ -6,6 +6,24 @@ from workbench.protocol.artifacts import Inspection
 from workbench.protocol.inspected import InspectedPair
 from workbench.report import numbers
 
+_WEIGHTS = "These are weights: name the class above, and this below as its weights."
+_PROVEN = "It is proven against its model: open that, then press v."
+OPENS = {
+    "state_dict": _WEIGHTS,
+    "safetensors": _WEIGHTS,
+    "index": _WEIGHTS,
+    "pickle": "Loading it would run its code. It can be converted, after a question: close this, ctrl+p, convert.",
+    "capture": "enter opens it; as its source is code, you are asked first.",
+    "bundle": "Close this, and v proves it again.",
+    "torchscript": _PROVEN,
+    "pt2": _PROVEN,
+    "aoti": _PROVEN,
+    "onnx": _PROVEN,
+    "python": "enter lists its classes without running it.",
+    "directory": "transformers:DIR builds what its config.json names; or it is the weights of a class.",
+}
+"""What to do with a file of each kind on the open screen."""
+
 SHOWN = 200
 """Tensors that a card lists."""
 
@@ -27,6 +45,15 @@ def inspection_told(found: Inspection) -> list[tuple[str, str]]:
     if found.sha256:
         told.append(("dim gap", f"sha256 {found.sha256}"))
     return told
+
+
+def short_told(found: Inspection) -> list[tuple[str, str]]:
+    """(style, words) of a line each: kind, trust, tensors and bytes; what to do with it; what it is."""
+    tensors = f"{numbers.count(found.tensor_count)} tensor{'' if found.tensor_count == 1 else 's'}, "
+    held = f"{tensors}{numbers.size(found.tensor_bytes)}" if found.tensor_count else numbers.size(found.bytes)
+    lines = [("bold", f"{found.kind} · {found.trust} · {held}")]
+    lines += [("", OPENS[found.kind])] if found.kind in OPENS else []
+    return [*lines, *([("dim", found.words[0])] if found.words else [])]
 
 
 def pair_told(pair: InspectedPair) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.client.arguments import arguments_in
@@ -44,11 +45,31 @@ def parse_arguments(text: str) -> dict[str, Any]:
         name, equals, value = part.partition("=")
         if not equals or not name.isidentifier():
             raise error("usage", f"{part!r} is no argument.", "arguments", "Like width=16 deep=true, or as JSON.")
+        if not value:
+            raise error("usage", f"{name} has no value yet.", "arguments", f"Like {name}=16; an empty text wants JSON.")
         try:
             arguments[name] = json.loads(value)
         except ValueError:
             arguments[name] = value
     return arguments
+
+
+def needed(arguments: Sequence[str]) -> list[str]:
+    """Those of a constructor's arguments, as written, that have no default: "width: int"."""
+    return [one for one in arguments if "=" not in one and not one.startswith("*") and one != "/"]
+
+
+def optional(arguments: Sequence[str]) -> list[str]:
+    """The others: "depth: int = 2", "**options"."""
+    return [one for one in arguments if one not in ("*", "/") and one not in needed(arguments)]
+
+
+def asking(text: str, missing: Sequence[str]) -> str:
+    """What was typed as arguments, and behind it a place for each that is missing: "depth=2 width="."""
+    names = [one.partition(":")[0].strip() for one in missing]
+    if not text.lstrip().startswith(("{", "@")):
+        return " ".join([*text.split(), *(f"{name}=" for name in names)])
+    return text
 
 
 def print_arguments(arguments: dict[str, Any]) -> str:

@@ -19,12 +19,13 @@ from textual.content import Content
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from workbench.protocol.failures import Failure, WorkbenchError
+from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Scanned
 from workbench.protocol.model import Candidate, Recipe
 from workbench.protocol.text import clean_line
 
-from .arguments import INPUTS, parse_arguments, parse_inputs, print_arguments
+from .about import About, Look
+from .arguments import INPUTS, asking, needed, parse_arguments, parse_inputs, print_arguments
 from .dialog import Dialog, field, set_words, words
 from .error_card import with_keys
 from .paths import completion, listing
@@ -35,11 +36,14 @@ FIELDS = (
     ("weights", ".safetensors, .pt, .pth; empty: as constructed"),
     ("inputs", "x=float32[4,10] …, files or a directory; empty: found by looking"),
 )
-SUFFIXES = {"path": (".py",), "weights": (".safetensors", ".pt", ".pth"), "inputs": INPUTS}
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json")
+SUFFIXES = {"path": (".py", ".pt2", ".ts", ".onnx", ".pkl", *WEIGHTS), "weights": WEIGHTS, "inputs": INPUTS}
+"""Files that are offered while a path is typed; what one is, its content says."""
 
 
 class OpenScreen(Dialog[bool]):
-    """The answer is True when a model was opened. `scan` lists a file's classes, `opener` opens a recipe."""
+    """The answer is True when a model was opened. `scan` lists a file's classes, `look` says what any file is, `opener`
+    opens a recipe."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", "down", show=False, priority=True),
@@ -53,7 +57,7 @@ class OpenScreen(Dialog[bool]):
         & .label { width: 11; color: $foreground-muted; }
         & Horizontal { height: 1; width: 100%; }
         & Horizontal > Input { width: 1fr; }
-        & #found { height: 9; max-height: 9; }
+        & #found { height: 8; max-height: 8; }
         & #open-status { min-height: 2; }
     }
     """
@@ -64,12 +68,14 @@ class OpenScreen(Dialog[bool]):
     def __init__(
         self,
         scan: Callable[[str], Awaitable[Scanned]],
+        look: Look,
         opener: Callable[[Recipe], Awaitable[None]],
         base: str,
         recipe: Recipe | None = None,
     ) -> None:
         super().__init__()
         self._scan, self._opener, self._base = scan, opener, base
+        self._about = About(look, base)
         self._recipe = recipe or Recipe("")
         self._paths: list[str] = []
         self._candidates: tuple[Candidate, ...] = ()
@@ -85,16 +91,22 @@ class OpenScreen(Dialog[bool]):
         for (name, about), value in zip(FIELDS, values, strict=True):
             with Horizontal():
                 yield words(name, "label")
-                yield field(value, about, id=name)
+                line = field(value, about, id=name)
+                line.select_on_focus = name != "arguments"  # what is asked for there is typed between names
+                yield line
             if name == "path":
                 found = OptionList(id="found", compact=True)
                 found.can_focus = False
                 yield found
+                yield self._about
         yield words("", "gap", id="open-status")
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#path", Input).focus()
+        line = self.query_one("#path", Input)
+        line.focus()
+        if not line.value:
+            self._offer(listing("", self._base, SUFFIXES["path"]))
 
     # the list under the path: files while the path is a directory, classes once it is a file
 
@@ -160,7 +172,16 @@ class OpenScreen(Dialog[bool]):
         found = self.query_one(OptionList)
         found.clear_options()
         found.add_options([Option(row) for row in rows])
+        if not rows:
+            self._about.clear()
         found.highlighted = 0 if rows else None
+
+    @on(OptionList.OptionHighlighted)
+    def _selected(self, event: OptionList.OptionHighlighted) -> None:
+        if event.option_index < len(self._candidates):
+            self._about.tell_class(self._candidates[event.option_index])
+        elif event.option_index < len(self._paths):
+            self._about.tell_file(self._paths[event.option_index])
 
     def action_move(self, by: int) -> None:
         """Go up or down in the list; the name of a class that is come to stands in the field at once."""
@@ -215,12 +236,14 @@ class OpenScreen(Dialog[bool]):
         self._say("opening …")
         try:
             await self._looked.wait()  # an enter that was faster than the list
-            await self._opener(dataclasses.replace(self._wanted(), repair=repair))
+            recipe = self._wanted()
+            self._require_arguments(recipe)
+            await self._opener(dataclasses.replace(recipe, repair=repair))
         except WorkbenchError as problem:
             self._offered = problem.failure.repair
             self._tell(problem.failure)
-            if problem.failure.where == "--kwargs":
-                self.query_one("#arguments").focus()
+            if problem.failure.where in ("--kwargs", "arguments"):
+                self._ask_for(problem.failure.asks)
         else:
             self.dismiss(True)
         finally:
@@ -233,6 +256,22 @@ class OpenScreen(Dialog[bool]):
         if ":" not in path and self._candidates and position is not None:  # a name that was typed always wins
             path = f"{path}:{self._candidates[position].name}"
         return _recipe(path, arguments, weights, inputs, self._recipe.seed, self._base)
+
+    def _require_arguments(self, recipe: Recipe) -> None:
+        """Raises `WorkbenchError("usage")` where the class that the list has wants more than the fields give it."""
+        name = recipe.target.rpartition(":")[2]
+        for one in self._candidates:
+            wants = [text for text in needed(one.arguments) if text.partition(":")[0] not in recipe.kwargs]
+            if one.name == name and wants and one.kind != "instance":
+                message = f"{name} needs {', '.join(wants)}."
+                raise error("usage", message, "arguments", "Type the values behind the names.", asks=tuple(wants))
+
+    def _ask_for(self, missing: Sequence[str]) -> None:
+        """Go to the field of the arguments, with a place for each that is missing."""
+        line = self.query_one("#arguments", Input)
+        line.value = asking(line.value, missing)
+        line.focus()
+        line.cursor_position = line.value.index("= ") + 1 if "= " in line.value else len(line.value)
 
     def _say(self, text: str, bad: bool = False) -> None:
         status = self.query_one("#open-status")

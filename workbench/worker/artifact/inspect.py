@@ -50,7 +50,9 @@ def inspect(request: Inspect, job: Job) -> Inspection:
     """What `request.path` holds. Raises `WorkbenchError("artifact")` for what cannot be read, or lies."""
     path = Path(request.path)
     content, size = look(path, job)
-    if path.is_dir():
+    if not request.digest:
+        digest = ""
+    elif path.is_dir():
         manifest = path / "manifest.json"
         digest = _sha256(manifest, manifest.stat().st_size, job) if content.kind == "bundle" else ""
     elif size <= HASH_LIMIT:

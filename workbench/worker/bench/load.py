@@ -230,21 +230,24 @@ def _check_arguments(resolved: Resolved, recipe: Recipe) -> None:
         parameters = list(signature.parameters.values())
         takes = ", ".join(map(_parameter_text, parameters)) or "nothing"
         missing = [
-            parameter.name
+            parameter
             for parameter in parameters
             if parameter.default is inspect.Parameter.empty
             and parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
             and parameter.name not in recipe.kwargs
         ]
         strange = [name for name in recipe.kwargs if name not in signature.parameters]
-        what = f"{resolved.name} wants {some(missing, 6)}" if missing else f"{resolved.name} does not fit its arguments"
-        example = ", ".join(f'"{name}": …' for name in missing) or "…"
+        names = some([parameter.name for parameter in missing], 6)
+        what = f"{resolved.name} wants {names}" if missing else f"{resolved.name} does not fit its arguments"
+        asks = tuple(_parameter_text(parameter) for parameter in missing)
+        example = ", ".join(f'"{one.partition(":")[0]}": <{one.partition(": ")[2] or "value"}>' for one in asks) or "…"
         remedy = f"Give them: --kwargs '{{{example}}}'" if missing else "Leave them out of --kwargs."
         if strange:
             near = difflib.get_close_matches(strange[0], list(signature.parameters), 1)
             what = f"{resolved.name} has no argument {some(strange, 6)}"
             remedy = f"Did you mean {near[0]}?" if near else remedy
-        raise error("model", f"{what}. It takes ({takes}).", "--kwargs", remedy, str(problem)) from problem
+        message = f"{what}. It takes ({takes})."
+        raise error("model", message, "--kwargs", remedy, str(problem), asks=asks) from problem
 
 
 def _parameter_text(parameter: inspect.Parameter) -> str:
