@@ -237,7 +237,7 @@ class OpenScreen(Dialog[bool]):
         try:
             await self._looked.wait()  # an enter that was faster than the list
             recipe = self._wanted()
-            self._require_arguments(recipe)
+            _require_arguments(recipe, self._candidates)
             await self._opener(dataclasses.replace(recipe, repair=repair))
         except WorkbenchError as problem:
             self._offered = problem.failure.repair
@@ -256,15 +256,6 @@ class OpenScreen(Dialog[bool]):
         if ":" not in path and self._candidates and position is not None:  # a name that was typed always wins
             path = f"{path}:{self._candidates[position].name}"
         return _recipe(path, arguments, weights, inputs, self._recipe.seed, self._base)
-
-    def _require_arguments(self, recipe: Recipe) -> None:
-        """Raises `WorkbenchError("usage")` where the class that the list has wants more than the fields give it."""
-        name = recipe.target.rpartition(":")[2]
-        for one in self._candidates:
-            wants = [text for text in needed(one.arguments) if text.partition(":")[0] not in recipe.kwargs]
-            if one.name == name and wants and one.kind != "instance":
-                message = f"{name} needs {', '.join(wants)}."
-                raise error("usage", message, "arguments", "Type the values behind the names.", asks=tuple(wants))
 
     def _ask_for(self, missing: Sequence[str]) -> None:
         """Go to the field of the arguments, with a place for each that is missing."""
@@ -294,6 +285,16 @@ def _recipe(path: str, arguments: str, weights: str, inputs: str, seed: int, bas
         seed=seed,
         directory=base,
     )
+
+
+def _require_arguments(recipe: Recipe, candidates: Sequence[Candidate]) -> None:
+    """Raises `WorkbenchError("usage")` where the class that the list has wants more than the fields give it."""
+    name = recipe.target.rpartition(":")[2]
+    for one in candidates:
+        wants = [text for text in needed(one.arguments) if text.partition(":")[0] not in recipe.kwargs]
+        if one.name == name and wants and one.kind != "instance":
+            message = f"{name} needs {', '.join(wants)}."
+            raise error("usage", message, "arguments", "Type the values behind the names.", asks=tuple(wants))
 
 
 def _begun(names: Sequence[str], wanted: str) -> int | None:
