@@ -129,4 +129,4 @@ async def test_a_late_scan_of_a_path_that_was_changed_is_not_shown(tmp_path: Pat
         await settle(pilot)
         scanned.set()
         await settle(pilot)
-        assert screen._candidates == ()
+        assert screen._found.candidates == ()

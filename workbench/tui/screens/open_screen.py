@@ -15,19 +15,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.content import Content
 from textual.widgets import Input, OptionList
-from textual.widgets.option_list import Option
 
 from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Scanned
 from workbench.protocol.model import Candidate, Recipe
-from workbench.protocol.text import clean_line
 
 from .about import About, Look
 from .arguments import INPUTS, asking, needed, parse_arguments, parse_inputs, print_arguments
 from .dialog import Dialog, field, set_words, words
 from .error_card import with_keys
+from .found import Found
 from .paths import completion, listing
 
 FIELDS = (
@@ -76,9 +74,8 @@ class OpenScreen(Dialog[bool]):
         super().__init__()
         self._scan, self._opener, self._base = scan, opener, base
         self._about = About(look, base)
+        self._found = Found(self._about)
         self._recipe = recipe or Recipe("")
-        self._paths: list[str] = []
-        self._candidates: tuple[Candidate, ...] = ()
         self._scanned = ""
         self._looked = asyncio.Event()
         self._looked.set()
@@ -95,9 +92,7 @@ class OpenScreen(Dialog[bool]):
                 line.select_on_focus = name != "arguments"  # what is asked for there is typed between names
                 yield line
             if name == "path":
-                found = OptionList(id="found", compact=True)
-                found.can_focus = False
-                yield found
+                yield self._found
                 yield self._about
         yield words("", "gap", id="open-status")
 
@@ -106,7 +101,7 @@ class OpenScreen(Dialog[bool]):
         line = self.query_one("#path", Input)
         line.focus()
         if not line.value:
-            self._offer(listing("", self._base, SUFFIXES["path"]))
+            self._found.offer(listing("", self._base, SUFFIXES["path"]))
 
     # the list under the path: files while the path is a directory, classes once it is a file
 
@@ -117,9 +112,9 @@ class OpenScreen(Dialog[bool]):
             file, _, wanted = event.value.partition(":")
             if file.endswith(".py") and os.path.isfile(os.path.join(self._base, os.path.expanduser(file))):
                 if file == self._scanned:
-                    self._highlight(wanted)
+                    self._found.select(wanted)
                 else:
-                    self._offer([])
+                    self._found.offer([])
                     self._looked.clear()
                     self.run_worker(self._look(file), group="scan", exclusive=True)
                 return
@@ -129,7 +124,7 @@ class OpenScreen(Dialog[bool]):
                 self._choose()  # before other paths take the place of the classes
             self._scanned = ""
         if name in SUFFIXES:
-            self._offer(listing(event.value, self._base, SUFFIXES[name]))
+            self._found.offer(listing(event.value, self._base, SUFFIXES[name]))
 
     async def _look(self, file: str) -> None:
         """Have the engine list what the file offers; it does not run it."""
@@ -138,7 +133,7 @@ class OpenScreen(Dialog[bool]):
             scanned = await self._scan(os.path.join(self._base, os.path.expanduser(file)))
         except WorkbenchError as problem:
             if file == self._scanned:
-                self._offer([])
+                self._found.offer([])
                 self._tell(problem.failure)
             return
         finally:
@@ -146,56 +141,26 @@ class OpenScreen(Dialog[bool]):
                 self._looked.set()
         if file != self._scanned:  # another path was typed meanwhile
             return
-        self._paths, self._candidates = [], scanned.candidates
-        rows = [_candidate_row(one) for one in scanned.candidates]
-        self._fill(rows)
-        self._highlight(self.query_one("#path", Input).value.partition(":")[2])
-        self._say("" if rows else f"{file} holds nothing that could be opened.")
-
-    def _highlight(self, wanted: str) -> None:
-        """Highlight the class that is typed, or the first that begins so; none when none does: what is typed counts."""
-        self.query_one(OptionList).highlighted = _begun([one.name for one in self._candidates], wanted)
+        self._found.offer_classes(scanned.candidates, self.query_one("#path", Input).value.partition(":")[2])
+        self._say("" if scanned.candidates else f"{file} holds nothing that could be opened.")
 
     def _choose(self) -> None:
         """Write the name of the highlighted class into the field of the path."""
-        position = self.query_one(OptionList).highlighted
-        if self._candidates and position is not None:
+        if (chosen := self._found.candidate) is not None:
             line = self.query_one("#path", Input)
-            line.value = f"{line.value.partition(':')[0]}:{self._candidates[position].name}"
+            line.value = f"{line.value.partition(':')[0]}:{chosen.name}"
             line.cursor_position = len(line.value)
-
-    def _offer(self, paths: Sequence[str]) -> None:
-        self._paths, self._candidates = list(paths), ()
-        self._fill([Content(clean_line(path)) for path in paths])
-
-    def _fill(self, rows: Sequence[Content]) -> None:
-        found = self.query_one(OptionList)
-        found.clear_options()
-        found.add_options([Option(row) for row in rows])
-        if not rows:
-            self._about.clear()
-        found.highlighted = 0 if rows else None
-
-    @on(OptionList.OptionHighlighted)
-    def _selected(self, event: OptionList.OptionHighlighted) -> None:
-        if event.option_index < len(self._candidates):
-            self._about.tell_class(self._candidates[event.option_index])
-        elif event.option_index < len(self._paths):
-            self._about.tell_file(self._paths[event.option_index])
 
     def action_move(self, by: int) -> None:
         """Go up or down in the list; the name of a class that is come to stands in the field at once."""
-        found = self.query_one(OptionList)
-        if found.option_count:
-            start = found.highlighted if found.highlighted is not None else min(by, 0) - max(by, 0)
-            found.highlighted = (start + by) % found.option_count
-            self._choose()
+        self._found.move(by)
+        self._choose()
 
     def action_complete(self) -> None:
         """Complete the path as far as that is sure; when there is nothing to complete, go to the next field."""
         line = self.focused
-        if isinstance(line, Input) and self._paths and line.id in SUFFIXES:
-            longer = completion(line.value, self._paths)
+        if isinstance(line, Input) and self._found.paths and line.id in SUFFIXES:
+            longer = completion(line.value, self._found.paths)
             if longer != line.value:
                 line.value, line.cursor_position = longer, len(longer)
                 return
@@ -215,8 +180,7 @@ class OpenScreen(Dialog[bool]):
     def _enter(self) -> None:
         """Take what is highlighted: into a directory, into a file, or open the class."""
         line = self.focused if isinstance(self.focused, Input) else self.query_one("#path", Input)
-        position = self.query_one(OptionList).highlighted
-        offered = self._paths[position] if self._paths and position is not None and line.id in SUFFIXES else line.value
+        offered = (self._found.path if line.id in SUFFIXES else "") or line.value
         if line.value != offered and (line.id == "path" or line.value):  # an empty optional field stays empty
             line.value, line.cursor_position = offered, len(offered)
             return
@@ -237,7 +201,7 @@ class OpenScreen(Dialog[bool]):
         try:
             await self._looked.wait()  # an enter that was faster than the list
             recipe = self._wanted()
-            _require_arguments(recipe, self._candidates)
+            _require_arguments(recipe, self._found.candidates)
             await self._opener(dataclasses.replace(recipe, repair=repair))
         except WorkbenchError as problem:
             self._offered = problem.failure.repair
@@ -252,9 +216,8 @@ class OpenScreen(Dialog[bool]):
     def _wanted(self) -> Recipe:
         """The recipe that the fields describe. Raises `WorkbenchError("usage")`."""
         path, arguments, weights, inputs = (self.query_one(f"#{name}", Input).value.strip() for name, _ in FIELDS)
-        position = self.query_one(OptionList).highlighted
-        if ":" not in path and self._candidates and position is not None:  # a name that was typed always wins
-            path = f"{path}:{self._candidates[position].name}"
+        if ":" not in path and (chosen := self._found.candidate) is not None:  # a name that was typed always wins
+            path = f"{path}:{chosen.name}"
         return _recipe(path, arguments, weights, inputs, self._recipe.seed, self._base)
 
     def _ask_for(self, missing: Sequence[str]) -> None:
@@ -297,21 +260,6 @@ def _require_arguments(recipe: Recipe, candidates: Sequence[Candidate]) -> None:
             raise error("usage", message, "arguments", "Type the values behind the names.", asks=tuple(wants))
 
 
-def _begun(names: Sequence[str], wanted: str) -> int | None:
-    """The place of a name, or of the first that begins so."""
-    begun = [at for at, name in enumerate(names) if name.startswith(wanted)]
-    return names.index(wanted) if wanted in names else begun[0] if begun else None
-
-
 def _refusal(failure: Failure) -> str:
     remedy = with_keys(failure.remedy).replace("y takes it", "ctrl+y takes it")
     return "\n".join(part for part in (failure.message, with_keys(failure.where), remedy) if part)
-
-
-def _candidate_row(candidate: Candidate) -> Content:
-    arguments = f"({', '.join(candidate.arguments)})" if candidate.kind != "instance" else ""
-    row = Content.styled(candidate.name, "bold") + Content(arguments)
-    about = f"   {candidate.kind}, line {candidate.line}"
-    if candidate.summary:
-        about += f": {candidate.summary}"
-    return row + Content.styled(about, "dim")
