@@ -48,6 +48,34 @@ class Nested(Small):
         return {"answer": Answer(y, (hidden, hidden.relu())), "pair": Pair(y[:, 0], y[:, 1]), "size": 4, "name": "net"}
 
 
+class Neighbours(Small):
+    """A graph network of five nodes: its adjacency is a sparse buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        ring = torch.arange(5)
+        places = torch.stack([ring, (ring + 1) % 5])
+        self.register_buffer("adjacency", torch.sparse_coo_tensor(places, torch.full((5,), 0.5), (5, 5)).coalesce())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.relu(torch.sparse.mm(self.adjacency, self.first(x))))
+
+
+class Rectified(Small):
+    """Answers with a sparse tensor beside a dense one."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.logits(x)
+        return y, y.relu().to_sparse()
+
+
+class Spectrum(Small):
+    """Complex answers, complex128 in float64."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.fft(self.logits(x))
+
+
 class Keywords(nn.Module):
     """Takes nothing by place."""
 

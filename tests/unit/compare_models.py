@@ -57,6 +57,11 @@ class Sparse(Net):
         return super().forward(x).to_sparse()
 
 
+class KernelLayout(Net):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x).to_mkldnn()
+
+
 class FixedRows(Net):
     def forward(self, x: Tensor) -> Any:
         return super().forward(x.reshape(4, 10))

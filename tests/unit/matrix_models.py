@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 
@@ -47,6 +48,23 @@ class AlwaysRandom(Plain):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + torch.rand(5)
+
+
+class Spectral(Plain):
+    """Answers in complex128, and beside it with what nobody can look into."""
+
+    def forward(self, x: Tensor) -> dict[str, object]:
+        return {"y": torch.fft.fft(super().forward(x).double()), "other": iter(())}
+
+
+_calls = itertools.count(1)
+
+
+class Elsewhere(Plain):
+    """Its answer moves on with a number that no module holds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + next(_calls)
 
 
 class Tokens(nn.Module):

@@ -186,7 +186,7 @@ def cosine(both: list[Element]) -> float:
 
 
 def tops(every: list[Element], a: torch.Tensor) -> tuple[float, float]:
-    if not a.is_floating_point() or a.ndim < 2 or a.shape[-1] < 2:
+    if not a.is_floating_point() or a.ndim < 1 or a.shape[-1] < 2:
         return -1.0, -1.0
     columns = a.shape[-1]
     rows = [every[start : start + columns] for start in range(0, len(every), columns)]

@@ -16,7 +16,7 @@ def test_a_part_that_cannot_be_compared_accuses_no_healthy_model(question: str) 
     row = ask(bench("Opaque"), question)
     assert row.status == "pass", row
     assert "Not compared:" in row.evidence
-    assert "output['sparse'] (" in row.evidence
+    assert "output['layout'] (" in row.evidence
     assert "output['cache'] (Cache is no tensor" in row.evidence
 
 

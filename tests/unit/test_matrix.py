@@ -273,3 +273,17 @@ def test_nothing_is_asked_of_a_dtype_that_is_none():
     with pytest.raises(WorkbenchError) as caught:
         measure("Plain", dtypes=("int8",))
     assert "int8" in caught.value.failure.message
+
+
+def test_what_cannot_be_compared_is_said_and_the_rest_is_judged():
+    matrix = measure("Spectral")
+    served = cell(matrix, False, "inference_mode")
+    assert served.mark == "identical"
+    assert "not compared: output['other'] (" in served.words
+    assert matrix.pick is not None
+
+
+def test_hidden_state_is_told_of_a_model_that_really_answers_otherwise_from_run_to_run():
+    one = cell(measure("Elsewhere"), False, "no_grad")
+    assert one.words == "random: not comparable"
+    assert "another from run to run" in one.cause

@@ -17,7 +17,7 @@ from workbench.protocol.runs import NOISE, Yardstick
 from workbench.protocol.spec_reader import parse
 from workbench.worker.bench.inputs import Argument, Example
 from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge import noise
+from workbench.worker.judge import noise, twin
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.verdict import judge_all
@@ -150,13 +150,13 @@ def test_cancel_stops_it() -> None:
 def test_reference_outputs_are_float64_and_leave_the_inputs() -> None:
     model = made("Whole")
     x = torch.ones(2, 6)
-    flat, downcast = noise.reference_outputs(noise.float64_twin(model), (x,), {})
+    flat, downcast = twin.reference_outputs(twin.float64_twin(model), (x,), {})
     assert downcast == ""
     assert dict(flat.leaves)["output['logits']"].dtype == torch.float64
     assert (x.dtype, model.linear.weight.dtype) == (torch.float32, torch.float32)
     tensor_attribute = nn.Linear(2, 2)
     tensor_attribute.scale = torch.ones(2)  # type: ignore[assignment]
-    assert noise.float64_twin(tensor_attribute).scale.dtype == torch.float64
+    assert twin.float64_twin(tensor_attribute).scale.dtype == torch.float64
 
 
 def test_another_kernel_is_within_the_measured_noise() -> None:

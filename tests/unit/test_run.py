@@ -377,3 +377,44 @@ def test_a_short_repeat_looks_at_every_output() -> None:
     fire(runs)
     row = fire(runs, 19)
     assert (row.compared, row.differing, row.mark) == (19, 2, "beyond")
+
+
+class Ring(nn.Module):
+    """A graph network whose adjacency is a sparse buffer that a declared mutation may move."""
+
+    def __init__(self, moves: bool = False) -> None:
+        super().__init__()
+        self.fc, self.moves = nn.Linear(6, 4), moves
+        self.register_buffer("adjacency", torch.eye(5).to_sparse())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer = torch.sparse.mm(self.adjacency, self.fc(x))
+        if self.moves:
+            self.adjacency = (self.adjacency * 1.5).coalesce()
+        return answer
+
+
+def test_a_sparse_buffer_is_recorded_like_any_other() -> None:
+    _, runs = bench_with(Ring(), torch.randn(5, 6), training=False)
+    assert [fire(runs).mark for _ in range(3)] == ["", "identical", "identical"]
+    _, runs = bench_with(Ring(moves=True), torch.randn(5, 6), training=False)
+    fire(runs)
+    row = fire(runs)
+    assert (row.mark, row.cause) == ("beyond", "buffers moved")
+
+
+def test_the_run_of_a_repeat_that_answers_another_tree_is_the_one_to_show() -> None:
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.count = nn.Linear(6, 4), 0
+
+        def forward(self, x: torch.Tensor) -> Any:
+            self.count += 1
+            return self.fc(x) * (1 + 1e-7 * (self.count % 2)), "late" if self.count == 4 else "early"
+
+    _, runs = bench_with(Late(), torch.randn(5, 6), training=False)
+    fire(runs)
+    row = fire(runs, 9)
+    assert row.mark == "beyond"
+    assert "structure" in row.note

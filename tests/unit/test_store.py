@@ -90,7 +90,7 @@ def test_beyond_the_whole_budget_the_oldest_are_dropped_but_never_the_pinned() -
 def test_what_no_file_can_hold_stays_in_memory_and_within_bounds() -> None:
     store = Store(memory_budget=1000, total_budget=1 << 20)
     for run in range(1, 9):
-        store.put(run, flatten(torch.eye(10).to_sparse()))
+        store.put(run, flatten(torch.ones(4, 4).to_sparse()))
     assert 1 not in store
     assert 8 in store
     assert store.bytes_in_files == 0
@@ -154,7 +154,11 @@ def test_nothing_is_left_by_a_process_that_ends_or_after_one_that_was_killed(fol
         (torch.ones(2, dtype=torch.complex64), torch.ones(2, dtype=torch.complex64), True),
         (torch.ones(2, dtype=torch.complex128), torch.ones(2, dtype=torch.complex128) * 2, False),
         (torch.empty(0), torch.empty(0), True),
-        (torch.eye(2).to_sparse(), torch.eye(2).to_sparse(), False),  # not known: compare says what it can
+        (torch.full((2,), complex(float("nan"), 1.0), dtype=torch.complex128),) * 2 + (True,),
+        (torch.eye(2).to_sparse(), torch.eye(2).to_sparse(), True),
+        (torch.eye(2).to_sparse(), torch.eye(2).to_sparse() * 2, False),
+        (torch.eye(2).to_sparse(), torch.eye(2), False),
+        (torch.eye(2, device="meta"), torch.eye(2, device="meta"), False),  # not known: compare says so
     ],
 )
 def test_the_quick_look_for_the_same_bits(a: torch.Tensor, b: torch.Tensor, same: bool) -> None:

@@ -29,9 +29,9 @@ from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.case_inputs import case_inputs, real_seeds, samples_taken
 from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten
-from workbench.worker.judge.noise import float64_twin, reference_outputs, unreal_reason
 from workbench.worker.judge.plan import BUDGET, CASES, FEWEST, NAN, Case, batch_limits, plan
 from workbench.worker.judge.snapshot import untouched_model
+from workbench.worker.judge.twin import float64_twin, reference_outputs, unreal_reason
 from workbench.worker.judge.verdict import CaseError, judge, pool, verdict_eps
 from workbench.worker.tensorfile import save
 

@@ -40,8 +40,8 @@ from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.cases import measured
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.leaves import Flat
-from workbench.worker.judge.noise import float64_twin, reference_outputs
 from workbench.worker.judge.snapshot import untouched_model
+from workbench.worker.judge.twin import float64_twin, reference_outputs
 from workbench.worker.judge.verdict import judge
 from workbench.worker.tensorfile import load
 

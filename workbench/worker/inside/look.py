@@ -23,7 +23,8 @@ from workbench.worker.inside.stats import statistics
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.live import kept_as_it_is, replay
-from workbench.worker.judge.replay import Parts, Record, Recorder
+from workbench.worker.judge.recording import Recorder
+from workbench.worker.judge.replay import Parts, Record
 from workbench.worker.judge.watch import users_line
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ from workbench.worker.judge.case_inputs import case_inputs, real_seeds, samples_
 from workbench.worker.judge.leak import size
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.look import require_tensor
-from workbench.worker.judge.noise import NoYardstick, float64_twin, twins, unreal_reason
 from workbench.worker.judge.plan import CASES, Case, batch_limits, plan
 from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.standing import Call, Standing, naming
 from workbench.worker.judge.steady import NOTHING, unsteady
 from workbench.worker.judge.store import Store, output_bytes
+from workbench.worker.judge.twin import NoYardstick, float64_twin, twins, unreal_reason
 
 LARGE = 256 << 20
 """Bytes of one answer from which no float64 run is made of it."""

@@ -22,7 +22,7 @@ from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.replay import Parts
 from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.store import same_bits
-from workbench.worker.judge.verdict import judge_all
+from workbench.worker.judge.verdict import judge_all, verdict_eps
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def facts(one: MatrixCell, seen: Seen, ground_of: Callable[[str], Ground], base:
             "breaks": seen.counts.breaks,
         }  # fmt: skip
     if seen.varies:
-        return known | {"words": RANDOM, "cause": why_random(ground, cell, seen.moved, slow)}
+        return known | {"words": RANDOM, "cause": why_random(ground, cell, seen, slow)}
     if base.seen.varies:
-        why = why_random(ground_of(base.cell.cast), base.cell, base.seen.moved, slow)
+        why = why_random(ground_of(base.cell.cast), base.cell, base.seen, slow)
         return known | {"words": RANDOM, "cause": f"{base.name}: {why}"}
     if cell == base.cell:
         return known
@@ -83,11 +83,15 @@ def difference(baseline: Seen, seen: Seen, dtype: str, yardstick: Yardstick) -> 
     kinds = {path: leaf.dtype for path, leaf in baseline.flat.leaves}
     leaves = [(path, _like(leaf, kinds.get(path))) for path, leaf in seen.flat.leaves]
     structure, diffs = compare(baseline.flat, Flat(seen.flat.structure, leaves, seen.flat.opaque))
-    mark, diffs = judge_all(structure, diffs, yardstick)
+    left_out = [f"{leaf.path} ({leaf.reason})" for leaf in diffs if leaf.mark == INCOMPARABLE]
+    kept = [leaf for leaf in diffs if leaf.mark != INCOMPARABLE]
+    mark, diffs = judge_all(structure, kept or diffs, yardstick)
     cast = any(leaf.dtype != other.dtype for (_, leaf), (_, other) in zip(leaves, seen.flat.leaves))  # noqa: B905
     words = f"structure: {structure}" if structure else next((leaf.reason for leaf in diffs if leaf.reason), "")
     if cast and mark == BEYOND and not structure:
         words = _own_tolerance(diffs, dtype) or words
+    if kept and left_out:
+        words = "; ".join(part for part in (words, f"not compared: {some(left_out, 2)}") if part)
     tops = [leaf.top1 for leaf in diffs if leaf.top1 >= 0]
     return Difference(
         mark,
@@ -99,20 +103,25 @@ def difference(baseline: Seen, seen: Seen, dtype: str, yardstick: Yardstick) -> 
 
 
 def _like(leaf: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
-    if dtype is None or not (leaf.is_floating_point() and dtype.is_floating_point) or leaf.layout is not torch.strided:
+    if dtype is None or not (leaf.is_floating_point() and dtype.is_floating_point):
         return leaf
     return leaf.to(dtype)
 
 
 def _own_tolerance(diffs: tuple[LeafDiff, ...], dtype: str) -> str:
-    """Whether the difference is what the coarser dtype's own rounding makes of it."""
-    coarse = [replace(leaf, dtype=dtype, mark="", reason="") if leaf.mark == BEYOND else leaf for leaf in diffs]
+    """Whether the difference is what the coarser dtype's own rounding makes of it; of a leaf whose difference is none
+    of rounding, what it is."""
+    for leaf in diffs:
+        if leaf.mark == BEYOND and (leaf.reason or not verdict_eps(leaf.dtype)):
+            return f"{leaf.path}: {leaf.reason or f'{leaf.mismatched} of {leaf.elements} whole numbers differ'}"
+    coarse = [replace(leaf, dtype=dtype, mark="") if leaf.mark == BEYOND else leaf for leaf in diffs]
     mark, _ = judge_all("", coarse, Yardstick("tolerance"))
     return f"within {dtype}'s own tolerance" if mark != BEYOND else f"beyond {dtype}'s own tolerance, too"
 
 
-def why_random(ground: Ground, cell: Cell, moved: tuple[str, ...], slow: bool) -> str:
+def why_random(ground: Ground, cell: Cell, seen: Seen, slow: bool) -> str:
     """Which modules or operators make its answer random, as far as that can be seen; one forward, unless `slow`."""
+    moved = seen.moved
     ground.enter(cell)
     paths = dict(ground.model.named_modules())
     active = [named(path, paths[path]) for path, kind in Parts(ground.model).active() if kind == "dropout"]
@@ -129,7 +138,8 @@ def why_random(ground: Ground, cell: Cell, moved: tuple[str, ...], slow: bool) -
     if others:
         words.append(f"it draws from {' and '.join(others)}")
     if not words:
-        words.append("it draws random numbers" if moved else "its answer is another from run to run: hidden state")
+        kept = f": {some(list(seen.mutated), 2)} moves" if seen.mutated else ", though all that it holds was put back"
+        words.append("it draws random numbers" if moved else f"its answer is another from run to run{kept}")
     return "; ".join(words)
 
 

@@ -16,15 +16,33 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.judge.checks_places import stack_place, watching
 from workbench.worker.judge.operators import UNDEFINED
+from workbench.worker.judge.pieces import is_plain_tensor, pieces
 
 
 def all_finite(leaf: torch.Tensor) -> bool:
-    """Whether no element is NaN or infinite; True for what cannot be, or cannot be looked into."""
-    if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_meta:
-        return True
+    """Whether no element is NaN or infinite, of what is stored; True for what cannot be, or has no values."""
+    return all(map(_finite, stored(leaf)))
+
+
+def stored(leaf: torch.Tensor) -> list[torch.Tensor]:
+    """The floating numbers that a tensor holds: itself, the values of a sparse one, the components of a nested one;
+    nothing of integers, of quantised ones, which have no NaN, and of the meta device."""
     if not (leaf.is_floating_point() or leaf.is_complex()):
-        return True
-    return bool(leaf.to(torch.float32).isfinite().all() if leaf.element_size() == 1 else leaf.isfinite().all())
+        return []
+    if is_plain_tensor(leaf):
+        return [leaf]
+    return [part for _, part in pieces(leaf) if part.is_floating_point() or part.is_complex()]
+
+
+def not_finite_counts(leaf: torch.Tensor) -> tuple[int, int, int]:
+    """(NaN, infinite, all) of the numbers that it stores."""
+    parts = [part.to(torch.float32) if part.element_size() == 1 else part for part in stored(leaf)]
+    nan = sum(int(part.isnan().sum()) for part in parts)
+    return nan, sum(int((~part.isfinite()).sum()) for part in parts) - nan, sum(part.numel() for part in parts)
+
+
+def _finite(part: torch.Tensor) -> bool:
+    return bool(part.to(torch.float32).isfinite().all() if part.element_size() == 1 else part.isfinite().all())
 
 
 def first_breaking(model: nn.Module, forward: Callable[[], object], inside: str) -> str:
@@ -75,7 +93,7 @@ class _Breaking(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _has_nan(tensor: torch.Tensor) -> bool:
-    return not all_finite(tensor) and bool(tensor.isnan().any())
+    return not all_finite(tensor) and not_finite_counts(tensor)[0] > 0
 
 
 def _words(func: Any) -> str:

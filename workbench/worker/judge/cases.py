@@ -16,6 +16,7 @@ import torch
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, LeafDiff, Yardstick
 from workbench.worker.judge.compare import COMPARE_CLASH, compare, relative_error
 from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.pieces import is_plain_tensor
 from workbench.worker.judge.verdict import judge, pool, pooled, worst_mark
 
 Errors = tuple[tuple[float, float], tuple[float, float]]
@@ -54,9 +55,14 @@ def measured(case: CaseKind, eager: Flat, answer: Flat, exact: dict[str, torch.T
     answers = dict(answer.leaves)
     errors: dict[str, Errors] = {}
     nonfinite = [f"{one.path}: {one.reason}" for one in diffs if one.reason.startswith(COMPARE_CLASH)]
-    refused = {one.path for one in diffs if one.mark == INCOMPARABLE}  # sparse, quantised: no values to be read
+    refused = {one.path for one in diffs if one.mark == INCOMPARABLE}  # no values to be read
     for path, leaf in eager.leaves:
-        if path in exact and path not in refused and (leaf.is_floating_point() or leaf.is_complex()):
+        if (
+            path in exact
+            and path not in refused
+            and is_plain_tensor(leaf)
+            and (leaf.is_floating_point() or leaf.is_complex())
+        ):
             own = relative_error(leaf, exact[path], leaf)
             errors[path] = own, relative_error(answers[path], exact[path], leaf)
     return replace(case, nonfinite="; ".join(nonfinite[:3]), leaves=diffs, errors=errors)

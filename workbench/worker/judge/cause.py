@@ -5,11 +5,9 @@ Pure: two records in, a short text out. It names only what was seen; finding the
 
 from __future__ import annotations
 
-import torch
-
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import Record
-from workbench.worker.judge.store import same_bits
+from workbench.worker.judge.store import same_bits, same_tensor
 
 OTHER_INPUTS = "other inputs"
 
@@ -55,7 +53,7 @@ def buffers_moved(record: Record, reference: Record) -> bool:
     if record.buffers is None or reference.buffers is None:
         return False
     return len(record.buffers) != len(reference.buffers) or any(
-        a is not b and not (a.shape == b.shape and a.device == b.device and torch.equal(a, b))
+        a is not b and not (a.device == b.device and same_tensor(a, b))
         for a, b in zip(record.buffers, reference.buffers)  # noqa: B905
     )
 

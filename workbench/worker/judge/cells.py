@@ -17,10 +17,12 @@ from torch import nn
 
 from workbench.protocol.matrix import Cell
 from workbench.protocol.model import ModeChange, Modes
+from workbench.protocol.runs import BEYOND, Yardstick
 from workbench.worker.bench import modes as switches
 from workbench.worker.bench.inputs import Example
 from workbench.worker.job import Job
 from workbench.worker.judge import memory
+from workbench.worker.judge.compare import compare
 from workbench.worker.judge.compiling import Counts, compiled
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import Flat, flatten
@@ -28,7 +30,8 @@ from workbench.worker.judge.pace import synchronizer
 from workbench.worker.judge.peak import Peak
 from workbench.worker.judge.replay import Generators, Parts
 from workbench.worker.judge.snapshot import untouched_model
-from workbench.worker.judge.store import detached, same_bits
+from workbench.worker.judge.store import detached, output_bytes, same_bits
+from workbench.worker.judge.verdict import judge_all
 
 COPIED = 1 << 30
 """Bytes of an output beyond which it is not copied, and so not compared."""
@@ -101,7 +104,7 @@ class Seen:
     moved: tuple[str, ...]
     """Generators that it drew from."""
     varies: bool
-    """The answer is another with another seed, or from run to run."""
+    """The answer is another with another seed, or from run to run, as far as it can be compared."""
     compile_seconds: float = 0.0
     counts: Counts = field(default_factory=lambda: Counts(0, 0, 0, 0))
 
@@ -144,13 +147,26 @@ def _again(seen: Seen, once: _Forward, snapshot: Snapshot, ground: Ground, alive
     seen.peak_bytes = peak.bytes
     again, _ = _copy(output)
     del output
-    seen.varies = not seen.too_large and not same_bits(seen.flat, again)
+    seen.varies = not seen.too_large and parted(seen.flat, again)
     if not seen.moved or seen.varies:
         return
     alive()
     snapshot.restore()
     output, _, _ = once(ground.seed + 1)
-    seen.varies = not seen.too_large and not same_bits(seen.flat, _copy(output)[0])
+    seen.varies = not seen.too_large and parted(seen.flat, _copy(output)[0], bits=True)
+
+
+def parted(one: Flat, other: Flat, bits: bool = False) -> bool:
+    """Whether two answers are seen to differ: by more than rounding does, or with `bits` at all.
+
+    What cannot be compared (an opaque object, the meta device) shows no difference.
+    """
+    if same_bits(one, other):
+        return False
+    structure, leaves = compare(one, other)
+    if bits:
+        return bool(structure) or any(leaf.mark == BEYOND for leaf in leaves)  # nothing has judged them yet
+    return judge_all(structure, leaves, Yardstick("tolerance"))[0] == BEYOND
 
 
 @dataclass(frozen=True)
@@ -203,7 +219,7 @@ def _nothing() -> None:
 
 def _copy(output: Any) -> tuple[Flat, int]:
     flat = flatten(output)
-    size = sum(tensor.numel() * tensor.element_size() for _, tensor in flat.leaves)
+    size = output_bytes(flat)
     if size > COPIED:
         return Flat(flat.structure, [], flat.opaque), size
     return detached(flat), 0

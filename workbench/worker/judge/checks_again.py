@@ -9,8 +9,9 @@ from typing import Any
 from workbench.worker.bench.modes import generators_kept
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
-from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.replay import Generators
+from workbench.worker.judge.taken import Answer
 
 TIMES = 6
 """Asked once more so often: what differs at every third call is still seen."""

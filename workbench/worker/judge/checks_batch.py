@@ -17,10 +17,11 @@ from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_again import already, anew, differs_already, kept_words, left_behind, only_later
 from workbench.worker.judge.checks_places import named
-from workbench.worker.judge.checks_run import Answer, Subject, worst_words
-from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.checks_run import Subject, worst_words
 from workbench.worker.judge.mixing import first_meeting
+from workbench.worker.judge.pieces import is_plain_tensor
 from workbench.worker.judge.replay import Parts
+from workbench.worker.judge.taken import Answer
 
 ROWS = 8
 """Rows of a batch that are asked again in other company."""
@@ -244,16 +245,22 @@ def _spatial_dims(module: nn.Module) -> int:
     return next((int(digit) for digit in reversed(type(module).__name__) if digit.isdigit() and digit in "123"), 2)
 
 
-def scaling_axes(whole: Flat, resized: Flat, batch: int, other_batch: int) -> dict[str, int]:
-    """Path → dimension, for leaves with exactly one dimension that another batch changes, and that is the batch."""
+def scaling_axes(whole: Answer, resized: Answer, batch: int, other_batch: int) -> dict[str, int]:
+    """Path → dimension, for leaves with exactly one dimension that another batch changes, and that is the batch.
+
+    By the shapes that the model answered with; where rows themselves were left out of a vast one there is none.
+    """
     others = dict(resized.leaves)
     axes = {}
     for path, leaf in whole.leaves:
         other = others.get(path)
-        if other is None or other.dim() != leaf.dim() or leaf.layout is not torch.strided or leaf.is_quantized:
+        if other is None or not (is_plain_tensor(leaf) and is_plain_tensor(other)) or other.dim() != leaf.dim():
             continue
-        scaling = [axis for axis in range(leaf.dim()) if leaf.shape[axis] != other.shape[axis]]
-        if len(scaling) == 1 and (leaf.shape[scaling[0]], other.shape[scaling[0]]) == (batch, other_batch):
+        shape, second = whole.shape_of(path, leaf), resized.shape_of(path, other)
+        scaling = [axis for axis in range(leaf.dim()) if shape[axis] != second[axis]]
+        if len(scaling) != 1 or (shape[scaling[0]], second[scaling[0]]) != (batch, other_batch):
+            continue
+        if whole.steps_of(path, leaf)[scaling[0]] == resized.steps_of(path, other)[scaling[0]] == 1:
             axes[path] = scaling[0]
     return axes
 

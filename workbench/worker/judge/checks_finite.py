@@ -14,11 +14,12 @@ from workbench.worker.bench.inputs import Argument
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
-from workbench.worker.judge.breaking import all_finite, first_breaking
+from workbench.worker.judge.breaking import all_finite, first_breaking, not_finite_counts, stored
 from workbench.worker.judge.checks_places import located, watching
-from workbench.worker.judge.checks_run import VAST, Answer, Subject, taken_apart
+from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import BATCH_NORM
+from workbench.worker.judge.taken import VAST, Answer, taken_apart
 
 SEEDS = 8
 """Ordinary inputs that are tried."""
@@ -167,9 +168,8 @@ def _bad(answer: Answer) -> str:
     """What is not finite in an answer; empty when nothing is."""
     for path, leaf in answer.leaves:
         if not all_finite(leaf):
-            nan = int(leaf.isnan().sum())
-            infinite = int((~leaf.isfinite()).sum()) - nan
-            return f"{nan} NaN and {infinite} infinite of {leaf.numel()} elements in {path}."
+            nan, infinite, total = not_finite_counts(leaf)
+            return f"{nan} NaN and {infinite} infinite of {total} elements in {path}."
     return ""
 
 
@@ -191,7 +191,7 @@ def _bad_between(output: Any, answer: Answer) -> str:
 
 def _masked(subject: Subject, answer: Answer, args: Any, kwargs: Any) -> bool:
     """Whether nothing but minus infinity is not finite, and no operator made it: it was written down, as a mask is."""
-    real = [leaf for _, leaf in answer.leaves if not all_finite(leaf)]
+    real = [part for _, leaf in answer.leaves if not all_finite(leaf) for part in stored(leaf)]
     if any(leaf.is_complex() or not _inert(leaf) for leaf in real):
         return False
     return not first_breaking(subject.bench.model, lambda: subject.forward(args, kwargs), "")
@@ -230,7 +230,9 @@ def _first_not_finite(subject: Subject, args: Any, kwargs: Any) -> str:
 
 def _inert(tensor: torch.Tensor) -> bool:
     """Finite, or a mask: nothing but minus infinity beside finite values, and no NaN."""
-    return all_finite(tensor) or (not bool(tensor.isnan().any()) and not bool((tensor == float("inf")).any()))
+    if all_finite(tensor):
+        return True
+    return not_finite_counts(tensor)[0] == 0 and not any(bool((part == float("inf")).any()) for part in stored(tensor))
 
 
 def check_parameters_finite(subject: Subject) -> CheckRow:
@@ -255,9 +257,8 @@ def check_parameters_finite(subject: Subject) -> CheckRow:
         subject.job.progress(f"check {subject.id}")
         if all_finite(tensor):
             continue
-        nan = int(tensor.isnan().sum())
-        infinite = int((~tensor.isfinite()).sum()) - nan
-        words = f"{name} ({nan} NaN, {infinite} infinite of {tensor.numel()})"
+        nan, infinite, total = not_finite_counts(tensor)
+        words = f"{name} ({nan} NaN, {infinite} infinite of {total})"
         if not nan and name not in statistics and _is_mask(tensor):
             masks.append(words)
         elif nan or name in parameters or name in statistics:
@@ -279,7 +280,7 @@ def check_parameters_finite(subject: Subject) -> CheckRow:
 
 def _is_mask(tensor: torch.Tensor) -> bool:
     """Nothing but 0 and minus infinity, both of them."""
-    if not tensor.is_floating_point():
+    if not tensor.is_floating_point() or tensor.layout is not torch.strided:
         return False
     zero, infinite = tensor == 0, tensor == -float("inf")
     return bool((zero | infinite).all()) and bool(zero.any())

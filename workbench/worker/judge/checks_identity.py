@@ -11,8 +11,9 @@ import torch
 
 from workbench.worker.bench.modes import generators_kept, running
 from workbench.worker.bench.sampling import map_tensors, tensors_in
-from workbench.worker.judge.checks_run import Answer, Subject, fresh, taken_apart
+from workbench.worker.judge.checks_run import Subject, fresh
 from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.taken import Answer, taken_apart
 
 COPIES = 3
 """Tensors with the right values, all alive: one of them may stand where one stood that the model remembers."""

@@ -8,10 +8,11 @@ from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.runs import BEYOND, IDENTICAL
 from workbench.worker.bench.words import counted
 from workbench.worker.judge.checks_cause import cause_of
-from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.evidence import short
 from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.taken import Answer
 from workbench.worker.judge.unwritten import Site, unwritten
 
 THREADS_REMEDY = "Let no number of threads into the computation; until then pin it: --threads."

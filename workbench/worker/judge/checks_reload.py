@@ -20,6 +20,7 @@ from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.bench.words import counted, some
 from workbench.worker.judge.checks_again import differs_already
 from workbench.worker.judge.checks_run import Subject, multiple_words
+from workbench.worker.judge.store import same_tensor
 
 DEPTH, MOST = 4, 1000
 """Containers within each other that are looked into, and things in each."""
@@ -165,5 +166,5 @@ def _lay_out(name: str, value: Any, held: dict[str, Any], depth: int) -> None:
 def _same(value: Any, other: Any) -> bool:
     """Whether a fresh model has the same; what is no tensor, number or word says nothing."""
     if isinstance(value, torch.Tensor):
-        return isinstance(other, torch.Tensor) and value.shape == other.shape and torch.equal(value, other)
+        return isinstance(other, torch.Tensor) and same_tensor(value, other)
     return not isinstance(value, (int, float, str)) or value == other

@@ -17,12 +17,13 @@ from workbench.worker.judge.checks_cause import cause_of
 from workbench.worker.judge.checks_identity import IDENTITY_REMEDY, by_identity
 from workbench.worker.judge.checks_luck import by_luck, unwritten_site, unwritten_words
 from workbench.worker.judge.checks_places import located, watching
-from workbench.worker.judge.checks_run import Answer, Subject, taken_apart
+from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.checks_seldom import Seldom, counted_words, seldom
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.switches import Switches
+from workbench.worker.judge.taken import Answer, taken_apart
 
 REPEATS = 8
 """Runs of one input that are compared."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import time
 import weakref
 from collections.abc import Iterator
@@ -30,8 +29,8 @@ from workbench.worker.bench.words import some
 from workbench.worker.job import Job
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.held import Snapshot
-from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.pace import synchronizer
+from workbench.worker.judge.taken import Answer, taken_apart
 from workbench.worker.judge.verdict import judge_all, worst_mark, yardstick_used
 
 if TYPE_CHECKING:
@@ -187,45 +186,6 @@ def _done() -> None:
 
 FIRST_CALLS: weakref.WeakKeyDictionary[nn.Module, float] = weakref.WeakKeyDictionary()
 """Seconds of the first forward of each model that a check has run in this process."""
-
-VAST = 1 << 24
-"""Elements of a leaf beyond which only some of them, evenly spread, are looked at."""
-
-
-@dataclass(frozen=True)
-class Answer(Flat):
-    """An output taken apart, and what is left of its vast leaves."""
-
-    thinned: str = ""
-    """A sentence that says which leaves are not whole; empty when all are."""
-
-
-def taken_apart(output: Any) -> Answer:
-    """The tree of an output with copies of its tensors; of a vast one every so many elements are kept.
-
-    Copies, because a model may answer with memory of its own, which its next call writes over.
-    """
-    flat = flatten(output)
-    leaves = [(path, _thin(leaf.detach())) for path, leaf in flat.leaves]
-    parts = [
-        f"{path}, {part.numel()} of {whole.numel()}"
-        for (path, part), (_, whole) in zip(leaves, flat.leaves)  # noqa: B905 (made from it)
-        if part.shape != whole.shape
-    ]
-    words = f" Evenly spread elements stand for vast outputs ({some(parts)})." if parts else ""
-    return Answer(flat.structure, leaves, flat.opaque, words)
-
-
-def _thin(leaf: torch.Tensor) -> torch.Tensor:
-    if leaf.layout is not torch.strided or leaf.is_meta or leaf.is_nested:
-        return leaf
-    if leaf.is_quantized or leaf.numel() <= VAST:
-        return leaf.clone()
-    steps = [1] * leaf.dim()
-    while math.prod(-(-size // step) for size, step in zip(leaf.shape, steps)) > VAST:  # noqa: B905 (of one leaf)
-        axis = max(range(leaf.dim()), key=lambda one: leaf.shape[one] / steps[one])
-        steps[axis] *= 2
-    return leaf[tuple(slice(None, None, step) for step in steps)].clone()
 
 
 def within(example: Example, domain: dict[str, tuple[float, float]]) -> Example:

@@ -13,8 +13,9 @@ from typing import Any
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_cause import cause_of
-from workbench.worker.judge.checks_run import Answer, Subject
+from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.held import Snapshot
+from workbench.worker.judge.taken import Answer
 
 RUNS = 200
 """Runs that are asked while something moves, where time allows."""

@@ -15,9 +15,11 @@ from workbench.worker.job import Cancelled
 from workbench.worker.judge import memory
 from workbench.worker.judge.checks_again import anew, differs_already, kept_words, left_behind, only_later
 from workbench.worker.judge.checks_batch import ALIKE, excuse, scaling_axes
-from workbench.worker.judge.checks_run import Answer, Comparison, Subject
+from workbench.worker.judge.checks_run import Comparison, Subject
+from workbench.worker.judge.pieces import bytes_of
 from workbench.worker.judge.replay import Parts
 from workbench.worker.judge.sizing import first_sized
+from workbench.worker.judge.taken import Answer, on_one_grid
 
 SIZES = (1, 2, 3, 5)
 """Batches that are tried beside the example's where no range was declared."""
@@ -81,7 +83,7 @@ def _sizes(limits: tuple[int, int] | None, typical: int) -> list[int]:
 def _affordable(subject: Subject, sizes: list[int]) -> list[int]:
     """Without the largest where it would fill the machine, or take longer than the check may; that is a finding."""
     example = subject.example
-    one = sum(tensor.nbytes for tensor in tensors_in((subject.args, subject.kwargs))) / max(1, example.batch)
+    one = sum(bytes_of(tensor) for tensor in tensors_in((subject.args, subject.kwargs))) / max(1, example.batch)
     available, _ = memory.available()
     kept = [
         size
@@ -138,7 +140,7 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
         if any(dict(answers[size].leaves)[path].shape[axis] != size for path, axis in axes.items()):
             words = f"{start}, and a batch of {size} is answered with another number of rows."
             return subject.skipped(f"{words} See the check hidden_state.")
-        found = subject.compared(_first(axes, answers[largest], size), _first(axes, answers[size], size))
+        found = subject.compared(*_first(axes, answers[largest], answers[size], size))
         if found.differs and _near_ties(subject, found, size):
             continue
         marks.add(found.mark)
@@ -152,7 +154,7 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
             if again := differs_already(subject):
                 return subject.skipped(f"{again} ({words}.)")
             pair, _ = anew(subject, [parts[largest], parts[size]], subject.bench.recipe.seed)
-            alone = subject.compared(_first(axes, pair[0], size), _first(axes, pair[1], size))
+            alone = subject.compared(*_first(axes, pair[0], pair[1], size))
             if not alone.differs:
                 return subject.skipped(f"{words}: {found.words}. {kept_words(left)}")
             cause, remedy = _cause(subject, (parts[largest], parts[size]))
@@ -223,7 +225,12 @@ def _cut(whole: Any, shapes: list[tuple[int, ...]], size: int) -> Any:
     return map_tensors(whole, one)
 
 
-def _first(axes: dict[str, int], answer: Answer, size: int) -> Answer:
-    """The first `size` rows of every leaf of `axes`."""
-    held = dict(answer.leaves)
-    return Answer("", [(path, held[path].narrow(axis, 0, size)) for path, axis in axes.items()])
+def _first(axes: dict[str, int], largest: Answer, small: Answer, size: int) -> tuple[Answer, Answer]:
+    """The first `size` rows of every leaf of `axes`, in both answers at the same places."""
+
+    def rows(answer: Answer) -> Answer:
+        held = dict(answer.leaves)
+        return Answer("", [(path, held[path].narrow(axis, 0, size)) for path, axis in axes.items()])
+
+    one, other = on_one_grid(largest, small)
+    return rows(one), rows(other)

@@ -23,12 +23,13 @@ from workbench.worker.bench.words import some
 from workbench.worker.judge import leak, memory
 from workbench.worker.judge.checks_again import SAME, already, differs_already
 from workbench.worker.judge.checks_luck import unwritten_site
-from workbench.worker.judge.checks_run import Answer, Subject, fresh, taken_apart
+from workbench.worker.judge.checks_run import Subject, fresh
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import Generators
 from workbench.worker.judge.store import output_bytes
+from workbench.worker.judge.taken import Answer, taken_apart
 
 THREADS = 8
 """Threads that call the model at once."""

@@ -12,6 +12,8 @@ Policies
 - −0.0 against 0.0: the bits differ, so the element counts as mismatched and the leaf is not identical; |Δ| and
   ULP are 0, so it is within any noise.
 - |Δ| of complex numbers is the modulus; ULP is the larger of both components.
+- Of sparse tensors the stored values are compared, at every place that one side stores; of quantised ones the integers,
+  exactly, once scale and zero point agree; of nested ones the components.
 - One pass over chunks; expanded and permuted tensors are never made contiguous as a whole.
 """
 
@@ -26,6 +28,7 @@ from typing import Any
 import torch
 
 from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, LeafDiff
+from workbench.worker.judge.aligning import Aligned, align, align_obstacle
 from workbench.worker.judge.chunks import (
     chunk_blocks,
     chunk_cell,
@@ -42,7 +45,8 @@ from workbench.worker.judge.chunks import (
     chunk_top,
 )
 from workbench.worker.judge.leaves import Flat, structure_difference
-from workbench.worker.judge.totals import Totals
+from workbench.worker.judge.pieces import is_plain_tensor
+from workbench.worker.judge.totals import TOTALS_CLASSES, Totals
 
 COMPARE_LARGE = 1 << 22
 """Elements from which a leaf is looked at in bands."""
@@ -70,7 +74,7 @@ def compare(a: Flat, b: Flat) -> tuple[str, tuple[LeafDiff, ...]]:
 
 
 def compare_leaf(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
-    """Measure tensor `b` against the reference `a`: any strided dtype, shape, layout and device. Never raises."""
+    """Measure tensor `b` against the reference `a`: any dtype, shape, layout and device. Never raises."""
     try:
         with torch.no_grad():
             return _compare_tensors(path, a.detach(), b.detach())
@@ -115,9 +119,8 @@ def relative_error(value: torch.Tensor, exact: torch.Tensor, eager: torch.Tensor
 
 def _compare_tensors(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
     dtype = str(a.dtype).removeprefix("torch.")
-    obstacle = _compare_obstacle(a) or _compare_obstacle(b)
-    if obstacle:  # some of these have no shape to ask for
-        return LeafDiff(path, INCOMPARABLE, obstacle, dtype)
+    if not (is_plain_tensor(a) and is_plain_tensor(b)):  # some of these have no shape to ask for
+        return _compare_aligned(path, a, b, dtype)
     shape = tuple(a.shape)
     if a.dtype != b.dtype:
         reason = f"dtype {dtype} against {str(b.dtype).removeprefix('torch.')}"
@@ -139,7 +142,7 @@ def _compare_tensors(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
         return seen
 
     blocks = list(chunk_blocks(rows, columns, chunk_cell(rows, columns), 2 if a.is_complex() else 1))
-    bands = _compare_bands(blocks, a.numel(), whole_rows=a.ndim > 1)
+    bands = _compare_bands(blocks, a.numel(), whole_rows=a.ndim > 1 or columns <= TOTALS_CLASSES)
     totals, *others = _compare_map(look, bands)
     for other in others:
         totals.take(other)
@@ -167,16 +170,21 @@ def _compare_map(look: Callable[[Any], Totals], bands: list[Any]) -> list[Totals
         return list(pool.map(look, bands))
 
 
-def _compare_obstacle(tensor: torch.Tensor) -> str:
-    if tensor.is_nested:
-        return "a nested tensor: its values have no common shape"
-    if tensor.layout is not torch.strided:
-        return f"a tensor of layout {str(tensor.layout).removeprefix('torch.')}: call .to_dense() to compare it"
-    if tensor.is_quantized:
-        return "a quantised tensor: call .dequantize() to compare it"
-    if tensor.is_meta:
-        return "on the meta device: it has no values"
-    return ""
+def _compare_aligned(path: str, a: torch.Tensor, b: torch.Tensor, dtype: str) -> LeafDiff:
+    """Sparse, quantised and nested tensors by what they store; `elements` counts that."""
+    obstacle = align_obstacle(a) or align_obstacle(b)
+    if obstacle:
+        return LeafDiff(path, INCOMPARABLE, obstacle, dtype)
+    shape = (a.size(0),) if a.is_nested else tuple(a.shape)
+    words, both = f"dtype {dtype} against {str(b.dtype).removeprefix('torch.')}", Aligned()
+    if a.dtype == b.dtype:
+        both = align(a, b)
+        words = both.words
+    if words:
+        return LeafDiff(path, BEYOND, words, dtype, shape, noise_multiple=math.inf)
+    diff = _compare_tensors(path, both.a, both.b)
+    place = both.place(diff.worst_index) if diff.worst_index else ()
+    return replace(diff, dtype=dtype, shape=shape, worst_index=place, top1=-1.0, top5=-1.0)
 
 
 def _compare_record(totals: Totals, diff: LeafDiff, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
@@ -189,10 +197,12 @@ def _compare_record(totals: Totals, diff: LeafDiff, a: torch.Tensor, b: torch.Te
     if not same and totals.worst is not None:
         index = _compare_index(totals.worst, diff.shape)
         texts = (_compare_text(a[index]), _compare_text(b[index]))
+    reason = _compare_reason(totals, rmse, scale)
     return replace(
         diff,
         mark=IDENTICAL if same else BEYOND,
-        reason=_compare_reason(totals, rmse, scale),
+        reason=reason,
+        noise_multiple=math.inf if reason else 0.0,
         mismatched=totals.mismatched,
         max_abs=totals.max_abs,
         mean_abs=chunk_number((totals.distance[0] / count, totals.distance[1])),
@@ -201,7 +211,6 @@ def _compare_record(totals: Totals, diff: LeafDiff, a: torch.Tensor, b: torch.Te
         scale=scale,
         noise_rms=_compare_ratio(rmse, scale),
         noise_largest=_compare_ratio(totals.max_abs, scale),
-        noise_multiple=math.inf if totals.clashes else 0.0,
         mean_rel=totals.relative / totals.related if totals.related else 0.0,
         max_ulp=totals.max_ulp,
         p99_ulp=totals.p99_ulp,

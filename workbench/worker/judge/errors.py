@@ -26,6 +26,7 @@ from workbench.worker.judge.error_words import calls_below, told
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.live import kept_as_it_is
 from workbench.worker.judge.numbered_calls import OURS, Key, NumberedCall, NumberedCalls
+from workbench.worker.judge.pieces import bytes_of
 from workbench.worker.judge.relative import noise_limit, relative_error
 from workbench.worker.judge.sides import Side, explained, model_of
 
@@ -151,7 +152,7 @@ class _Table:
             if call.above is not None and call.above in self._calls:
                 above = self._calls[call.above]
                 above.row = replace(above.row, inner=True)
-        size = sum(one.nbytes for one in tensors_in((args, kwargs)) if one.layout is torch.strided)
+        size = sum(bytes_of(one) for one in tensors_in((args, kwargs)))
         if call.key in self._done or size > self._left:
             return
         self._left -= size
@@ -160,7 +161,7 @@ class _Table:
 
     def _leave_first(self, call: NumberedCall, output: Any) -> None:
         held, flat = self._calls[call.key], flatten(output)
-        size = sum(one.nbytes for _, one in flat.leaves if one.layout is torch.strided)
+        size = sum(bytes_of(one) for _, one in flat.leaves)
         if held.received is None or size > self._left:
             return
         self._left -= size

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from workbench.worker.judge.pieces import bytes_of
+
 DEPTH = 3
 """Containers within each other that are measured."""
 MOST = 10_000
@@ -83,4 +85,4 @@ def _is_container(value: Any) -> bool:
 
 
 def _bytes(tensor: torch.Tensor) -> int:
-    return tensor.nbytes if tensor.layout is torch.strided else 0
+    return bytes_of(tensor)

@@ -27,6 +27,7 @@ from workbench.worker.judge.held_outside import (
     set_generator_state,
 )
 from workbench.worker.judge.held_tensor import HeldTensor
+from workbench.worker.judge.pieces import bytes_of
 
 COPY_BUDGET = 1 << 30
 """Bytes of tensor values that are copied, buffers and inputs first. Values beyond it are watched by their version
@@ -250,7 +251,7 @@ class Snapshot:
     def _record(self, name: str, tensor: torch.Tensor) -> None:
         if id(tensor) in self._tensors or nn.parameter.is_lazy(tensor):
             return
-        size = tensor.nbytes if tensor.layout is torch.strided else 0
+        size = bytes_of(tensor)
         copy = size <= self._left and not tensor.is_meta
         self._left -= size if copy else 0
         self._tensors[id(tensor)] = HeldTensor(name, tensor, copy)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from workbench.protocol.failures import error
 from workbench.worker.judge import memory
+from workbench.worker.judge.breaking import stored
 from workbench.worker.judge.cause import cause, other_inputs
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.graph import NODE_LIMIT
 from workbench.worker.judge.leak import size
 from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.pieces import bytes_of
 from workbench.worker.judge.replay import Generators, Parts, Record
 from workbench.worker.judge.rows import Judged, Row, judge_digests, judge_output, not_comparable
 from workbench.worker.judge.store import LARGEST_OUTPUT, output_bytes, same_bits
@@ -129,11 +129,13 @@ class Looker:
 def not_finite(flat: Flat) -> str:
     """ "output: 40 of 40 elements are NaN or infinite": identical bits say nothing of such an answer."""
     for path, leaf in flat.leaves:
-        inexact = leaf.is_floating_point() or leaf.is_complex()
-        if inexact and leaf.layout is torch.strided and leaf.element_size() > 1 and leaf.nbytes <= SCAN_LIMIT:
-            wrong = leaf.numel() - int(leaf.detach().isfinite().sum())
-            if wrong:
-                return f"{path}: {wrong} of {leaf.numel()} elements {'is' if wrong == 1 else 'are'} NaN or infinite"
+        if leaf.element_size() == 1 or bytes_of(leaf) > SCAN_LIMIT:
+            continue
+        parts = stored(leaf.detach())
+        total = sum(part.numel() for part in parts)
+        wrong = total - sum(int(part.isfinite().sum()) for part in parts)
+        if wrong:
+            return f"{path}: {wrong} of {total} elements {'is' if wrong == 1 else 'are'} NaN or infinite"
     return ""
 
 

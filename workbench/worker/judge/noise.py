@@ -6,11 +6,8 @@ flags, generators) is put back. It judges nothing.
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,17 +18,18 @@ from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import MeasureNoise
 from workbench.protocol.model import ModeChange
 from workbench.protocol.runs import BEYOND, LeafNoise, Yardstick
-from workbench.worker.bench.failing import failed_in, first_line
+from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.modes import apply, generators_kept, read_modes, set_flags
 from workbench.worker.bench.sampling import map_tensors, tensors_in
-from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge.checks_places import FirstOperator
+from workbench.worker.job import Job
 from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.pieces import bytes_of
 from workbench.worker.judge.replay import Generators
 from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.store import same_bits
+from workbench.worker.judge.twin import NoYardstick, float64_twin, twins
 from workbench.worker.judge.verdict import CaseError, judge, pool, verdict_eps
 
 CASES = 16
@@ -43,21 +41,6 @@ usual RMS once in 10**8, one number once in 12."""
 
 HELD = 1 << 26
 """Bytes of inputs that stay alive meanwhile: a model that knows them by id() would mix them up, as if by rounding."""
-
-FINER = 64.0
-"""A float64 run that computes in less somewhere is real all the same for a leaf whose eps is this many times as large:
-float32 inside it says as much about a bfloat16 model as float64 would."""
-
-_WIDE = (torch.float64, torch.complex128)
-_NARROW = (torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex32)
-_EIGHT_BITS = tuple(
-    kind for name, kind in vars(torch).items() if name.startswith("float8") and isinstance(kind, torch.dtype)
-)
-_EPS = {kind: float(torch.finfo(kind).eps) for kind in (*_WIDE, *_NARROW, *_EIGHT_BITS)}
-
-
-class NoYardstick(Exception):
-    """Says why the float64 run is no yardstick."""
 
 
 def measure_noise(request: MeasureNoise, job: Job) -> Yardstick:
@@ -92,56 +75,6 @@ def measure(model: nn.Module, example: Example, job: Job, cases: int = CASES, bu
             return _pooled(model, twin, example, job, cases, note, budget)
         except NoYardstick as reason:
             return Yardstick("tolerance", reason=str(reason))
-
-
-def float64_twin(model: nn.Module) -> nn.Module:
-    """A deep copy whose floating parameters, buffers and tensor attributes are float64 (complex ones complex128).
-
-    Raises `NoYardstick` when the model cannot be copied.
-    """
-    try:
-        twin = copy.deepcopy(model).double()
-        for module in twin.modules():
-            for parameter in module._parameters.values():
-                if parameter is not None and parameter.is_complex():
-                    parameter.data = parameter.data.to(torch.complex128)
-            for name, buffer in module._buffers.items():
-                if buffer is not None and buffer.is_complex():
-                    module._buffers[name] = buffer.to(torch.complex128)
-            for name, value in list(vars(module).items()):
-                if isinstance(value, torch.Tensor) and value.dtype in _NARROW:
-                    object.__setattr__(module, name, _widened(value))
-    except (Cancelled, KeyboardInterrupt):
-        raise
-    except Exception as problem:
-        raise NoYardstick(f"the model cannot be copied for a float64 run: {first_line(problem)}") from problem
-    return twin
-
-
-def reference_outputs(
-    twin: nn.Module, args: Any, kwargs: Any, seed: int = 0, eps: float = 0.0, held: list[Any] | None = None
-) -> tuple[Flat, str]:
-    """One case's float64 answer, under no_grad and with generators seeded, and where it computed in less ("" nowhere).
-
-    `args`, `kwargs`: eager's, copied and widened here; the copies are put into `held`. `eps`: of eager's most exact
-    floating leaf; what is `FINER` than that is no loss (0: all below float64 is). Raises what the forward raises.
-    """
-    args, kwargs = map_tensors(args, _widened), map_tensors(kwargs, _widened)
-    (held if held is not None else []).append((args, kwargs))
-    with generators_kept(seed), torch.no_grad(), FirstOperator(functools.partial(_narrows, eps / FINER)) as watch:
-        output = twin(*args, **kwargs)
-    return flatten(output), watch.words
-
-
-def unreal_reason(problem: BaseException) -> str:
-    """Why a float64 run raised, as the yardstick's reason."""
-    return str(problem) if isinstance(problem, NoYardstick) else f"the float64 run failed: {first_line(problem)}"
-
-
-def _widened(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.is_floating_point():
-        return tensor.detach().to(torch.float64, copy=True)
-    return tensor.detach().to(torch.complex128, copy=True) if tensor.is_complex() else tensor.detach().clone()
 
 
 def _eager(model: nn.Module, args: Any, kwargs: Any, seed: int, held: list[Any] | None = None) -> Flat:
@@ -179,8 +112,10 @@ def _answers_vary(model: nn.Module, example: Example) -> bool:
         one, other = (_eager(model, args, kwargs, seed) for seed in (1, 2))
     except Exception as problem:
         raise _does_not_run(problem) from problem
-    leaves = dict(other.leaves)
-    return one.structure != other.structure or not all(torch.equal(tensor, leaves[path]) for path, tensor in one.leaves)
+    if same_bits(one, other):
+        return False
+    structure, leaves = compare(one, other)
+    return bool(structure) or any(leaf.mark == BEYOND for leaf in leaves)  # the rest cannot be compared
 
 
 def _require_repeats(model: nn.Module, example: Example) -> None:
@@ -233,7 +168,7 @@ def _pooled(
                 raise _does_not_run(problem) from problem
             raised += 1
             continue
-        if sum(tensor.nbytes for tensor in tensors_in(held)) > HELD:
+        if sum(bytes_of(tensor) for tensor in tensors_in(held)) > HELD:
             held.clear()
         for path, value, exact in twins(twin, eager, args, kwargs, seed, held):
             if not value.numel():
@@ -250,37 +185,6 @@ def _pooled(
     return _yardstick(leaves, cases, raised, note, on_cuda)
 
 
-def twins(
-    twin: nn.Module, eager: Flat, args: Any, kwargs: Any, seed: int, held: list[Any] | None = None
-) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
-    """(path, eager, float64) of the leaves that a float64 run says something about."""
-    if not any(tensor.dtype in _NARROW for _, tensor in eager.leaves):
-        wide = any(tensor.dtype in _WIDE for _, tensor in eager.leaves)
-        raise NoYardstick(
-            "the model answers in float64 itself" if wide else "no output leaf is floating: all are exact"
-        )
-    try:
-        eps = min(_EPS[tensor.dtype] for _, tensor in eager.leaves if tensor.dtype in _NARROW)
-        flat, downcast = reference_outputs(twin, args, kwargs, seed, eps, held)
-    except Exception as problem:
-        raise NoYardstick(unreal_reason(problem)) from problem
-    if downcast:
-        raise NoYardstick(f"float64 run downcasts in {downcast}")
-    exact = dict(flat.leaves)
-    found = []
-    for path, value in eager.leaves:
-        if value.dtype not in _NARROW:
-            continue
-        if path not in exact or exact[path].shape != value.shape or exact[path].layout is not value.layout:
-            raise NoYardstick(f"the float64 run answers with another structure at {path}")
-        if exact[path].dtype not in _WIDE:
-            kind = str(exact[path].dtype).removeprefix("torch.")
-            raise NoYardstick(f"the float64 run answers {path} in {kind}")
-        if value.layout is torch.strided:
-            found.append((path, value, exact[path]))
-    return found
-
-
 def _yardstick(leaves: dict[str, LeafNoise], cases: int, raised: int, note: str, on_cuda: bool) -> Yardstick:
     known = {path: noise for path, noise in leaves.items() if noise.cases}
     if not known:
@@ -295,26 +199,3 @@ def _yardstick(leaves: dict[str, LeafNoise], cases: int, raised: int, note: str,
 
 def _does_not_run(problem: Exception) -> WorkbenchError:
     return failed_in(problem, "forward", "The model does not run on its example inputs", "--input")
-
-
-def _narrows(fine: float, func: Any, args: Any, kwargs: Any, output: Any) -> bool:
-    """Whether an operator answers in less than it was given, and in less than what has an eps of `fine`."""
-    given, made = _epsilons((args, kwargs)), _epsilons(output)
-    return bool(given) and bool(made) and max(made) > max(min(given), fine) and not _makes_new(func)
-
-
-def _epsilons(value: Any) -> set[float]:
-    """Machine epsilon of every floating tensor in an operator's arguments or answer."""
-    if isinstance(value, torch.Tensor):
-        return {_EPS[value.dtype]} if value.dtype in _EPS else set()
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (tuple, list)):
-        return set()
-    return {eps for item in value for eps in _epsilons(item)}
-
-
-def _makes_new(func: Callable[..., Any]) -> bool:
-    """Factories like zeros_like take only shape and device from their input: nothing of its values is lost."""
-    name = str(getattr(func, "overloadpacket", func)).rpartition(".")[2]
-    return name.endswith("_like") or name.startswith("new_")

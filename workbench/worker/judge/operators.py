@@ -15,6 +15,7 @@ import torch
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.leaves import Flat, flatten
 from workbench.worker.judge.mode import Mode
+from workbench.worker.judge.pieces import bytes_of
 from workbench.worker.judge.watch import Watcher, users_line
 
 STEPS = 50_000
@@ -135,7 +136,7 @@ class Operators(Mode):
 
     def _values(self, output: Any) -> tuple[bytes, ...]:
         tensors = [output] if isinstance(output, torch.Tensor) else list(_tensors(output))
-        self._left -= sum(one.nbytes for one in tensors if one.layout is torch.strided)
+        self._left -= sum(bytes_of(one) for one in tensors)
         if not tensors:
             return (digest(flatten(output)),)
         return tuple(_digest(one) for one in tensors)

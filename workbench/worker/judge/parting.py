@@ -31,7 +31,8 @@ from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leak import size
 from workbench.worker.judge.live import kept_as_it_is
 from workbench.worker.judge.operators import Names, Operators, first_parting
-from workbench.worker.judge.replay import Parts, Record, Recorder
+from workbench.worker.judge.recording import Recorder
+from workbench.worker.judge.replay import Parts, Record
 from workbench.worker.judge.sides import Side
 from workbench.worker.judge.standing import Call, Portrait, Standing, fingerprints, stand
 from workbench.worker.judge.watch import Watcher

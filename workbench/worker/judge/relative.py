@@ -6,7 +6,10 @@ import math
 
 import torch
 
+from workbench.worker.judge.aligning import align, align_obstacle
+from workbench.worker.judge.chunks import Wide, chunk_plus, chunk_real, chunk_rescaled, chunk_root
 from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.pieces import is_plain_tensor, shape_of
 
 NOISE = 4
 """Times the eps of the coarser dtype: what rounding alone makes of one module's answer."""
@@ -22,10 +25,10 @@ def relative_error(a: Flat, b: Flat) -> float:
     """
     worst = -1.0
     for (path, one), (other, two) in zip(a.leaves, b.leaves):  # noqa: B905 (lengths are compared below)
-        if path != other or one.shape != two.shape:
+        if path != other or shape_of(one) != shape_of(two):
             return math.nan
-        if one.layout is torch.strided and two.layout is torch.strided and not (one.is_quantized or two.is_quantized):
-            worst = max(worst, _leaf_error(one, two))
+        pair = _beside(one, two)
+        worst = max(worst, _leaf_error(*pair)) if pair else worst
     return worst if len(a.leaves) == len(b.leaves) and worst >= 0 else math.nan
 
 
@@ -35,37 +38,55 @@ def noise_limit(a: Flat, b: Flat) -> float:
     return max((NOISE * torch.finfo(dtype).eps for dtype in dtypes), default=0.0)
 
 
+def _beside(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Both as plain tensors of the same places: what is quantised as what it stands for; None where nothing can be
+    read or laid beside the other."""
+    a, b = (one.detach().dequantize() if one.is_quantized else one.detach() for one in (a, b))
+    if is_plain_tensor(a) and is_plain_tensor(b):
+        return a, b
+    if align_obstacle(a) or align_obstacle(b):
+        return None
+    try:
+        both = align(a, b.to(a.device))
+    except (RuntimeError, NotImplementedError):  # a dtype that lacks a kernel
+        return None
+    return None if both.words else (both.a, both.b)
+
+
 @torch.no_grad()
 def _leaf_error(a: torch.Tensor, b: torch.Tensor) -> float:
     if a.dtype == b.dtype and a.device == b.device and torch.equal(a, b):
         return 0.0
-    difference = scale = 0.0
+    wide = any(one.dtype in (torch.float64, torch.complex128) for one in (a, b))
+    difference, scale = (0.0, 0), (0.0, 0)
     for one, two in zip(_pieces(a), _pieces(b)):  # noqa: B905 (of one shape)
-        wide = _wide(one)
-        delta = _squares(_wide(two.to(one.device)) - wide)
-        size = _squares(wide)
-        if not (math.isfinite(delta) and math.isfinite(size)):
-            delta, size = _around_what_is_not_finite(wide, _wide(two.to(one.device)))
-        difference, scale = difference + delta, scale + size
-    if not math.isfinite(difference):
-        return math.inf
-    if difference == 0:
+        reference, other = chunk_real(one), chunk_real(two.to(one.device))
+        delta, size = _squares(other - reference, wide), _squares(reference, wide)
+        if not (math.isfinite(delta[0]) and math.isfinite(size[0])):
+            distance, reference = _around_what_is_not_finite(reference, other)
+            delta, size = _squares(distance, wide), _squares(reference, wide)
+            if not math.isfinite(delta[0]):
+                return math.inf
+        difference, scale = chunk_plus(difference, delta), chunk_plus(scale, size)
+    if difference[0] == 0.0:
         return 0.0
-    return math.sqrt(difference / scale) if scale > 0 else math.inf
+    if scale[0] == 0.0:
+        return math.inf
+    ratio = difference[0] / scale[0], difference[1] - scale[1]
+    return chunk_root(ratio, 1)
 
 
-def _squares(tensor: torch.Tensor) -> float:
-    length = float(torch.linalg.vector_norm(tensor))
-    return length * length  # a power would raise where this is infinite
+def _squares(tensor: torch.Tensor, wide: bool) -> Wide:
+    """Sum of |v|², in a range that float64's own squares leave where the numbers themselves are float64."""
+    scaled, power = chunk_rescaled(tensor, wide)
+    length = float(torch.linalg.vector_norm(scaled))
+    return length * length, 2 * power
 
 
-def _around_what_is_not_finite(a: torch.Tensor, b: torch.Tensor) -> tuple[float, float]:
-    """The same infinity, and NaN on both sides, are no difference."""
+def _around_what_is_not_finite(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(b - a, a) where the same infinity, and NaN on both sides, are no difference and have no size."""
     same = (a == b) | (a.isnan() & b.isnan())
-    delta = torch.where(same, torch.zeros_like(a), b - a)
-    if not bool(delta.isfinite().all()):
-        return math.inf, 0.0
-    return _squares(delta), _squares(torch.where(a.isfinite(), a, torch.zeros_like(a)))
+    return torch.where(same, torch.zeros_like(a), b - a), torch.where(a.isfinite(), a, torch.zeros_like(a))
 
 
 def _pieces(tensor: torch.Tensor) -> list[torch.Tensor]:
@@ -75,7 +96,3 @@ def _pieces(tensor: torch.Tensor) -> list[torch.Tensor]:
     return [
         part for piece in torch.split(tensor.detach(), rows) for part in ([piece] if rows > 1 else _pieces(piece[0]))
     ]
-
-
-def _wide(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.to(torch.complex128 if tensor.dtype.is_complex else torch.float64)

@@ -1,6 +1,7 @@
-"""What a run started from: generator states, flags, buffers, inputs; taken before it, put back for a replay.
+"""What a run started from: generator states, flags, buffers, inputs; put back for a replay.
 
-Owns taking and restoring. It never runs the model, and what it records is a copy or a reference, never a change.
+Owns what is known of it, the generators, and putting them back; `recording.py` takes it. It never runs the model, and
+what it records is a copy or a reference, never a change.
 """
 
 from __future__ import annotations
@@ -19,11 +20,8 @@ from torch import nn
 from workbench.protocol.model import Modes
 from workbench.worker.bench.modes import walk
 from workbench.worker.bench.sampling import tensors_in
-from workbench.worker.judge.attributes import attributes_of
 from workbench.worker.judge.memory import cuda_started
-
-BUFFER_BUDGET = 64 << 20
-"""Bytes of all buffers together beyond which they are not recorded."""
+from workbench.worker.judge.pieces import bytes_of
 
 BATCH_NORM: tuple[type[nn.Module], ...] = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 INNER_DROPOUT = (nn.MultiheadAttention, nn.RNNBase)
@@ -195,7 +193,7 @@ class Record:
         """(identity, bytes) of what the record holds and may share with others."""
         states = self.generators
         tensors = (states.cpu, *states.cuda, *(self.buffers or ()), *tensors_in((self.args, self.kwargs)))
-        sizes = {id(tensor): tensor.nbytes if tensor.layout is torch.strided else 0 for tensor in tensors}
+        sizes = {id(tensor): bytes_of(tensor) for tensor in tensors}
         sizes |= {id(held): 2560 for held in (states.python, states.numpy) if held is not None}
         sizes[id(self.flags)] = 8 * len(self.flags)
         sizes[id(self.attributes)] = 150 * len(self.attributes)
@@ -208,101 +206,7 @@ class Record:
 
     def inputs_changed(self) -> bool:
         """True when the forward, or anybody since, wrote into the inputs."""
-        return self.input_versions != _input_versions(self.args, self.kwargs)
-
-
-class Recorder:
-    """Takes records, copying buffers only when they moved."""
-
-    def __init__(self) -> None:
-        self._last: tuple[torch.Tensor, ...] = ()
-        self._paths: tuple[str, ...] = ()
-        self._generators: Generators | None = None
-        self._attributes: dict[str, str] = {}
-        self._flags: tuple[bool, ...] = ()
-
-    @property
-    def newest(self) -> tuple[torch.Tensor, ...]:
-        """The newest buffer copies."""
-        return self._last
-
-    def take(self, parts: Parts, modes: Modes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Record:
-        """The state right now."""
-        model = parts.model
-        return Record(
-            model,
-            modes,
-            self._states(),
-            self._flags_of(parts),
-            parts.active(),
-            self._buffers(parts),
-            args,
-            kwargs,
-            _input_versions(args, kwargs),
-            parts.weights(),
-            self._paths,
-            self._attributes_of(parts),
-        )
-
-    def again(self, record: Record, parts: Parts) -> Record:
-        """A record for a later run of the same repeat: only generators and buffers can have moved."""
-        return Record(
-            record.model,
-            record.modes,
-            self._states(),
-            record.flags,
-            record.active,
-            self._buffers(parts),
-            record.args,
-            record.kwargs,
-            record.input_versions,
-            record.weights,
-            self._paths,
-            record.attributes,
-        )
-
-    def _attributes_of(self, parts: Parts) -> dict[str, str]:
-        now = attributes_of(parts.modules)
-        if now != self._attributes:
-            self._attributes = now
-        return self._attributes
-
-    def _states(self) -> Generators:
-        self._generators = Generators.take().sharing(self._generators)
-        return self._generators
-
-    def _flags_of(self, parts: Parts) -> tuple[bool, ...]:
-        now = tuple([module.training for _, module in parts.modules])
-        if now != self._flags:
-            self._flags = now
-        return self._flags
-
-    def _buffers(self, parts: Parts) -> tuple[torch.Tensor, ...] | None:
-        now = [holder[name] for _, holder, name in parts.buffers]
-        live = [tensor for tensor in now if tensor is not None]
-        if len(live) != len(now) or sum(tensor.nbytes for tensor in live) > BUFFER_BUDGET:
-            self._last, self._paths = (), ()
-            return None
-        paths = tuple(path for path, _, _ in parts.buffers)
-        before = self._last if paths == self._paths else (None,) * len(live)
-        with torch.inference_mode(False), torch.no_grad():
-            copies = tuple(_copy_if_moved(one, tensor) for one, tensor in zip(before, live))  # noqa: B905
-        if paths != self._paths or any(a is not b for a, b in zip(copies, self._last)):  # noqa: B905
-            self._last, self._paths = copies, paths
-        return self._last
-
-
-def _copy_if_moved(before: torch.Tensor | None, now: torch.Tensor) -> torch.Tensor:
-    # contents, for batch norm's statistics move without a new _version
-    if (
-        before is not None
-        and before.dtype == now.dtype
-        and before.device == now.device
-        and before.shape == now.shape
-        and torch.equal(before, now.detach())
-    ):
-        return before
-    return now.detach().clone()
+        return self.input_versions != input_versions_of(self.args, self.kwargs)
 
 
 def _version(tensor: torch.Tensor) -> int:
@@ -313,7 +217,7 @@ def _address(tensor: torch.Tensor) -> int:
     return tensor.data_ptr() if tensor.layout == torch.strided and tensor.device.type != "meta" else 0
 
 
-def _input_versions(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
+def input_versions_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
     values = (*args, *kwargs.values())
     tensors = values if all(isinstance(value, torch.Tensor) for value in values) else tensors_in(values)
     return tuple(_version(tensor) for tensor in tensors)

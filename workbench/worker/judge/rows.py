@@ -6,6 +6,7 @@ when to look; `firing.py` does.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from workbench.protocol.model import Modes
@@ -15,7 +16,7 @@ from workbench.worker.judge.latency import Times
 from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.replay import Record
 from workbench.worker.judge.store import same_bits
-from workbench.worker.judge.verdict import judge_all
+from workbench.worker.judge.verdict import judge_all, worst_mark
 
 DEFAULT_YARDSTICK = Yardstick("tolerance", reason="the float64 yardstick has not been measured yet")
 
@@ -40,10 +41,9 @@ class Judged:
 
     def worse_than(self, other: Judged) -> bool:
         """True when this is the one to show and to keep."""
-        order = ("", IDENTICAL, INCOMPARABLE)
-        mine = order.index(self.mark) if self.mark in order else len(order)
-        others = order.index(other.mark) if other.mark in order else len(order)
-        return (mine, self.noise_multiple, self.max_abs) > (others, other.noise_multiple, other.max_abs)
+        if self.mark != other.mark:
+            return bool(self.mark) and (not other.mark or worst_mark([self.mark, other.mark]) == self.mark)
+        return (self.noise_multiple, self.max_abs) > (other.noise_multiple, other.max_abs)
 
 
 def judge_output(reference: Flat, output: Flat, yardstick: Yardstick) -> Judged:
@@ -56,7 +56,7 @@ def judge_output(reference: Flat, output: Flat, yardstick: Yardstick) -> Judged:
     return Judged(
         mark,
         max((leaf.max_abs for leaf in leaves), default=0.0),
-        max((leaf.noise_multiple for leaf in leaves), default=0.0),
+        math.inf if structure else max((leaf.noise_multiple for leaf in leaves), default=0.0),
         sum(leaf.mismatched for leaf in leaves),
         sum(leaf.elements for leaf in leaves),
         f"structure: {structure}" if structure else (reasons[0] if reasons else ""),

@@ -18,8 +18,9 @@ from workbench.worker.judge.cause import OTHER_INPUTS, cause, other_inputs
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.firing import RESERVE, Firing
 from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.pieces import bytes_of
+from workbench.worker.judge.recording import Recorder
 from workbench.worker.judge.records import Records
-from workbench.worker.judge.replay import Recorder
 from workbench.worker.judge.rows import DEFAULT_YARDSTICK, Judged, Row, judge_digests, judge_output, not_comparable
 from workbench.worker.judge.store import Store, gone
 from workbench.worker.judge.verdict import judge_all, yardstick_used
@@ -58,7 +59,7 @@ class Runs:
     @property
     def own_bytes(self) -> int:
         """Bytes in memory that are the bench's own and no growth of the model's."""
-        newest = sum(tensor.nbytes for tensor in self.recorder.newest if not self.records.holds(tensor))
+        newest = sum(bytes_of(tensor) for tensor in self.recorder.newest if not self.records.holds(tensor))
         return self.store.bytes_in_memory + self.records.bytes + newest
 
     def fire(self, request: Fire, job: Job) -> RunRow:

@@ -18,6 +18,7 @@ from workbench.worker.judge.checks_places import stack_place
 from workbench.worker.judge.mixing import Stack
 from workbench.worker.judge.mode import Mode
 from workbench.worker.judge.operators import UNDEFINED
+from workbench.worker.judge.pieces import is_plain_tensor
 
 STEPS = 5_000
 """Operators that are followed; what comes in later is not found."""
@@ -84,7 +85,7 @@ def first_sized(
 
 
 def _readable(tensor: torch.Tensor) -> bool:
-    return tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_meta
+    return is_plain_tensor(tensor)
 
 
 def _alike(large: torch.Tensor, small: torch.Tensor) -> bool:

@@ -24,6 +24,7 @@ from workbench.worker.bench.words import some
 from workbench.worker.job import Job
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.pieces import bytes_of
 from workbench.worker.judge.replay import Generators, Parts
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -100,7 +101,7 @@ class Standing:
         flags = {path: module.training for path, module in parts.modules}
         acting = {path: kinds[path] for path, _ in parts.active()}
         info = self.built.info
-        now = sum(tensor.nbytes for _, tensor in _tensors(self.model) if not nn.parameter.is_lazy(tensor))
+        now = sum(bytes_of(tensor) for _, tensor in _tensors(self.model) if not nn.parameter.is_lazy(tensor))
         held = max(info.parameter_bytes + info.buffer_bytes, now)
         return Portrait(self.side.recipe, self.modes, flags, acting, tensors, held, info.seconds, self.seconds)
 

@@ -18,6 +18,7 @@ import torch
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.judge.leaves import Flat
+from workbench.worker.judge.pieces import bytes_of, is_plain_tensor, pieces, shape_of
 
 MEMORY_BUDGET = 256 << 20
 """Bytes of outputs held in memory; the oldest beyond it go to files."""
@@ -32,8 +33,8 @@ _PREFIX = "workbench-runs-"
 
 
 def output_bytes(flat: Flat) -> int:
-    """Bytes of all elements, as a dense copy would need them; an expanded tensor counts in full."""
-    return sum(tensor.numel() * tensor.element_size() for _, tensor in flat.leaves)
+    """Bytes of all elements, as a copy would need them; an expanded tensor counts in full."""
+    return sum(bytes_of(tensor) for _, tensor in flat.leaves)
 
 
 def detached(flat: Flat) -> Flat:
@@ -54,23 +55,38 @@ def same_bits(a: Flat, b: Flat) -> bool:
     if a.structure != b.structure or len(a.leaves) != len(b.leaves) or a.opaque or b.opaque:
         return False
     with torch.inference_mode(False), torch.no_grad():
-        return all(path == other and _equal(x, y) for (path, x), (other, y) in zip(a.leaves, b.leaves))  # noqa: B905
+        return all(path == other and same_tensor(x, y) for (path, x), (other, y) in zip(a.leaves, b.leaves))  # noqa: B905
 
 
-def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
-    if a.dtype != b.dtype or a.shape != b.shape or a.layout != torch.strided or b.layout != torch.strided:
+def same_tensor(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """True when both have the same dtype, layout, shape and bits. False may mean "unknown", as for the meta device."""
+    if a.dtype != b.dtype or a.layout != b.layout:
         return False
-    if a.device.type == "meta" or b.device.type == "meta" or a.is_quantized or b.is_quantized:
+    if is_plain_tensor(a) and is_plain_tensor(b):
+        return a.shape == b.shape and _same_bits(a.detach(), b.detach().to(a.device))
+    if shape_of(a) != shape_of(b):
         return False
-    a, b = a.detach(), b.detach().to(a.device)
-    if a.dtype.is_floating_point or a.dtype.is_complex:
+    mine, others = pieces(a), pieces(b.to(a.device))
+    if not mine or [name for name, _ in mine] != [name for name, _ in others]:
+        return False
+    return all(x.shape == y.shape and _same_bits(x, y) for (_, x), (_, y) in zip(mine, others))  # noqa: B905
+
+
+def _same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Of two plain tensors of one dtype and shape."""
+    if a.dtype.is_complex:
+        a, b = torch.view_as_real(a.resolve_conj()), torch.view_as_real(b.resolve_conj())
+    if a.dtype.is_floating_point:
         # as integers: NaN equals itself, and -0.0 is not 0.0
         try:
-            bits = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[a.element_size()]
+            bits = _BITS[a.element_size()]
             a, b = a.contiguous().view(bits), b.contiguous().view(bits)
-        except (KeyError, RuntimeError):  # complex128, or a dtype without such a view
+        except (KeyError, RuntimeError):  # a dtype without such a view
             return False
     return bool(torch.equal(a, b))
+
+
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @dataclasses.dataclass(eq=False)

@@ -38,6 +38,8 @@ TOTALS_RTOL, TOTALS_ATOL = 1e-5, 1e-8
 TOTALS_ALIKE = 1e4
 """Sums of squares this near each other, |a|² and |b|², and |b − a|² give 2ab to 12 digits of |a||b| without a pass."""
 
+TOTALS_CLASSES = 1 << 20
+"""Elements of an output of one dimension up to which it may be the scores of one sample's classes."""
 
 TOTALS_COUNTS = (
     "mismatched", "clashes", "kept", "related", "relative", "nan_a", "nan_b", "inf_a", "inf_b",
@@ -55,7 +57,7 @@ class Totals:
         self.floating = a.is_floating_point() or a.is_complex()
         self.wide = a.dtype in (torch.float64, torch.complex128)
         self.ordered = self.floating and chunk_ordered(a.dtype)
-        self._classes = a.is_floating_point() and a.ndim >= 2 and columns >= 2
+        self._classes = a.is_floating_point() and columns >= 2 and (a.ndim >= 2 or columns <= TOTALS_CLASSES)
         self.ranks = Ranks(columns)
         self.mismatched = self.clashes = self.kept = self.max_ulp = self.related = 0
         self.nan_a = self.nan_b = self.inf_a = self.inf_b = 0
