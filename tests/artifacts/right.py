@@ -120,7 +120,7 @@ RIGHT: tuple[Made, ...] = (
     Made("dimensions found by torch", "Classifier", automatic, ".pt2"),
     Made("exported strictly", "Residual", strict, ".pt2"),
     Made("traced with grad", "Both", with_grad, ".pt"),
-    Made("of one size only", "Classifier", export(rows=3), ".pt2"),
+    Made("of one size only", "Classifier", export(rows=3), ".pt2", inputs=("x=float32[3,8]",)),
     Made("under another module", "Classifier", trace(Wrapped), ".pt"),
     Made("under another module, exported", "Tokens", trace(Wrapped), ".pt2"),
     Made("other names of arguments", "Both", trace(Positional), ".pt"),

@@ -34,6 +34,23 @@ class Pinned(Free):
         return self.fc(x) + float(length)
 
 
+class Rows(Free):
+    """A batch that becomes a number of Python's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = len(range(int(x.shape[0])))
+        return self.fc(x) + float(rows)
+
+
+class AtMost(Free):
+    """Eager itself refuses more than eight rows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] > 8:
+            raise ValueError("at most eight")
+        return self.fc(x)
+
+
 class Even(Free):
     """Takes steps two by two; eager refuses odd lengths itself."""
 

@@ -102,6 +102,31 @@ def test_a_constant_is_a_row_and_is_said_among_what_is_static(tmp_path: Path) ->
     assert "x=float32[batch:1..64,4,4]" in found.remedy
 
 
+def test_a_declared_batch_that_became_a_constant_is_refused_with_the_line(tmp_path: Path) -> None:
+    made = make(tmp_path, "Rows", X)
+    assert only(made).became == "4"
+    proof = proven(tmp_path)
+    sizes = row(proof, "sizes")
+    assert (proof.verdict, sizes.status) == ("fail", "fail")
+    assert "only, where batch 1..64 was declared, which eager serves" in sizes.evidence
+    assert f"batch became 4 (dynamic_models.py:{line_of('rows = len(')}" in sizes.cause
+    assert sizes.remedy == only(made).remedy
+
+
+def test_a_batch_that_nobody_declared_may_become_a_constant(tmp_path: Path) -> None:
+    make(tmp_path, "Rows", "x=float32[4,6,4]")
+    proof = proven(tmp_path)
+    assert proof.verdict == "pass"
+    assert row(proof, "sizes").evidence == "batch 4 only: the artifact serves 4 rows only"
+
+
+def test_declared_rows_that_eager_itself_refuses_are_not_held_against_the_artifact(tmp_path: Path) -> None:
+    made = make(tmp_path, "AtMost", "x=float32[batch:1..64,6,4]")
+    assert only(made).became == "1..8"
+    proof = proven(tmp_path)
+    assert proof.verdict == "pass", proof.checks
+
+
 def test_a_dimension_of_even_sizes_stays_free(tmp_path: Path) -> None:
     made = make(tmp_path, "Even", X)
     assert made.dynamic[1].startswith("x[1] = seq in [2, 128]")

@@ -104,6 +104,19 @@ def test_a_program_of_one_size_is_proven_at_that_size(tmp_path: Path) -> None:
     assert row(proof, "sizes").evidence == "batch 6 only: the artifact serves 6 rows only"
 
 
+def test_a_program_of_one_size_is_refused_where_more_were_declared(tmp_path: Path) -> None:
+    proof = verified(exported(eager("Net"), tmp_path / "fixed.pt2", rows=6), inputs=("x=float32[batch:1..64,5]",))
+    assert proof.verdict == "fail"
+    assert "batch 1: AssertionError: Guard failed" in row(proof, "sizes").evidence
+
+
+def test_a_program_whose_range_torch_found_serves_what_was_declared(tmp_path: Path) -> None:
+    path = exported(eager("Net"), tmp_path / "auto.pt2", dynamic_shapes=({0: torch.export.Dim.AUTO},))
+    proof = verified(path, inputs=("x=float32[batch:1..64,5]",))
+    assert proof.verdict == "pass", proof.checks
+    assert row(proof, "sizes").evidence.startswith("batch 1, ")
+
+
 def test_a_scripted_branch_is_right_on_both_sides(tmp_path: Path) -> None:
     assert verified(scripted(eager("Branch"), tmp_path / "a.pt"), "Branch").verdict == "pass"
 

@@ -19,9 +19,10 @@ from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.contract import bounded, case_words, contract_cases, contract_of
 from workbench.worker.artifact.golden_inputs import argument_trees
 from workbench.worker.artifact.golden_layouts import eager_layouts
+from workbench.worker.artifact.golden_rows import rows_lost, rows_served
 from workbench.worker.artifact.plain import named_outputs, plain_or_raise
 from workbench.worker.artifact.prove_writes import changed_tensors
-from workbench.worker.artifact.subject import Subject, eager_accepts, run_eager
+from workbench.worker.artifact.subject import Subject, run_eager
 from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors
@@ -29,7 +30,7 @@ from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.case_inputs import case_inputs, real_seeds, samples_taken
 from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten
-from workbench.worker.judge.plan import BUDGET, CASES, FEWEST, NAN, Case, batch_limits, plan
+from workbench.worker.judge.plan import BUDGET, CASES, FEWEST, NAN, Case, plan
 from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.twin import float64_twin, reference_outputs, unreal_reason
 from workbench.worker.judge.verdict import CaseError, judge, pool, verdict_eps
@@ -79,7 +80,8 @@ def make_golden_data(
     """
     maker = _Maker(subject, job, tolerance, foreign, by_place)
     with untouched_model(subject.model):
-        low, high, reason = _limits(subject, batch_range)
+        low, high, reason = rows_served(subject, batch_range, foreign)
+        lost = [] if foreign else rows_lost(subject, batch_range)
         maker.run(_cases(subject, low, high))
         not_comparable = maker.repeats()
         layouts = maker.layouts() if not not_comparable else []
@@ -88,22 +90,10 @@ def make_golden_data(
     part.findings += bounded(part.cases, high)
     free = high is None or high > low
     part.batch = {"free": free, "minimum": low, "maximum": high, "reason": reason, "axes": subject.axes}
+    part.batch.update({"declared": lost} if lost else {})
     job.progress("writing the golden data")
     save_or_raise(lambda path: save(path, maker.tensors, {"made by": "workbench"}), stage / FILE)
     return part
-
-
-def _limits(subject: Subject, batch_range: tuple[int, int | None] | None) -> tuple[int, int | None, str]:
-    """(smallest, largest or None, why it is not free) number of rows that cases may have."""
-    batch, declared = subject.batch, subject.example.batch_range
-    if batch and batch_range is not None:
-        low, high = batch_range
-        if declared is not None:
-            low, high = max(low, declared[0]), declared[1] if high is None else min(high, declared[1])
-        if high is not None and high <= low:
-            return low, high, f"the artifact serves {high} rows only"
-        return max(low, 1), high, ""
-    return batch_limits(batch, declared, lambda rows: eager_accepts(subject, rows))
 
 
 def _cases(subject: Subject, low: int, high: int | None) -> list[Case]:

@@ -124,13 +124,26 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
         right = _rows_named(sorted(set(groups) - set(beyond)))
         wrong.append(f"values differ at {_rows_named(beyond)}, not at {right.removeprefix('batch ')}")
     sizes = _rows_named(sorted(groups))
+    if declared := batch.get("declared"):
+        wrong.insert(0, f"{sizes} only, where batch {declared[0]}..{declared[1]} was declared, which eager serves")
     if wrong:
-        cause = "a size of the contract that the artifact does not serve as eager does"
-        return CheckRow("sizes", "fail", "; ".join(wrong[:4]), cause, _rows_remedy(golden.manifest))
+        return CheckRow("sizes", "fail", "; ".join(wrong[:4]), *_rows_unserved(golden.manifest))
     if not batch.get("free"):
         why = batch.get("reason") or "the contract has one batch size"
         return CheckRow("sizes", "pass", f"{sizes} only: {why}")
     return CheckRow("sizes", "pass", sizes)
+
+
+def _rows_unserved(manifest: dict[str, Any]) -> tuple[str, str]:
+    """Why sizes of the contract are not served, down to the line where the export knows it, and what to do."""
+    known = manifest.get("worklist") or ()
+    if not known:
+        return "a size of the contract that the artifact does not serve as eager does", _rows_remedy(manifest)
+    words = []
+    for one in known[:3]:
+        place = ": ".join(text for text in (one.get("where"), one.get("line")) if text)
+        words.append(f"{one.get('name')} became {one.get('became')}{f' ({place})' if place else ''}")
+    return "; ".join(words), known[0].get("remedy") or _rows_remedy(manifest)
 
 
 def _rows_sizes(golden: Golden, result: CaseResult) -> tuple[tuple[str, int], ...]:
@@ -166,7 +179,7 @@ def searched_findings(manifest: dict[str, Any]) -> list[Finding]:
     """What a search tried when the golden data was made, and the case that it added."""
     searched = manifest.get("search") or {}
     found = [Finding("search", searched["words"], searched.get("remedy") or "")] if searched.get("words") else []
-    remedy = "In a bundle, python counterexample.py shows both answers."
+    remedy = "python counterexample.py in the bundle shows both answers."
     for index, case in enumerate(manifest["cases"]):
         if case.get("kind") == "counterexample":
             found.append(Finding("counterexample", f"case {index}, {case.get('words') or ''}", remedy))
