@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -284,6 +285,40 @@ def test_an_artifact_made_by_others_asks_for_trust_and_is_then_judged(
     failed = [row["id"] for row in found["checks"] if row["status"] == "fail"]
     assert "weights_match" in failed
     assert "fc.bias" in next(row for row in found["checks"] if row["id"] == "weights_match")["evidence"]
+
+
+RARE = """import torch
+
+
+class Rare(torch.nn.Module):
+    def forward(self, x):
+        if x.sum() > 1000:
+            return x * 2
+        return x + 1
+"""
+
+
+def test_a_counterexample_to_others_work_is_kept_with_its_script(environment: dict[str, str], tmp_path: Path) -> None:
+    import torch
+
+    (tmp_path / "rare.py").write_text(RARE)
+    (tmp_path / "here").mkdir()
+    model = runpy.run_path(str(tmp_path / "rare.py"))["Rare"]()
+    torch.jit.trace(model, torch.zeros(2, 5)).save(str(tmp_path / "rare.ts"))
+    against = ("--against", f"{tmp_path}/rare.py:Rare", "--input", "x=float32[2,5]", "--allow-code", "--search", "60")
+    keep = str(tmp_path / "here" / "kept")
+    code, found = as_json(environment, "verify", str(tmp_path / "rare.ts"), *against, "--keep", keep)
+    assert (code, found["verdict"]) == (1, "fail")
+    kept = Path(found["kept"])
+    assert kept == tmp_path / "here" / "kept.failed"
+    assert {"rare.ts", "golden.safetensors", "counterexample.py", "verify.py"} <= {one.name for one in kept.iterdir()}
+    script = subprocess.run(
+        [sys.executable, "-I", str(kept / "counterexample.py")], capture_output=True, text=True, cwd="/", timeout=100
+    )
+    assert (script.returncode, "they part" in script.stdout) == (1, True), script.stderr
+    code, found = as_json(environment, "verify", str(kept), "--allow-code")
+    assert code == 1
+    assert {row["id"]: row["status"] for row in found["checks"]}["integrity"] == "pass"
 
 
 ECHO = """import torch

@@ -232,6 +232,32 @@ async def test_an_artifact_of_somebody_else_gets_golden_data_first(tmp_path: Pat
         assert failure.kind == "engine"
 
 
+async def test_a_counterexample_to_somebody_elses_artifact_is_kept(tmp_path: Path):
+    path = tmp_path / "net.pt2"
+    path.write_bytes(b"artifact")
+    found = Recipe("nets/net.py:Net", {"proof": "no", "cases": [{"kind": "counterexample"}]})
+    async with Face("artisan.py") as face:
+
+        async def verified(recipe: Recipe, keep: Path | None) -> tuple[str, str]:
+            result = await face.ask(Verify(str(path), "a" * 64, recipe, keep=str(keep or "")))
+            assert isinstance(result, VerifyResult), result
+            return result.kept, next((one.remedy for one in result.proof.findings), "")
+
+        for _ in range(2):  # the second takes the place of the first
+            kept, remedy = await verified(found, tmp_path / "kept")
+            assert kept == str(tmp_path / "kept.failed")
+            assert remedy == f"python {kept}/counterexample.py shows both answers."
+        manifest = json.loads((tmp_path / "kept.failed" / "manifest.json").read_text())
+        assert set(manifest["files"]) == {"model.pt2", "golden.safetensors", "report.md"}
+        assert manifest["proof"]["verdict"] == "fail"
+        assert await verified(found, None) == ("", "Add --keep DIR to have it as a case and as a script.")
+        kept, remedy = await verified(found, path / "below a file")  # no verdict is spoilt by it
+        assert kept == ""
+        assert remedy.startswith("It is not kept: Could not write")
+        assert await verified(recipe(proof="no"), tmp_path / "none") == ("", "")
+        assert sorted(os.listdir(tmp_path)) == ["kept.failed", "net.pt2"]
+
+
 async def test_small_flows(tmp_path: Path):
     (tmp_path / "net.py").write_text("import torch\n\nclass Net(torch.nn.Module):\n    pass\n")
     async with Face("artisan.py") as face:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.cli.outside import parse_metrics
+from workbench.client.outside import parse_metrics
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.outside import Metric
 from workbench.worker.judge.leaves import flatten

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from workbench.client.flows import run_checks
+from workbench.client.outside import METRIC_HELP, parse_metrics
 from workbench.client.policy import policy_for
 from workbench.client.session import Session
 from workbench.protocol.artifacts import BASELINE, CHECK_IDS, LATENCY, CheckRow
@@ -19,7 +20,6 @@ from workbench.report.objects import check_object
 
 from .engine import converse
 from .options import existing, for_serving, model_options, parse_model
-from .outside import METRIC_HELP, parse_metrics
 from .run import open_model
 from .tables import check_line, console, show_check_verdict, show_model, show_policy
 from .talk import ProgressLine, print_json

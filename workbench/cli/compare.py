@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from workbench.client.outside import METRIC_HELP, parse_metrics
 from workbench.client.session import Session
 from workbench.protocol.compare import Compare, Compared, Side, SideInfo
 from workbench.protocol.exits import Exit
@@ -19,7 +20,6 @@ from workbench.report.objects import compare_object
 
 from .engine import converse
 from .options import ModelOptions, for_serving, model_options, parse_model
-from .outside import METRIC_HELP, parse_metrics
 from .tables import MARK_STYLES, check_line, console, show_errors, show_leaf
 from .talk import ProgressLine, print_json
 

@@ -10,17 +10,18 @@ import click
 
 from workbench.client.exports import exit_of
 from workbench.client.flows import authorize
+from workbench.client.outside import METRIC_HELP, parse_metrics, parse_runner
 from workbench.client.session import Session
 from workbench.client.trust import TrustStore
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Verify
 from workbench.protocol.outside import RUNNER_SECONDS
+from workbench.protocol.text import clean_line
 from workbench.report.objects import verify_object
 
 from .engine import converse
 from .invoke import given_on_command_line
 from .options import ModelOptions, existing, model_options, parse_model, search_option
-from .outside import METRIC_HELP, parse_metrics, parse_runner
 from .tables import console, show_proof
 from .talk import ProgressLine, print_json
 
@@ -56,10 +57,16 @@ _OF_THE_MODEL = {
     show_default=True,
 )
 @search_option
+@click.option(
+    "--keep",
+    metavar="DIR",
+    default=None,
+    help="Where a counterexample to FILE is kept, as DIR.failed; default: FILE's own name, here. Empty: nowhere.",
+)
 def verify(path: str, against: str, **given: Any) -> int:
     """Prove BUNDLE again, here or under --python; or prove FILE, or the command of --runner, against an eager MODEL."""
     command, shell, seconds = given.pop("runner"), given.pop("runner_shell"), given.pop("runner_timeout")
-    search = given.pop("search")
+    search, keep = given.pop("search"), given.pop("keep")
     metrics = parse_metrics(given.pop("metrics"))
     digests: tuple[str, ...] = given["digests"]
     allow_code: bool = given["allow_code"]
@@ -82,6 +89,7 @@ def verify(path: str, against: str, **given: Any) -> int:
             timeout=options.timeout,
             runner=runner,
             metrics=metrics,
+            keep=_keep(path, keep) if against and not command else "",
         )
         if runner is None:
             trusted = await authorize(session, request.path, TrustStore(), digests, allow_code)
@@ -92,9 +100,19 @@ def verify(path: str, against: str, **given: Any) -> int:
             print_json(verify_object(result))
         else:
             show_proof(console(), result.proof)
+            for one in result.proof.findings:
+                if one.id == "counterexample":
+                    console().print(f"counterexample: {clean_line(one.remedy)}")
         return exit_of(result.proof.verdict)
 
     return converse(work, bench=False, quiet=options.as_json)
+
+
+def _keep(path: str, given: str | None) -> str:
+    """The place for a counterexample; the name of the artifact in the current directory where none is given."""
+    if given is None:
+        return os.path.abspath(os.path.basename(os.path.abspath(path)))
+    return os.path.abspath(os.path.expanduser(given)) if given else ""
 
 
 def _refuse(path: str, against: str, command: str, digests: tuple[str, ...], options: ModelOptions) -> None:
@@ -111,6 +129,9 @@ def _refuse(path: str, against: str, command: str, digests: tuple[str, ...], opt
     if not against and os.path.isfile(path):
         words = f"{path} is no bundle: an artifact is proven against the model it was made from."
         raise error("usage", words, path, "Name it: --against file.py:Name --weights FILE")
+    if given_on_command_line("keep") and (command or not against):
+        words = "Only what a search against the model finds is kept; bundles and runners are not searched."
+        raise error("usage", words, "--keep", "It goes with FILE --against MODEL.")
     if given_on_command_line("rng"):
         raise error("usage", "A proof seeds every case by itself; --rng is not for it.", "--rng")
     change = options.change

@@ -195,6 +195,8 @@ class VerifyResult:
     kind: str
     proof: Proof
     seconds: float
+    kept: str = ""
+    """Bundle with the counterexample that was found, as a case and as a script that shows both answers; empty: none."""
 
 
 @dataclass(frozen=True)

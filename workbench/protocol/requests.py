@@ -188,6 +188,9 @@ class Verify:
     metrics: tuple[Metric, ...] = ()
     search: float = SEARCH_SECONDS
     """Seconds for the search for a counterexample; 0: none."""
+    keep: str = ""
+    """Where a counterexample to somebody else's artifact is kept, as a bundle with ".failed" behind this name. Empty:
+    nowhere."""
 
 
 @dataclass(frozen=True)

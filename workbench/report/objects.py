@@ -168,6 +168,7 @@ def verify_object(result: VerifyResult) -> dict[str, Any]:
         **proof_object(result.proof),
         "kind": result.kind,
         "path": result.path,
+        "kept": result.kept,
         "seconds": result.seconds,
     }
 

@@ -41,16 +41,10 @@ async def export(request: Export, flow: Flow) -> ExportResult:
         made = await make(request, stage, flow)
         await provisional(stage, made)
         proof = await prove(request, stage, made, flow)
-        flow.progress("writing report and manifest")
-        files.write_text(stage / REPORT, render_report(made, proof))
-        digests = await in_thread(hash_files, stage)
-        manifest = {**made.manifest, "schema": MANIFEST_SCHEMA, "files": digests, "proof": plain(proof)}
-        digest = hashlib.sha256(write_manifest(stage, manifest)).hexdigest()
+        digest = await seal(stage, made, proof, flow)
         published = proof.verdict == "pass"
         place = target if published else failed_place(target)
-        flow.progress("publishing")
-        # once begun it is not cancelled: its end alone decides whether the bundle exists
-        await finish(asyncio.to_thread(files.publish, stage, place, not published), swallow=True)
+        await publish(stage, place, not published, flow)
     return ExportResult(request.kind, str(place), published, digest, made, proof, flow.seconds)
 
 
@@ -70,6 +64,21 @@ def refuse(request: Export, target: Path) -> None:
             "--mode train",
             "Export in eval mode, or add --force if that is what you want.",
         )
+
+
+async def seal(stage: Path, made: Made, proof: Proof, flow: Flow) -> str:
+    """Write report and final manifest; the sha256 of the manifest."""
+    flow.progress("writing report and manifest")
+    files.write_text(stage / REPORT, render_report(made, proof))
+    digests = await in_thread(hash_files, stage)
+    manifest = {**made.manifest, "schema": MANIFEST_SCHEMA, "files": digests, "proof": plain(proof)}
+    return hashlib.sha256(write_manifest(stage, manifest)).hexdigest()
+
+
+async def publish(stage: Path, place: Path, replace: bool, flow: Flow) -> None:
+    """Give the bundle its name. Once begun it is not cancelled: its end alone decides whether the bundle exists."""
+    flow.progress("publishing")
+    await finish(asyncio.to_thread(files.publish, stage, place, replace), swallow=True)
 
 
 def failed_place(target: Path) -> Path:

@@ -7,20 +7,39 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from workbench.protocol.artifacts import Made, Proof, VerifyResult
 from workbench.protocol.codec import plain
-from workbench.protocol.failures import error
-from workbench.protocol.files import write_bytes
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.files import staging, write_bytes
 from workbench.protocol.messages import MakeGolden, Prove, Verify
 from workbench.protocol.runs import Yardstick
 
 from .bundles import copy_files, manifest_bytes
 from .ephemeral import Flow, in_thread
-from .export import absolute_python, clean_proof, empty_directory, expect, prove, provisional
+from .export import (
+    absolute_python,
+    clean_proof,
+    empty_directory,
+    expect,
+    failed_place,
+    prove,
+    provisional,
+    publish,
+    seal,
+)
 from .fingerprint import MANIFEST, parse_manifest, read_manifest_bytes
+
+COUNTEREXAMPLE = "counterexample"
+"""Kind of the case that a search found, and id of the finding that tells of it."""
+
+SCRIPT = "counterexample.py"
+
+CHECKPOINT = "checkpoint.safetensors"
 
 
 async def verify(request: Verify, flow: Flow) -> VerifyResult:
@@ -29,9 +48,11 @@ async def verify(request: Verify, flow: Flow) -> VerifyResult:
     with empty_directory() as private:
         if request.recipe is None:
             kind, proof = await _bundle(request, path, Path(private), flow)
-        else:
-            kind, proof = await _foreign(request, path, Path(private), flow)
-    return VerifyResult(request.path, kind, proof, flow.seconds)
+            return VerifyResult(request.path, kind, proof, flow.seconds)
+        made = await _foreign(request, path, Path(private), flow)
+        proof = await prove(request, Path(private), made, flow)
+        proof, kept = await _kept(request, Path(private), made, proof, flow)
+    return VerifyResult(request.path, made.kind, proof, flow.seconds, kept)
 
 
 async def _bundle(request: Verify, path: Path, private: Path, flow: Flow) -> tuple[str, Proof]:
@@ -52,7 +73,8 @@ async def _bundle(request: Verify, path: Path, private: Path, flow: Flow) -> tup
     return manifest["kind"], await clean_proof(flow, wanted, request.python, request.timeout)
 
 
-async def _foreign(request: Verify, path: Path, private: Path, flow: Flow) -> tuple[str, Proof]:
+async def _foreign(request: Verify, path: Path, private: Path, flow: Flow) -> Made:
+    """The artifact with golden data for it in `private`, ready to be proven."""
     if request.runner is None and path.is_dir():
         words = f"{path} is a bundle, which brings its own golden data."
         raise error("usage", words, "--against", "Leave --against out, or name the artifact inside the bundle.")
@@ -75,7 +97,37 @@ async def _foreign(request: Verify, path: Path, private: Path, flow: Flow) -> tu
     if request.runner is None:
         require(request, made.sha256, path)
     await provisional(private, made)
-    return made.kind, await prove(request, private, made, flow)
+    return made
+
+
+async def _kept(request: Verify, private: Path, made: Made, proof: Proof, flow: Flow) -> tuple[Proof, str]:
+    """Publish a counterexample as a refused bundle: (the proof that says where it is, that place; "" for none).
+
+    A place that cannot be written to spoils no verdict: then the proof says that.
+    """
+    found = any(case.get("kind") == COUNTEREXAMPLE for case in made.manifest.get("cases") or ())
+    if proof.verdict != "fail" or not found:
+        return proof, ""
+    if not request.keep:
+        return _remedied(proof, "Add --keep DIR to have it as a case and as a script."), ""
+    target = Path(os.path.abspath(request.keep))
+    place = failed_place(target)
+    try:
+        with staging(target) as stage:
+            await in_thread(copy_files, private, stage)
+            (stage / CHECKPOINT).unlink(missing_ok=True)  # for naming what is wrong; the manifest has its digests
+            await seal(stage, made, proof, flow)
+            await publish(stage, place, True, flow)
+    except WorkbenchError as problem:
+        if problem.failure.kind not in ("write", "exists"):
+            raise
+        return _remedied(proof, f"It is not kept: {problem.failure.message} Name another place with --keep DIR."), ""
+    return _remedied(proof, f"python {shlex.quote(str(place / SCRIPT))} shows both answers."), str(place)
+
+
+def _remedied(proof: Proof, remedy: str) -> Proof:
+    found = tuple(replace(one, remedy=remedy) if one.id == COUNTEREXAMPLE else one for one in proof.findings)
+    return replace(proof, findings=found)
 
 
 def require(request: Verify, digest: str, path: Path) -> None:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # an isolated interpre
 
 import speech
 
-from workbench.protocol.artifacts import CheckRow, Inspection, Made, Proof
+from workbench.protocol.artifacts import CheckRow, Finding, Inspection, Made, Proof
 from workbench.protocol.failures import Failure
 from workbench.protocol.messages import Inspect, MakeArtifact, MakeGolden, MeasureNoise, Progress, Prove
 from workbench.protocol.results import done, failed
@@ -39,7 +39,8 @@ def make(request: Any, job: int) -> Any:
     if how == "fail":
         return failed(Failure("export", "Could not be traced.", "net.py:41"))
     manifest = {"kind": "export", "how": request.recipe.kwargs.get("proof", "fine"), "yardstick": {"kind": "float64"},
-                "blocked": request.recipe.kwargs.get("blocked", ["net.py"]), "made_by": sys.executable}  # fmt: skip
+                "blocked": request.recipe.kwargs.get("blocked", ["net.py"]), "made_by": sys.executable,
+                "cases": request.recipe.kwargs.get("cases", [])}  # fmt: skip
     digest = getattr(request, "sha256", "") or "0" * 64
     return done(Made("export", "model.pt2", 8, 0.1, digest, None, ("x[0] = batch",), (), (), manifest))
 
@@ -57,8 +58,9 @@ def prove(request: Prove, job: int) -> Any:
     behave(manifest["how"], job)
     verdict = "fail" if manifest["how"] == "no" else "pass"
     row = CheckRow("values", verdict, "max|Δ| 0.1" if verdict == "fail" else "16 cases hold")
+    found = tuple(Finding(case["kind"], "a case") for case in manifest.get("cases", ()))
     return done(Proof(
-        verdict, "beyond" if verdict == "fail" else "identical", (row,), (), (), 16, 1.0, "float64", "", 0.5, 0.1,
+        verdict, "beyond" if verdict == "fail" else "identical", (row,), found, (), 16, 1.0, "float64", "", 0.5, 0.1,
         "3.11", "2.13", True,
     ))  # fmt: skip
 

@@ -12,10 +12,14 @@ from workbench.worker.artifact.golden import FILE
 from workbench.worker.artifact.searched import Searched
 from workbench.worker.artifact.subject import Subject
 from workbench.worker.artifact.trace import save_or_raise
+from workbench.worker.artifact.verify_text import verify_text
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.tensorfile import load, save
 
 SCRIPT = "counterexample.py"
+
+VERIFY = "verify.py"
+"""What the script needs beside it; exports have it from the start."""
 
 _TEXT = '''#!/usr/bin/env python3
 """Shows an input on which this artifact and the eager model part: python counterexample.py
@@ -37,7 +41,8 @@ sys.exit(verify.show_case(here, {index}))
 
 
 def keep(searched: Searched, subject: Subject, stage: Path, manifest: dict[str, Any]) -> None:
-    """Add what was found to the golden data and to `manifest`, with a script beside them; or only what was covered.
+    """Add what was found to the golden data and to `manifest`, with a script beside them and verify.py, which it needs;
+    or only what was covered.
 
     Raises `WorkbenchError("write")`.
     """
@@ -68,6 +73,8 @@ def keep(searched: Searched, subject: Subject, stage: Path, manifest: dict[str, 
         entry["output"] = {"structure": found.eager.structure, "paths": [path for path, _ in found.eager.leaves]}
     manifest["cases"].append(entry)
     save_or_raise(lambda path: save(path, tensors, {"made by": "workbench"}), stage / FILE)
+    if not (stage / VERIFY).exists():
+        files.write_text(stage / VERIFY, verify_text())
     words = entry["words"].replace("\\", "/").replace(chr(34), "'")
     files.write_text(stage / SCRIPT, _TEXT.format(index=index, words=" ".join(words.split())))
 

@@ -1,15 +1,14 @@
-"""What a person brings to a verdict on the command line: --runner and --metric. Never read from a file."""
+"""What a person brings to a verdict, as it is typed: --runner and --metric. Never read from a file."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+from pathlib import Path
 
 from workbench.protocol.failures import error
 from workbench.protocol.outside import INPUTS, OUTPUTS, Metric, Runner
-
-from .options import existing
 
 _METRIC = re.compile(
     r"(?P<path>.+\.py):(?P<function>[^\W\d]\w*)\s*(?:(?P<relation><=|>=)\s*(?P<limit>\S+))?", re.DOTALL
@@ -28,7 +27,7 @@ def _metric(text: str) -> Metric:
     if found is None:
         words = f"--metric {text}: it is a Python file, a function in it, and perhaps a limit."
         raise error("usage", words, "--metric", "--metric 'metrics.py:top1_agreement>=0.99', in quotes for the shell")
-    path = existing(found["path"])
+    path = str(Path(found["path"]).expanduser().absolute())
     if not os.path.isfile(path):
         raise error("usage", f"--metric {text}: there is no file {found['path']}.", "--metric")
     if found["relation"] is None:
