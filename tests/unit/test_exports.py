@@ -80,3 +80,26 @@ async def test_the_queue_serves_in_the_order_of_asking_and_forgets_who_left() ->
     gate.set()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert (order, queue.kinds, queue.outs) == (["aoti", "trace"], [], [])
+
+
+async def test_one_that_waits_can_be_dropped_and_the_next_moves_up() -> None:
+    queue, order, gate = ExportQueue(), [], asyncio.Event()
+
+    async def one(kind: str) -> None:
+        async with queue.turn(replace(ASKED, kind=kind, out=kind)):
+            order.append(kind)
+            await gate.wait()
+
+    tasks = [asyncio.create_task(one(kind)) for kind in ("aoti", "onnx", "trace")]
+    await asyncio.sleep(0)
+    assert not queue.drop("aoti"), "it runs"
+    assert not queue.drop("weights")
+    assert queue.drop("onnx")
+    assert not queue.drop("onnx"), "it left already"
+    assert queue.kinds == ["aoti", "trace"]
+    with pytest.raises(WorkbenchError, match="taken out of the queue"):
+        await tasks[1]
+    assert order == ["aoti"]
+    gate.set()
+    await asyncio.gather(tasks[0], tasks[2])
+    assert (order, queue.kinds) == (["aoti", "trace"], [])

@@ -6,13 +6,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from workbench.client.flows import remember_made
 from workbench.client.trust import TrustStore, allowed
 from workbench.protocol.artifacts import ExportResult, Fingerprint, Inspection
 from workbench.protocol.failures import error
-from workbench.protocol.messages import Export, Scanned
+from workbench.protocol.messages import Export, Scanned, Verify
 from workbench.protocol.model import Candidate, ModeChange
+from workbench.tui.screens.ask import Choose
 from workbench.tui.screens.open_screen import OpenScreen
 
 from .pane_records import export_result
@@ -94,6 +96,97 @@ async def test_an_export_whose_model_left_before_its_turn_is_refused(
         assert [one.message for one in app.desk.failures] == [
             "The model on the bench was changed before the turn of aoti came."
         ]
+
+
+async def test_a_waiting_export_is_taken_out_of_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    session, gate, began = FakeSession(), asyncio.Event(), []
+    real = session.export
+
+    async def export(request: Export, *given: object, **more: object) -> ExportResult:
+        began.append(request.kind)
+        await gate.wait()
+        return await real(request)
+
+    monkeypatch.setattr(session, "export", export)
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "X")
+        assert "nothing is being exported" in app.main.activity.text
+        app.desk.export_folder = str(tmp_path)
+        for keys in (("x", "enter"), ("x", "down", "enter"), ("x", "down", "down", "enter")):
+            await press(pilot, *keys)
+        assert app.desk.exports.kinds == ["export", "aoti", "onnx"]
+        await press(pilot, "X")
+        assert isinstance(app.screen, Choose)
+        await press(pilot, "up", "enter")  # the last one asked for is offered first
+        rows = app.main.artifacts._rows
+        assert app.desk.exports.kinds == ["export", "onnx"]
+        assert (rows["aoti"].state, rows["onnx"].behind) == ("none", "export")
+        app.main.artifacts._chosen = "onnx"
+        app.main.show_pane("artifacts")
+        await press(pilot, "X")  # the one at the cursor, without a question
+        assert app.desk.exports.kinds == ["export"]
+        await press(pilot, "X")  # the only one: it runs, and is cancelled
+        assert "cancelling export" in app.main.activity.text
+        gate.set()
+        await settle(pilot)
+        assert began == ["export"]
+        assert app.desk.failures == []
+
+
+async def test_the_export_card_takes_a_search_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        app.desk.export_folder = str(tmp_path)
+        await press(pilot, "x")
+        app.screen.query_one("#search", Input).value = "soon"
+        await press(pilot, "enter")
+        assert "wants seconds" in str(app.screen.query_one("#problem").render())
+        app.screen.query_one("#search", Input).value = "60"
+        await press(pilot, "enter")
+        (request,) = [one for one in session.asked if isinstance(one, Export)]
+        assert request.search == 60
+
+
+async def test_verify_takes_a_command_and_a_number_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "numbers.py").write_text("")
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        await press(pilot, "v")
+        app.screen.query_one("#runner", Input).value = "serve {inputs}"
+        await press(pilot, "enter")
+        assert "has no {outputs}" in str(app.screen.query_one("#problem").render())
+        app.screen.query_one("#runner", Input).value = "serve {inputs} {outputs}"
+        app.screen.query_one("#metric", Input).value = f"{tmp_path}/numbers.py:share>=0.9"
+        app.screen.query_one("#search", Input).value = "0"
+        await press(pilot, "enter")
+        (request,) = [one for one in session.asked if isinstance(one, Verify)]
+        assert request.runner is not None
+        assert (request.runner.command, request.path, request.search) == ("serve {inputs} {outputs}", "", 0)
+        assert [(one.function, one.relation, one.limit) for one in request.metrics] == [("share", ">=", 0.9)]
+        assert request.recipe == session.state.recipe
+
+
+async def test_verify_keeps_what_refutes_an_artifact_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "net.pt2").write_text("")
+    session = FakeSession()
+    app = app_with(session)
+    async with app.run_test(size=BIG) as pilot:
+        await settle(pilot)
+        app.desk.export_folder = str(tmp_path / "bundles")
+        await press(pilot, "v")
+        app.screen.query_one("#line", Input).value = str(tmp_path / "net.pt2")
+        await press(pilot, "enter", "y")
+        (request,) = [one for one in session.asked if isinstance(one, Verify)]
+        assert (request.keep, request.kind) == (str(tmp_path / "bundles" / "net.pt2"), "pt2")
 
 
 def test_what_was_made_here_is_trusted_here(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, NOISE, RunR
 from workbench.tui.actions import ACTIONS
 from workbench.tui.activity import dead_line, summary, switched, working
 from workbench.tui.board import PANES, plan
-from workbench.tui.commands.artifacts import _no_path
 from workbench.tui.options import speaks_unicode, suited_theme
 from workbench.tui.screens.arguments import parse_arguments, print_arguments
 from workbench.tui.screens.ask import whole_number
 from workbench.tui.screens.paths import completion, free_name, listing
+from workbench.tui.screens.verify_screen import no_path
 
 from .pane_records import run_row
 from .tui_fake import INFO, spread
@@ -185,7 +185,7 @@ def test_a_typed_number_may_have_blanks_around_it_and_is_held_to_its_bounds() ->
 
 @pytest.mark.parametrize("text", ["", "~nosuchuser/x", "x" * 300, "a\0b", "nowhere.pt"])
 def test_a_path_that_is_not_there_is_refused_in_words(text: str) -> None:
-    assert _no_path(text) == "Nothing is there."
+    assert no_path(text) == "Nothing is there."
 
 
 # the command

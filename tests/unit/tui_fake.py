@@ -10,16 +10,16 @@ from typing import Any
 
 from workbench.client.session import Aside
 from workbench.client.state import OpenJob, State
-from workbench.protocol.artifacts import CheckRow, ExportResult, Fingerprint
+from workbench.protocol.artifacts import CheckRow, ExportResult, Fingerprint, VerifyResult
 from workbench.protocol.codec import Envelope, plain
 from workbench.protocol.failures import WorkbenchError, error
-from workbench.protocol.messages import Check, Done, Export, Loaded, ModesNow, Scanned, WorkerDied, WorkerReady
+from workbench.protocol.messages import Check, Done, Export, Loaded, ModesNow, Scanned, Verify, WorkerDied, WorkerReady
 from workbench.protocol.model import Candidate, InputInfo, ModeChange, ModelInfo, Modes, ModuleColumns, Recipe
 from workbench.protocol.runs import BEYOND, IDENTICAL, Diff, Divergence, LeafDiff, RunRow, Spread, Yardstick
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.options import AppOptions
 
-from .pane_records import export_result
+from .pane_records import export_result, proof
 
 RECIPE = Recipe("story.py:Net")
 
@@ -227,6 +227,12 @@ class FakeSession:
             self._answer(request)
         result = dataclasses.replace(export_result(request.kind), path=request.out)
         self.state.exports[request.kind] = result
+        return self._done(result)
+
+    async def verify(self, request: Verify) -> VerifyResult:
+        self._answer(request)
+        result = VerifyResult(request.path, request.kind or "runner", proof(), 1.0)
+        self.state.verified[request.path or "command"] = result
         return self._done(result)
 
     async def scan(self, path: str) -> Scanned:

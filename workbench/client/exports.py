@@ -79,24 +79,56 @@ async def run_exports(
     return ended, worst(one.code for one in ended)
 
 
+@dataclass(eq=False)
+class _Place:
+    """One place in the queue."""
+
+    kind: str
+    out: str
+    turn: asyncio.Future[None]
+    """Done when it comes to the front; fails when it is dropped before."""
+
+
 class ExportQueue:
     """Exports that were asked for while another runs: one at a time, in the order of asking."""
 
     def __init__(self) -> None:
-        self.kinds: list[str] = []
+        self._places: list[_Place] = []
+
+    @property
+    def kinds(self) -> list[str]:
         """Kinds that run or wait, the running one first."""
-        self.outs: list[str] = []
+        return [one.kind for one in self._places]
+
+    @property
+    def outs(self) -> list[str]:
         """Where they go."""
-        self._turn = asyncio.Lock()  # serves in the order of asking
+        return [one.out for one in self._places]
 
     @contextlib.asynccontextmanager
     async def turn(self, request: Export) -> AsyncIterator[None]:
-        """Entered when all that were asked for before have ended."""
-        self.kinds.append(request.kind)
-        self.outs.append(request.out)
+        """Entered when all that were asked for before have ended. Raises `WorkbenchError("cancelled")` when it was
+        dropped before."""
+        place = _Place(request.kind, request.out, asyncio.get_running_loop().create_future())
+        self._places.append(place)
         try:
-            async with self._turn:
-                yield
+            if self._places[0] is not place:
+                await place.turn
+            yield
         finally:
-            self.kinds.remove(request.kind)
-            self.outs.remove(request.out)
+            self._remove(place)
+
+    def drop(self, kind: str) -> bool:
+        """Take one that waits out of the queue; False when none of this kind does."""
+        place = next((one for one in self._places[1:] if one.kind == kind and not one.turn.done()), None)
+        if place is None:
+            return False
+        self._remove(place)
+        place.turn.set_exception(error("cancelled", f"{kind} was taken out of the queue."))
+        return True
+
+    def _remove(self, place: _Place) -> None:
+        if place in self._places:
+            self._places.remove(place)
+        if self._places and not self._places[0].turn.done():
+            self._places[0].turn.set_result(None)

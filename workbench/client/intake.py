@@ -75,7 +75,7 @@ def take(state: State, envelope: Envelope, recipe: Recipe | None = None) -> None
         case Matrix() if _of_this_model(state, envelope.job, recipe):
             state.matrix = envelope.body
         case VerifyResult():
-            state.verified[envelope.body.path] = envelope.body
+            state.verified[envelope.body.path or "command"] = envelope.body
         case _:
             return
 

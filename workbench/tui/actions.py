@@ -141,13 +141,17 @@ ACTIONS: tuple[Action, ...] = (
            with_model),
     Action("matrix", ("M",), "mode matrix", "Every mode side by side, and which of them to serve with.", "Model", 0,
            with_model),
-    Action("checks", ("h",), "checks", "Ask whether the model, as it is on the bench, is ready to serve: every check.",
+    Action("checks", ("h",), "checks", "Ask whether the model, as it is on the bench, is ready to serve: every check. "
+           "Against the last release: workbench check --baseline.",
            "Model", 0, without_checks),
     Action("account", ("B",), "memory account", "What memory is used for, and the same runs under the other grad mode.",
            "Model", 0, with_model),
     Action("export", ("x",), "export", "Write a proven bundle: weights, trace, export, aoti or onnx; several wait for "
            "each other.", "Artifacts", 8, with_model),
-    Action("verify", ("v",), "verify", "Prove a bundle again in a clean worker.", "Artifacts", 10, with_engine),
+    Action("unexport", ("X",), "cancel export", "Take an export out of the queue, or cancel the one that runs.",
+           "Artifacts", 0, with_engine),
+    Action("verify", ("v",), "verify", "Prove a bundle again, or another's file or command against the model on the "
+           "bench, with your own number if you like.", "Artifacts", 10, with_engine),
     Action("inspect", ("i",), "inspect", "Look into a file without running any of its code.", "Artifacts", 0,
            with_engine),
     Action("pane_model", ("1",), "model", "Go to the module tree.", "View"),

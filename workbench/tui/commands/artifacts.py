@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
 from collections.abc import Iterator
@@ -13,14 +14,13 @@ from workbench.client.trust import TrustStore
 from workbench.protocol.artifacts import ExportResult, Proof, VerifyResult
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.inspected import InspectedPair, InspectPair
-from workbench.protocol.messages import Export, Verify
+from workbench.protocol.messages import Export
 from workbench.protocol.model import Modes
 from workbench.report.marks import multiple_words
 from workbench.tui.desk import Desk
 from workbench.tui.draw.inspection import inspection_told, pair_told
-from workbench.tui.screens.ask import AskText
+from workbench.tui.screens.ask import AskText, Choose
 from workbench.tui.screens.text_card import TextCard, Told
-from workbench.tui.trusting import trusts
 
 _SIGNS = {"pass": "✓", "fail": "✗", "skip": "-", "error": "!"}
 
@@ -37,7 +37,8 @@ async def export(desk: Desk) -> None:
     recipe, modes = desk.state.recipe, desk.state.modes or Modes()  # a load may have ended while the card was open
     assert recipe is not None
     request = Export(recipe, chosen.kind, str(Path(chosen.out).absolute()), device=modes.device, dtype=modes.dtype,
-                     threads=modes.threads, python=desk.python, tolerance=desk.app.options.tolerance)  # fmt: skip
+                     threads=modes.threads, python=desk.python, tolerance=desk.app.options.tolerance,
+                     search=chosen.search)  # fmt: skip
     if before := len(desk.exports.kinds):
         desk.app.main.artifacts.wait(chosen.kind, desk.exports.kinds[-1])
         desk.say(f"{chosen.kind}: waits for {before} other export{'s' if before > 1 else ''}")
@@ -71,27 +72,30 @@ def _exporting(desk: Desk, kind: str) -> Iterator[None]:
         main.painter.exporting = ""
 
 
-async def verify(desk: Desk) -> None:
-    newest = next((one.path for one in reversed(desk.state.exports.values()) if one.published), "")
-    path = await desk.ask(AskText("Verify", "Path of a bundle or of an artifact to prove:", newest, _no_path))
-    if not path:
+async def unexport(desk: Desk) -> None:
+    """The export at the cursor of its pane, the only one, or the one that is chosen."""
+    kinds, pane = desk.exports.kinds, desk.app.main.artifacts
+    kind = pane.chosen if pane.has_focus and pane.chosen in kinds else kinds[0] if len(kinds) == 1 else ""
+    if not kinds:
+        desk.say("nothing is being exported; x exports")
         return
-    path = _absolute(path)
-    fingerprint = await desk.session.fingerprint(path)
-    if not await trusts(desk, fingerprint):
-        desk.say("not trusted; nothing of it was loaded", "warning")
+    if not kind:
+        states = ["runs", *(f"waits for {before}" for before in kinds)]
+        choices = list(zip(kinds, states))  # noqa: B905 (one state more than kinds)
+        chosen = await desk.ask(Choose("Cancel an export", "Which one?", choices, kinds[-1]))
+        if chosen is None:
+            return
+        kind = chosen
+    if desk.exports.drop(kind):
+        pane.unwait(kind)
+        for before, waiting in itertools.pairwise(desk.exports.kinds):
+            pane.wait(waiting, before)
+        desk.say(f"{kind}: taken out of the queue", "warning")
         return
-    foreign = fingerprint.kind != "bundle"
-    if foreign and desk.state.recipe is None:
-        raise error("usage", "An artifact without a bundle is proven against the model on the bench, and none is open.",
-                    path, "Open its model with o, then press v again.")  # fmt: skip
-    recipe = desk.state.recipe if foreign else None
-    request = Verify(path, fingerprint.sha256, recipe, python=desk.python, tolerance=desk.app.options.tolerance,
-                     kind=fingerprint.kind)  # fmt: skip
-    result = await desk.session.verify(request)
-    holds = result.proof.verdict == "pass"
-    desk.say(f"{Path(path).name}: {'proven' if holds else 'not proven'}", "good" if holds else "error")
-    show_proof(desk, result)
+    # it begins with a snapshot of the bench
+    for number in [job.number for job in desk.state.jobs.values() if job.name in ("SaveState", "Export")]:
+        await desk.session.cancel(number)
+    desk.say(f"cancelling {kind} …", "warning")
 
 
 async def inspect(desk: Desk) -> None:
@@ -159,7 +163,3 @@ def _no_paths(text: str) -> str:
         return "One path, or two; a blank in one wants quotes."
     missing = [path for path in paths if not os.path.exists(os.path.expanduser(path))]
     return f"{missing[0]} is not there." if missing else ""
-
-
-def _no_path(text: str) -> str:
-    return "" if text and os.path.exists(os.path.expanduser(text)) else "Nothing is there."

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from workbench.tui.desk import Command, Desk
 
-from . import artifacts, checks, compare, convert, inside, matrix, memory, model, modes, runs, view
+from . import artifacts, checks, compare, convert, inside, matrix, memory, model, modes, runs, verify, view
 
 AT_ONCE: dict[str, Callable[[Desk], None]] = {**view.PANE_COMMANDS, "maximise": view.maximise}
 """Those that are done before the next key is looked at, for they say where it goes."""
@@ -46,7 +46,8 @@ COMMANDS: dict[str, Command] = {
     "checks": checks.checks,
     "account": memory.account,
     "export": artifacts.export,
-    "verify": artifacts.verify,
+    "unexport": artifacts.unexport,
+    "verify": verify.verify,
     "inspect": artifacts.inspect,
     "theme": view.theme,
     "restart": view.restart,

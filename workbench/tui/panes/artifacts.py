@@ -45,13 +45,27 @@ class ArtifactsPane(LinePane):
         super().__init__(id=id, classes=classes, unicode=unicode)
         self._rows: dict[str, ArtifactRow] = {kind: ArtifactRow(kind) for kind in KINDS}
         self._began: dict[str, float] = {}
+        self._former: dict[str, ArtifactRow] = {}
+        """What the line of a kind that waits said before."""
         self._chosen = KINDS[0]
         self._details: tuple[ArtifactRow | None, int, list[Line]] = (None, -1, [])
         self._ticker: Timer | None = None
 
+    @property
+    def chosen(self) -> str:
+        """The kind at the cursor."""
+        return self._chosen
+
     def wait(self, kind: str, behind: str) -> None:
         """An export of this kind was asked for, and begins when that of `behind` has ended."""
+        row = self._rows[kind]
+        if row.state != "waiting":
+            self._former[kind] = row
         self._put(ArtifactRow(kind, "waiting", behind=behind))
+
+    def unwait(self, kind: str) -> None:
+        """It will not begin: what was there before is there again."""
+        self._put(self._former.pop(kind, ArtifactRow(kind)))
 
     def start(self, kind: str) -> None:
         """An export of this kind, or a verification of this path, has begun."""
@@ -80,6 +94,7 @@ class ArtifactsPane(LinePane):
         """Another model: nothing is made yet."""
         self._rows = {kind: ArtifactRow(kind) for kind in KINDS}
         self._began.clear()
+        self._former.clear()
         self._chosen, self._cursor, self._top = KINDS[0], 0, 0
         self._tick_while_running()
         self.redraw()

@@ -23,6 +23,15 @@ def whole_number(text: str, least: int, most: int) -> int | None:
     return int(digits) if least <= int(digits) <= most else None
 
 
+def seconds_typed(text: str) -> float | None:
+    """Seconds that a person typed, 0 or more; None for anything else."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
 class AskText(Dialog[str]):
     """One line; `wrong` says what is wrong with it, or "" when it will do. The answer is the line."""
 

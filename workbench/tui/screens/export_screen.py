@@ -10,12 +10,15 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from workbench.protocol.artifacts import KINDS
+from workbench.protocol.requests import SEARCH_SECONDS
 
+from .ask import seconds_typed
 from .dialog import Dialog, field, set_words, words
 from .paths import free_name
 
@@ -35,6 +38,8 @@ class Wanted:
 
     kind: str
     out: str
+    search: float = SEARCH_SECONDS
+    """Seconds for the search for a counterexample."""
 
 
 class ExportScreen(Dialog[Wanted]):
@@ -45,8 +50,16 @@ class ExportScreen(Dialog[Wanted]):
         Binding("up", "move(-1)", "up", show=False, priority=True),
     ]
 
+    DEFAULT_CSS = """
+    ExportScreen {
+        & .label { width: 12; color: $foreground-muted; }
+        & Horizontal { height: 1; width: 100%; }
+        & Horizontal > Input { width: 1fr; }
+    }
+    """
+
     heading = "Export a proven bundle"
-    hint = "↑↓ kind · enter exports and proves · esc closes"
+    hint = "↑↓ kind · tab next field · enter exports and proves · esc closes"
 
     def __init__(
         self, name: str, folder: str = "bundles", kinds: Collection[str] = (), outs: Collection[str] = ()
@@ -63,8 +76,13 @@ class ExportScreen(Dialog[Wanted]):
         kinds.can_focus = False
         kinds.highlighted = KINDS.index("export")
         yield kinds
-        yield words("into a new directory:", "gap dim")
-        yield field(self._suggested("export"), id="out")
+        yield words("", "gap")
+        with Horizontal():
+            yield words("directory", "label")
+            yield field(self._suggested("export"), "a new one", id="out")
+        with Horizontal():
+            yield words("search, s", "label")
+            yield field(f"{SEARCH_SECONDS:g}", "seconds to look for a counterexample; 0: none", id="search")
         yield words("A copy is exported in eval under no_grad, then proven in a clean process before it gets its name. "
                     "A proof that says no leaves it as .failed only.", "gap dim")  # fmt: skip
         yield words("", "bad", id="problem")
@@ -77,14 +95,15 @@ class ExportScreen(Dialog[Wanted]):
         kinds = self.query_one(OptionList)
         before = self._kind
         kinds.highlighted = ((kinds.highlighted or 0) + by) % len(KINDS)
-        line = self.query_one(Input)
+        line = self.query_one("#out", Input)
         if line.value == self._suggested(before):  # not touched by hand
             line.value = self._suggested(self._kind)
 
     @on(OptionList.OptionSelected)
     @on(Input.Submitted)
     def _accept(self) -> None:
-        out = self.query_one(Input).value.strip()
+        out = self.query_one("#out", Input).value.strip()
+        search = seconds_typed(self.query_one("#search", Input).value)
         if not out:
             set_words(self.query_one("#problem"), "A directory is wanted.")
         elif self._kind in self._taken:
@@ -93,8 +112,10 @@ class ExportScreen(Dialog[Wanted]):
             set_words(self.query_one("#problem"), f"{out} is where another export goes.")
         elif os.path.lexists(os.path.expanduser(out)):
             set_words(self.query_one("#problem"), f"{out} is there already.")
+        elif search is None:
+            set_words(self.query_one("#problem"), "The search wants seconds, 0 for none.")
         else:
-            self.dismiss(Wanted(self._kind, os.path.expanduser(out)))
+            self.dismiss(Wanted(self._kind, os.path.expanduser(out), search))
 
     @property
     def _kind(self) -> str:
