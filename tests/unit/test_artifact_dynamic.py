@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from unittest.mock import patch
 
@@ -111,6 +112,16 @@ def test_a_declared_batch_that_became_a_constant_is_refused_with_the_line(tmp_pa
     assert "only, where batch 1..64 was declared, which eager serves" in sizes.evidence
     assert f"batch became 4 (dynamic_models.py:{line_of('rows = len(')}" in sizes.cause
     assert sizes.remedy == only(made).remedy
+
+
+def test_the_line_is_found_though_the_user_s_code_has_disabled_all_loggers(tmp_path: Path) -> None:
+    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    logger.disabled = True
+    try:
+        assert only(make(tmp_path, "Rows", X)).expression == "Eq(batch, 4)"
+        assert logger.disabled
+    finally:
+        logger.disabled = False
 
 
 def test_a_batch_that_nobody_declared_may_become_a_constant(tmp_path: Path) -> None:

@@ -53,15 +53,15 @@ def _drafted(subject: Subject) -> Any:
 @contextlib.contextmanager
 def _quiet_draft() -> Iterator[None]:
     """A draft export prints its report, and leaves a log in the temporary directory; here it does neither."""
-    logger = logging.getLogger("torch.export._draft_export")
-    before, directory = logger.disabled, os.environ.get("TORCH_DTRACE")
-    logger.disabled = True
+    logger, trace = logging.getLogger("torch.export._draft_export"), logging.getLogger("torch.__trace")
+    before, directory = (logger.disabled, trace.disabled), os.environ.get("TORCH_DTRACE")
+    logger.disabled, trace.disabled = True, False  # the user's code may have disabled what the report is read from
     try:
         with tempfile.TemporaryDirectory(prefix="workbench-") as nowhere:
             os.environ["TORCH_DTRACE"] = nowhere
             yield
     finally:
-        logger.disabled = before
+        logger.disabled, trace.disabled = before
         if directory is None:
             os.environ.pop("TORCH_DTRACE", None)
         else:

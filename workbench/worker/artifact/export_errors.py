@@ -68,13 +68,14 @@ def watched_guards() -> Iterator[Guards]:
     """Inside, every guard that an export adds for a line of the user's is collected; nothing of it is printed."""
     logger = logging.getLogger(SHAPES)
     collector = Guards()
-    before = logger.handlers, logger.level, logger.propagate
-    logger.handlers, logger.propagate = [collector], False
+    before = logger.handlers, logger.level, logger.propagate, logger.disabled
+    # logging.config of the user's code disables every logger that is there already
+    logger.handlers, logger.propagate, logger.disabled = [collector], False, False
     logger.setLevel(logging.INFO)
     try:
         yield collector
     finally:
-        logger.handlers, level, logger.propagate = before
+        logger.handlers, level, logger.propagate, logger.disabled = before
         logger.setLevel(level)
 
 
