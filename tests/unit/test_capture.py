@@ -20,14 +20,16 @@ from workbench import capture
 from workbench.client.captures import fingerprint_of, with_yes
 from workbench.client.trust import TrustStore
 from workbench.protocol.captures import is_capture, read_capture
+from workbench.protocol.compare import Compare, Side
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.messages import Inspect
-from workbench.protocol.model import Recipe
+from workbench.protocol.model import ModeChange, Recipe
 from workbench.recorder.samples import Budget, Unfit, plain_call
 from workbench.worker.artifact.architecture import architecture_of
 from workbench.worker.artifact.inspect import inspect
 from workbench.worker.bench import load
 from workbench.worker.job import Job
+from workbench.worker.judge.models import compare_models
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = Job(1, lambda body, job: None)
@@ -145,6 +147,36 @@ def test_what_the_command_line_says_counts_more(script: Path) -> None:
     assert (built.example.count, answer(built).shape) == (1, (2, 5))
     mixed = opened(script / "net.capture", inputs=("mask=None",))
     assert (mixed.example.count, answer(mixed, 3).shape) == (8, (4, 5))
+
+
+OTHER = """
+    from torch import nn
+
+    class Other(nn.Module):
+        def __init__(self, width=4):
+            super().__init__()
+            self.fc = nn.Linear(8, 5)
+
+        def forward(self, x, mask=None):
+            return self.fc(x)
+"""
+
+
+def test_a_capture_is_compared_as_either_side(script: Path, tmp_path: Path) -> None:
+    path = script / "net.capture"
+    yes = Recipe(str(path), trusted=read_capture(str(path)).sha256)
+    (tmp_path / "other.py").write_text(textwrap.dedent(OTHER))
+    own = Recipe(f"{tmp_path}/other.py:Other", inputs=("x=float32[4,8]", "mask=None"))
+    still = (ModeChange(training=False, grad="no_grad"),)
+    same = compare_models(Compare(Side(yes, still), Side(yes, still)), JOB)
+    assert (same.verdict, same.mark) == ("pass", "identical")
+    unlike = compare_models(Compare(Side(own, still), Side(yes, still)), JOB)
+    assert (unlike.verdict, unlike.a.name, unlike.b.name) == ("fail", "Other", "Net")
+    around = compare_models(Compare(Side(yes, still), Side(own, still)), JOB)
+    assert (around.verdict, around.b.name) == ("fail", "Other")
+    with pytest.raises(WorkbenchError) as nobody:
+        compare_models(Compare(Side(own), Side(Recipe(str(path)))), JOB)
+    assert (nobody.value.failure.kind, nobody.value.failure.message.startswith("Side B")) == ("trust", True)
 
 
 def refused(path: Path, **recipe: Any) -> Failure:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from workbench.cli.config import OWN
 from workbench.cli.main import command_line
 from workbench.cli.talk import DIFFERENCE_LINES, fail
+from workbench.protocol.compare import Compare
 from workbench.protocol.exits import Exit
-from workbench.protocol.failures import Failure
+from workbench.protocol.failures import Failure, error
 
 
 @pytest.fixture(autouse=True)
@@ -202,3 +205,33 @@ def test_b_has_what_a_has_and_its_own_in_its_place() -> None:
     assert _given_to_b(given, dict(of_b)) == expected
     whole = _given_to_b(given, {**of_b, "modes": ("eval",), "weights": ""})
     assert (whole["modes"], whole["weights"]) == (("eval",), "")
+
+
+def test_a_capture_as_b_is_not_given_the_weights_and_arguments_of_a(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = {"schema": 1, "name": "Net", "source": "object", "why": "", "samples": 1, "calls": 1, "notes": [],
+                "code": {}}  # fmt: skip
+    (tmp_path / "net.capture").mkdir()
+    (tmp_path / "net.capture" / "capture.json").write_text(json.dumps(manifest))
+    asked: list[Compare] = []
+
+    class Session:
+        async def request(self, body: Compare) -> None:
+            asked.append(body)
+            raise error("engine", "enough")
+
+    def converse(work: Any, bench: bool, quiet: bool) -> int:
+        return int(asyncio.run(work(Session(), None)))
+
+    monkeypatch.setattr("workbench.cli.compare.converse", converse)
+    both = ["--weights", "w.pt", "--kwargs", '{"width": 3}', "--seed", "4", "--allow-code"]
+    capture = str(tmp_path / "net.capture")
+    assert command_line(["compare", "m.py:Net", capture, *both], False) == Exit.ENGINE
+    a, b = asked[0].a.recipe, asked[0].b.recipe
+    assert (a.weights, a.kwargs, a.seed) == ("w.pt", {"width": 3}, 4)
+    assert (b.weights, b.kwargs, b.seed, len(b.trusted)) == ("", {}, 4, 64)
+    command_line(["compare", "m.py:Net", capture, *both, "--b-weights", "other.pt"], False)
+    assert asked[1].b.recipe.weights == "other.pt"
+    command_line(["compare", capture, "--allow-code", "--b-weights", "other.pt"], False)
+    assert (asked[2].a.recipe.weights, asked[2].b.recipe.weights) == ("", "other.pt")

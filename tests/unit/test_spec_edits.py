@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.unit import bench_models
+from workbench.client.command import command_for
 from workbench.client.spec_edits import Row, edited, next_dtype, next_values, rows, with_element
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.inputs import SetInputs
@@ -93,3 +95,26 @@ def test_the_bench_takes_other_inputs_and_keeps_everything_else() -> None:
         assert bench.args[0].shape == (2, 10)
     with pytest.raises(WorkbenchError, match="under seed 0"):
         bench.set_inputs(SetInputs(Recipe(recipe.target, inputs=recipe.inputs, seed=3)), JOB)
+
+
+def test_another_seed_of_the_inputs_leaves_the_parameters_and_the_command_says_both() -> None:
+    bench = Bench()
+    recipe = Recipe(f"{bench_models.__file__}:Net", inputs=("x=float32[4,10]",), seed=2)
+    bench.load(Load(recipe), JOB)
+    weight, given = next(bench.model.parameters()).clone(), bench.args[0].clone()
+    wanted = edited(recipe, [Row("x", "float32[4,10]", "given")], ["float32[4,10]"], 7)
+    assert (wanted.seed, wanted.init_seed) == (7, 2)
+    state = torch.get_rng_state()
+    bench.set_inputs(SetInputs(wanted), JOB)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert next(bench.model.parameters()).equal(weight)
+    assert not torch.equal(bench.args[0], given)
+    assert command_for(wanted).endswith("--seed 7 --init-seed 2")
+    again = Bench()
+    again.load(Load(wanted), JOB)  # what the command opens
+    assert next(again.model.parameters()).equal(weight)
+    assert torch.equal(again.args[0], bench.args[0])
+    back = edited(wanted, [Row("x", "float32[4,10]", "given")], ["float32[4,10]"], 2)
+    assert (back.seed, back.init_seed) == (2, None)
+    filled = Recipe("m.py:Net", weights="w.pt")
+    assert edited(filled, [Row("", "", "")], [""], 5).init_seed is None, "a file sets every parameter"

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from workbench.client.captures import brings_its_own
 from workbench.client.outside import METRIC_HELP, parse_metrics
 from workbench.client.session import Session
 from workbench.protocol.compare import Compare, Compared, Side, SideInfo
@@ -36,6 +37,10 @@ _OF_B: tuple[Callable[[Any], Any], ...] = (
 )
 
 
+OF_A_CLASS = {"kwargs": "", "weights": "", "repair": None}
+"""Options of A that a capture as B is not given: it brings its own."""
+
+
 def _side_options(command: Command) -> Command:
     for option in reversed(_OF_B):
         command = option(command)
@@ -57,7 +62,8 @@ def compare(model: str, other: str, **given: Any) -> int:
     metrics = parse_metrics(given.pop("metrics"))
     of_b = {name.removeprefix("b_"): given.pop(name) for name in [*given] if name.startswith("b_")}
     a = for_serving(parse_model(model, **given))
-    b = for_serving(parse_model(other or model, **_given_to_b(given, of_b)))
+    to_b = {**given, **OF_A_CLASS} if other and brings_its_own(other) else given
+    b = for_serving(parse_model(other or model, **_given_to_b(to_b, of_b)))
     request = Compare(_side(a), _side(b), a.tolerance, a.python, a.timeout, metrics)
 
     async def work(session: Session, line: ProgressLine) -> int:

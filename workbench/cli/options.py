@@ -103,6 +103,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--grad", type=click.Choice(["grad", "no_grad", "inference_mode"]), default=None, help="Grad mode."),
     click.option("--seed", type=int, default=0, help="Seeds construction and inputs.", show_default=True),
+    click.option("--init-seed", type=int, default=None, help="Seeds construction alone, where it is another one."),
     click.option("--rng", type=click.Choice(["free", "fixed"]), default=None, help="Seed before every run?"),
     click.option("--dtype", metavar="DTYPE", default=None, help="Cast floating parameters and inputs: float16 …"),
     click.option("--device", metavar="DEVICE", default=None, help="cpu, cuda, cuda:1, mps …"),
@@ -134,6 +135,7 @@ def parse_model(target: str, asks: bool = False, **given: Any) -> ModelOptions:
         inputs=tuple(given["inputs"]),
         inputs_files=tuple(given["inputs_files"]),
         seed=given["seed"],
+        init_seed=given["init_seed"],
         directory=os.getcwd(),
     )
     try:

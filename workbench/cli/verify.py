@@ -32,6 +32,7 @@ _OF_THE_MODEL = {
     "inputs": "--input",
     "inputs_files": "--inputs",
     "seed": "--seed",
+    "init_seed": "--init-seed",
     "dtype": "--dtype",
 }
 

@@ -23,6 +23,11 @@ def fingerprint_of(recipe: Recipe) -> Fingerprint | None:
     return Fingerprint(path, "capture", read_capture(path).sha256, TRUST)
 
 
+def brings_its_own(target: str) -> bool:
+    """Whether a target of the command line is a capture, which has its weights and the arguments of its class."""
+    return fingerprint_of(Recipe(target, directory=os.getcwd())) is not None
+
+
 def with_yes(
     recipe: Recipe, store: TrustStore | None = None, digests: Iterable[str] = (), allow_code: bool = False
 ) -> Recipe:

@@ -33,6 +33,8 @@ def command_for(
     seed = modes.seed if modes.rng == "fixed" else recipe.seed
     if seed:
         words += ["--seed", str(seed)]
+    if recipe.init_seed is not None:
+        words += ["--init-seed", str(recipe.init_seed)]
     if repeat:
         words += ["--repeat", str(repeat)]
     if modes.keep_outputs:

@@ -29,11 +29,13 @@ def with_weights(path: str) -> Other:
     return lambda a: dataclasses.replace(a, recipe=dataclasses.replace(a.recipe, weights=path), state="")
 
 
-def with_model(target: str) -> Other:
-    """Another model as constructed, in the same modes; which of its modules are otherwise is not asked for."""
+def with_model(target: str, trusted: str = "") -> Other:
+    """Another model as constructed, or as a capture has it (`trusted`: its digest), in the same modes; which of its
+    modules are otherwise is not asked for."""
 
     def other(a: Side) -> Side:
-        recipe = Recipe(target, seed=a.recipe.seed, directory=a.recipe.directory)
+        same = a.recipe
+        recipe = Recipe(target, seed=same.seed, init_seed=same.init_seed, trusted=trusted, directory=same.directory)
         return Side(recipe, tuple(dataclasses.replace(change, flips=None) for change in a.changes))
 
     return other

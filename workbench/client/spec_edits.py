@@ -84,7 +84,14 @@ def edited(recipe: Recipe, before: Sequence[Row], texts: Sequence[str], seed: in
             parse(spec)
             specs.append(spec)
     files = recipe.inputs_files if kept else ()
-    return dataclasses.replace(recipe, inputs=tuple(specs), inputs_files=files, seed=seed)
+    init = _init_seed(recipe, seed)
+    return dataclasses.replace(recipe, inputs=tuple(specs), inputs_files=files, seed=seed, init_seed=init)
+
+
+def _init_seed(recipe: Recipe, seed: int) -> int | None:
+    """What keeps the parameters of the bench under another seed of its inputs; a file that sets them all does so."""
+    first = recipe.construction_seed
+    return None if first == seed or (recipe.weights and not recipe.repair) else first
 
 
 def next_dtype(text: str) -> str:

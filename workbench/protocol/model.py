@@ -25,10 +25,17 @@ class Recipe:
     """Files of real samples, and directories of them, each with options after a #; empty: made from the specs."""
     seed: int = 0
     """Seeds construction (what the weights file does not set) and the inputs."""
+    init_seed: int | None = None
+    """Seeds construction where that is another seed than the inputs'; None: it is `seed`."""
     trusted: str = ""
     """sha256 of the manifest that somebody said yes to, where `target` is a capture; empty: nobody did."""
     directory: str = ""
     """Directory that relative paths and `package.module` start from; empty: the engine's own."""
+
+    @property
+    def construction_seed(self) -> int:
+        """What construction is seeded with."""
+        return self.seed if self.init_seed is None else self.init_seed
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,15 @@ import os
 from workbench.client import compare as sides
 from workbench.client.compare import Other
 from workbench.client.state import State
+from workbench.protocol.captures import is_capture
 from workbench.protocol.compare import Compared
-from workbench.protocol.model import ModeChange, Modes
+from workbench.protocol.model import ModeChange, Modes, Recipe
 from workbench.protocol.runs import SIGNS
 from workbench.report.compared import verdict_line
 from workbench.tui.commands.modes import AS_LOADED, DTYPES, GRADS
 from workbench.tui.desk import Desk
 from workbench.tui.screens.ask import AskText, Choose
+from workbench.tui.trusting import with_yes
 
 DTYPE, DEVICE, WEIGHTS, MODEL = "dtype", "device", "weights", "model"
 
@@ -94,8 +96,12 @@ async def _other(desk: Desk, chosen: str) -> Other | None:
     if chosen == WEIGHTS:
         path = await desk.ask(AskText("Weights", "Another file for the same architecture:", "", _no_file))
         return None if not path else sides.with_weights(os.path.abspath(os.path.expanduser(path.strip())))
-    target = await desk.ask(AskText("Model", "file.py:Name or package.module:Name, as constructed:", "", _no_target))
-    return None if not target else sides.with_model(target.strip())
+    question = "file.py:Name or package.module:Name, as constructed; or a capture:"
+    target = await desk.ask(AskText("Model", question, "", _no_target))
+    if not target:
+        return None
+    recipe = await with_yes(desk, Recipe(target.strip(), directory=os.getcwd()))
+    return sides.with_model(os.path.abspath(recipe.target) if recipe.trusted else recipe.target, recipe.trusted)
 
 
 def show(desk: Desk, found: Compared) -> None:
@@ -115,4 +121,6 @@ def _no_file(text: str) -> str:
 
 
 def _no_target(text: str) -> str:
-    return "" if ":" in text.strip()[1:-1] else "Name the class after a colon: file.py:Name"
+    if ":" in text.strip()[1:-1] or is_capture(os.path.expanduser(text.strip())):
+        return ""
+    return "Name the class after a colon, file.py:Name, or the directory of a capture."

@@ -109,11 +109,13 @@ class Bench:
         """Other inputs for the same model. Raises `WorkbenchError` ("inputs", "usage"); the former ones stay then."""
         recipe, built = request.recipe, self._built
         assert built is not None  # a model was loaded
-        if recipe.seed != self.recipe.seed and not self.info.weights:
-            message = f"The parameters were constructed under seed {self.recipe.seed}: another would belie the command."
-            raise error("usage", message, "--seed", "Open it again with another --seed, or give it --weights FILE.")
+        if recipe.construction_seed != self.recipe.construction_seed and not self.info.weights:
+            seed = self.recipe.construction_seed
+            message = f"The parameters were constructed under seed {seed}: another would belie the command."
+            raise error("usage", message, "--seed", f"Keep it: --init-seed {seed}, or open it again.")
         job.progress("making the inputs")
-        example = loading.find_example(captured.expanded(recipe)[0], self.model, built.resolved)
+        with switches.generators_kept(recipe.seed):
+            example = loading.find_example(captured.expanded(recipe)[0], self.model, built.resolved)
         example.place(dtype_named(self.modes.dtype), torch.device(self.modes.device))
         args, kwargs = example.sample(recipe.seed)
         built.example = example

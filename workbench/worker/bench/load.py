@@ -119,11 +119,12 @@ def build(
 
 def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | None, example: Example | None) -> Built:
     started = time.monotonic()
-    if not -(2**63) <= recipe.seed < 2**63:
-        raise error("usage", f"The seed {recipe.seed} does not fit 64 bits.", "--seed", "Choose a smaller one.")
+    for option, seed in (("--seed", recipe.seed), ("--init-seed", recipe.construction_seed)):
+        if not -(2**63) <= seed < 2**63:
+            raise error("usage", f"The seed {seed} does not fit 64 bits.", option, "Choose a smaller one.")
     recipe, told = captured.expanded(recipe)
     job.progress("importing the model")
-    with generators_kept(recipe.seed):
+    with generators_kept(recipe.construction_seed):
         resolved = IMPORTS.resolve(recipe)
         notes = _slow("ran", resolved.file or recipe.target, time.monotonic() - started)
         checkpoint: weights.Checkpoint | None = None
@@ -144,6 +145,8 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         filled = _construct(resolved, recipe, fill, size)
         notes += told + filled.notes + _about(filled.model)
         job.progress("finding the inputs")
+        if recipe.init_seed is not None:
+            torch.manual_seed(recipe.seed)  # inputs that the file itself draws are this seed's
         example = example or find_example(recipe, filled.model, resolved)
         notes += [f"inputs: {example.words}"] if example.words else []
         notes += _give_shapes(filled.model, example, recipe.seed)

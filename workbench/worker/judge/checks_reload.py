@@ -56,7 +56,7 @@ def _reloaded(subject: Subject, path: str) -> tuple[nn.Module | None, CheckRow]:
         evidence = f"The state_dict does not go through a file with weights_only: {first_line(problem)}"
         return None, subject.failed(evidence, "It holds more than tensors.", "Keep get_extra_state to tensors.")
     # without the weights and from another seed, so that all that agrees comes out of the state_dict
-    recipe = dataclasses.replace(bench.recipe, weights="", seed=bench.recipe.seed + 1)
+    recipe = dataclasses.replace(bench.recipe, weights="", init_seed=bench.recipe.construction_seed + 1)
     built = loading.build(recipe, subject.job)
     if built.model is bench.model:
         return None, subject.skipped("The target is one instance: there is no fresh construction to load into.")

@@ -83,7 +83,7 @@ class _Comparison:
         with untouched_model(side.model):
             for place, case in enumerate(self._answers.cases):
                 self._job.progress("B answers", place, len(self._answers.cases))
-                inputs = side.given(self._answers.inputs(place))
+                inputs = side.given(self._answers.inputs(place), case.seed)
                 answer = self._answer_of_b(side, inputs, case, place)
                 if answer is None:
                     continue

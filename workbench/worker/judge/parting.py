@@ -120,7 +120,7 @@ def _parted(request: Compare, portraits: Sequence[Portrait], case: WorstCase, on
         b = Standing("B", request.b, a.built, case.example.copy(), job)
     else:
         b = stand("B", request.b, job, case.example)
-    second = _record(b, b.given(case.inputs), case.seed)
+    second = _record(b, b.given(case.inputs, case.seed), case.seed)
     for side, portrait in ((a, portraits[0]), (b, portraits[1])):
         if portrait.tensors and fingerprints(side.model, job) != portrait.tensors:
             words = f"side {side.letter}, built again, has other values: its constructor or its file gives others now"

@@ -82,9 +82,9 @@ class Standing:
             self.drawn = before.moved(Generators.take())
         return flatten(output)
 
-    def given(self, inputs: Call) -> Call:
-        """The very values of another side's `inputs`, in this one's dtype and on its device."""
-        sample = iter(tensors_in(self.example.sample(self.example.seed)))
+    def given(self, inputs: Call, seed: int) -> Call:
+        """The very values of another side's `inputs` of this seed, in this one's dtype and on its device."""
+        sample = iter(tensors_in(self.example.sample(seed)))  # samples of a capture need not have one form
         moved = lambda tensor: tensor.to(**_place(tensor, next(sample)))  # noqa: E731
         return map_tensors(inputs[0], moved), map_tensors(inputs[1], moved)
 
@@ -146,10 +146,11 @@ def differences(a: Portrait, b: Portrait) -> list[str]:
     one, other = a.recipe, b.recipe
     if one.target != other.target:
         found.append(f"The models are {one.target} and {other.target}.")
-    if one.kwargs != other.kwargs:
+    whole = one.trusted or other.trusted  # a capture: what it is made with is in itself
+    if one.kwargs != other.kwargs and not whole:
         found.append(f"The arguments are {one.kwargs or 'none'} and {other.kwargs or 'none'}.")
     found += _tensor_words(a.tensors, b.tensors) + _mode_words(a, b)
-    if one.weights != other.weights:
+    if one.weights != other.weights and not whole:
         where = [recipe.weights or "as constructed" for recipe in (one, other)]
         found.append(f"The weights are {where[0]} and {where[1]}.")
     for name, word in (("dtype", "dtype"), ("device", "device"), ("threads", "number of threads"),
