@@ -108,6 +108,20 @@ def test_a_check_out_of_time_is_an_error_and_the_rest_go_on(environment: dict[st
     assert [row["status"] for row in found["checks"]] == ["pass", "error"]
 
 
+def test_one_error_of_every_check_is_told_once(environment: dict[str, str], tmp_path: Path) -> None:
+    source = (
+        "from torch import nn\nclass Raises(nn.Module):\n    def forward(self, x):\n        raise ValueError('no')\n"
+    )
+    (tmp_path / "raises.py").write_text(source)
+    target = f"{tmp_path / 'raises.py'}:Raises"
+    code, out, _ = workbench(
+        environment, "check", target, "--input", "x=float32[2,3]", "--only", "finite,buffers,reload"
+    )
+    assert code == 3
+    assert out.count("raised ValueError: no") == 1
+    assert out.count("as buffers") == 2
+
+
 def test_a_worker_that_crashes_is_exit_4_with_its_cause(environment: dict[str, str]) -> None:
     code, found = as_json(environment, "run", f"{SAMPLES}/crashes.py:Crashes", "--repeat", "10")
     assert code == 4

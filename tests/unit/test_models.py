@@ -62,6 +62,8 @@ def test_a_small_shift_is_beyond_and_a_tolerance_allows_it() -> None:
     found = compared(side(), side("Shifted"))
     assert (found.mark, found.verdict) == (BEYOND, "fail")
     assert found.noise_multiple > 3
+    assert "The error starts in" in found.cause
+    assert "The models are" not in found.cause
     given = compared(side(), side("Shifted"), tolerance=0.1)
     assert (given.mark, given.yardstick, given.yardstick_reason) == (NOISE, "given", "--tolerance")
 

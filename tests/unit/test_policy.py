@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,13 @@ def test_names_that_may_move() -> None:
     assert policy.may_move("cache[3].keys")
     assert not policy.may_move("cached")
     assert not Policy().may_move("")
+
+
+def test_workbench_toml_may_say_it_as_a_pyproject_does(tmp_path: Path) -> None:
+    target = write(tmp_path / "workbench.toml", FULL[FULL.index("[tool.") :])
+    found = policy_for(target)
+    (tmp_path / "workbench.toml").rename(tmp_path / "pyproject.toml")
+    assert replace(found, source="") == replace(policy_for(target), source="")
+    assert found.stochastic
+    told = refused(write(tmp_path / "workbench.toml", "stochastic = true\n[tool.workbench]\nstochastic = false\n"))
+    assert "sets stochastic twice" in told

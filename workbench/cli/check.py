@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,15 @@ def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str,
             show_model(out, loaded)
             show_policy(out, policy)
 
+        told: dict[CheckRow, str] = {}
+
         def show(row: CheckRow) -> None:
-            if not options.as_json:
-                line.clear()
-                check_line(out, row)
+            if options.as_json:
+                return
+            line.clear()
+            said = replace(row, id="", seconds=0.0)  # a model that does not run is the same error for every check
+            check_line(out, row, told.get(said, "") if row.status == "error" else "")
+            told.setdefault(said, row.id)
 
         rows, code = await run_checks(session, ids, limit, show, policy, against=against)
         if junit_file:

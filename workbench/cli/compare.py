@@ -112,7 +112,7 @@ def show_compared(out: Console, found: Compared) -> None:
             out.print(Text(f"  worst in {leaf.where}; {leaf.identical} of {leaf.cases} cases identical", "dim"))
     if found.errors is not None:
         out.print()
-        show_errors(out, found.errors)
+        show_errors(out, found.errors, found.cause)
     elif found.errors_left_out:
         out.print(f"errors: left out: {found.errors_left_out}", style="dim")
     for row in found.metrics:

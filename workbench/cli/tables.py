@@ -157,14 +157,15 @@ def show_divergence(out: Console, found: Divergence) -> None:
         out.print(f"  try: {found.remedy}")
 
 
-def show_errors(out: Console, errors: ErrorTable) -> None:
-    """Where the error starts and grows, and the calls that say most; all of them are in the JSON."""
-    out.print(f"errors: {errors.words}")
+def show_errors(out: Console, errors: ErrorTable, told: str = "") -> None:
+    """Where the error starts and grows, and the calls that say most; all of them are in the JSON. `told`: what stands
+    above already."""
+    out.print("errors:" if errors.words in told else f"errors: {errors.words}")
     for note in errors.notes:
         out.print(f"  {note}", style="dim")
-    told = telling(errors, ERRORS_SHOWN)
+    telling_most = telling(errors, ERRORS_SHOWN)
     table = plain_table("", "module", "call", "type", "given", "own", "answer")
-    for place, call in told:
+    for place, call in telling_most:
         mark = " ".join(word for word, at in (("starts", errors.starts), ("grows", errors.grows)) if at == place)
         table.add_row(
             mark,
@@ -175,10 +176,10 @@ def show_errors(out: Console, errors: ErrorTable) -> None:
             Text(measure(call.local), "bold red" if call.local > call.limit else ""),
             clean_line(call.note) or measure(call.answered),
         )
-    if told:
+    if telling_most:
         out.print(table)
-    if errors.total > len(told):
-        out.print(f"  {errors.total - len(told)} more of {errors.total} calls: --json has them", style="dim")
+    if errors.total > len(telling_most):
+        out.print(f"  {errors.total - len(telling_most)} more of {errors.total} calls: --json has them", style="dim")
 
 
 def show_leak(out: Console, leak: Leak) -> None:
@@ -188,14 +189,16 @@ def show_leak(out: Console, leak: Leak) -> None:
         out.print(f"  try: {leak.remedy}")
 
 
-def check_line(out: Console, row: CheckRow) -> None:
-    """One check, as soon as it is answered, and what it found besides."""
+def check_line(out: Console, row: CheckRow, like: str = "") -> None:
+    """One check, as soon as it is answered, and what it found besides. `like`: the check that said all this before."""
     if row.status:
         word, style = _STATUS[row.status]
         line = Text(f"{word:8}", style)
         line.append(f"{row.id:18}", "bold")
-        line.append(clean_line(row.evidence))
+        line.append(f"as {like}" if like else clean_line(row.evidence))
         out.print(line)
+    if like:
+        return
     for label, text in (("cause", row.cause), ("try", row.remedy)):
         if text and row.status != "pass":
             out.print(f"{'':8}{label}: {clean_line(text)}")

@@ -24,8 +24,9 @@ class Settings:
 def beside(target: str, directory: str = "") -> list[Settings]:
     """What lies beside the model that `target` names, the file that counts least first.
 
-    `workbench.toml` is looked for in the model's own folder; a pyproject.toml with `[tool.workbench]` there and above
-    it, up to the root of the repository, the nearest alone. Outside of a repository nothing above is read.
+    `workbench.toml` is looked for in the model's own folder, with or without a `[tool.workbench]` of its own; a
+    pyproject.toml with `[tool.workbench]` there and above it, up to the root of the repository, the nearest alone.
+    Outside of a repository nothing above is read.
     Raises `WorkbenchError("usage")` for a file that cannot be read.
     """
     file, separator, _ = target.rpartition(":")
@@ -38,7 +39,20 @@ def beside(target: str, directory: str = "") -> list[Settings]:
             found.append(Settings(place / "pyproject.toml", tool["workbench"]))
             break
     own = read(folder / "workbench.toml")
-    return [*found, Settings(folder / "workbench.toml", own)] if own is not None else found
+    if own is None:
+        return found
+    return [*found, Settings(folder / "workbench.toml", _untabled(own, folder / "workbench.toml"))]
+
+
+def _untabled(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What a workbench.toml says, also where it stands under [tool.workbench], as in a pyproject.toml."""
+    tool = content.get("tool")
+    if not isinstance(tool, dict) or set(tool) != {"workbench"} or not isinstance(tool["workbench"], dict):
+        return content
+    if twice := sorted((set(content) - {"tool"}) & set(tool["workbench"])):
+        message = f"{path} sets {twice[0]} twice: by itself and under [tool.workbench]."
+        raise error("usage", message, str(path), "Remove one of them.")
+    return {**{key: value for key, value in content.items() if key != "tool"}, **tool["workbench"]}
 
 
 def read(path: Path) -> dict[str, Any] | None:

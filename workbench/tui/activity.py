@@ -91,6 +91,8 @@ def paused(pause: Pause, now: float) -> Working:
 def switched(modes: Modes, change: ModeChange) -> str:
     """What a change of modes came to: only what it was about."""
     words = []
+    if change.module is not None and change.module_training is not None:
+        words.append(f"{change.module or 'the whole model'}: {'train' if change.module_training else 'eval'}")
     if change.training is not None or change.module is not None or change.grad is not None:
         words.append(f"{modes.training_word} · {modes.grad}")
     if change.rng is not None or change.seed is not None:

@@ -83,7 +83,7 @@ def explain(problem: BaseException, model: nn.Module | None = None, args: Any = 
         if failure is not None:
             return dataclasses.replace(failure, where=failure.where or where, details=details)
     message = sentence(f"{scene.at} raised {first_line(problem)}.")
-    remedy = "Mend the source and reload it." if place else ""
+    remedy = "Mend the source, then load it again." if place else ""
     return Failure("forward", message, where, remedy, details)
 
 

@@ -7,6 +7,7 @@ still meet them.
 
 from __future__ import annotations
 
+import inspect
 import re
 
 from torch import nn
@@ -68,6 +69,15 @@ def _arguments(scene: Scene, values: Values) -> str:
     if wanted:
         return "Give them: " + " ".join(f"--input '{name}=float32[4,…]'" for name in wanted)
     return "Give one --input for each argument that forward takes."
+
+
+def _named_otherwise(scene: Scene, values: Values) -> str:
+    """The names that forward does take; a module below the root is called by the model's own source."""
+    called = scene.module if scene.module is not None else scene.model
+    if called is None or scene.path:
+        return "Leave that argument out."
+    takes = list(inspect.signature(called.forward).parameters)
+    return f"It takes {', '.join(takes)}: --input '{takes[0]}=…'" if takes else "Leave that input out."
 
 
 def _batch_of_two(scene: Scene, values: Values) -> str:
@@ -157,7 +167,7 @@ _KNOWN: tuple[Rule, ...] = (
     Rule("forward", r"'?(\w+\.)*forward\(\) missing \d+ required \S+ arguments?: (?P<names>.*)",
          "{at} was not given {names}.", _arguments, calls=True),
     Rule("forward", r"forward\(\) got an unexpected keyword argument '(?P<name>\w+)'",
-         "{at} has no argument {name!r}.", "Leave that input out.", calls=True),
+         "{at} has no argument {name!r}.", _named_otherwise, calls=True),
     Rule("forward", r"forward\(\) (takes \d+ positional arguments? but \d+ \w+ given|got multiple values)",
          "{at} was given more arguments than forward takes.", _arguments, calls=True),
     Rule("forward", r"argument '(?P<name>\w+)' \(position \d+\) must be Tensor, not NoneType",

@@ -27,7 +27,16 @@ from workbench.worker.judge.metrics import Metrics
 from workbench.worker.judge.parting import Parting, WorstCase, part
 from workbench.worker.judge.plan import Case
 from workbench.worker.judge.snapshot import untouched_model
-from workbench.worker.judge.standing import Call, Portrait, Standing, differences, fingerprints, naming, stand
+from workbench.worker.judge.standing import (
+    OTHER_SOURCES,
+    Call,
+    Portrait,
+    Standing,
+    differences,
+    fingerprints,
+    naming,
+    stand,
+)
 from workbench.worker.judge.steady import NOTHING, unsteady
 from workbench.worker.judge.store import output_bytes
 from workbench.worker.judge.verdict import pool, verdict_eps, worst_mark
@@ -145,11 +154,16 @@ class _Comparison:
         leaves = judge_leaves(self._results, yardstick)
         mark, cause = self._mark(leaves)
         known = differences(*self._portraits) if len(self._portraits) == 2 else []
-        if mark == BEYOND and not cause:
-            cause = " ".join(known) or (
-                "Nothing is known in which they differ: the same model in the same modes does not answer the same."
-            )
         parting = self._parting(mark, leaves)
+        if mark == BEYOND and not cause:
+            acting = [words for words in known if not words.startswith(OTHER_SOURCES)]
+            seen = parting.table.words if parting.table is not None and parting.table.starts >= 0 else ""
+            cause = (
+                " ".join(acting)
+                or seen
+                or " ".join(known)
+                or ("Nothing is known in which they differ: the same model in the same modes does not answer the same.")
+            )
         rows = self._metrics.rows()
         held = mark in (IDENTICAL, NOISE) and all(row.status in ("pass", "skip") for row in rows)
         infos = (self._infos * 2)[:2] if len(self._infos) == 1 else self._infos

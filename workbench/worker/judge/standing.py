@@ -140,12 +140,16 @@ def fingerprints(model: nn.Module, job: Job) -> dict[str, bytes]:
     return found
 
 
+OTHER_SOURCES = "The models are"
+"""Begins a difference that says where to look, and not what acts on the answer."""
+
+
 def differences(a: Portrait, b: Portrait) -> list[str]:
     """In which respects the sides differ, each as a sentence; what acts on the answer most comes first."""
     found: list[str] = []
     one, other = a.recipe, b.recipe
     if one.target != other.target:
-        found.append(f"The models are {one.target} and {other.target}.")
+        found.append(f"{OTHER_SOURCES} {one.target} and {other.target}.")
     whole = one.trusted or other.trusted  # a capture: what it is made with is in itself
     if one.kwargs != other.kwargs and not whole:
         found.append(f"The arguments are {one.kwargs or 'none'} and {other.kwargs or 'none'}.")
