@@ -6,6 +6,7 @@ from tests.corpus.cases import LINE, Fault
 
 A = "faults_answers.py"
 D = "faults_dtypes.py"
+K = "faults_kept.py"
 M = "faults_misleading.py"
 T = "faults_modes.py"
 MID = "body.mid"
@@ -103,6 +104,14 @@ FAULTS = (
     _mid("BufferInPlace", "buffers", "steps", LINE),
     _mid("BufferRebound", "buffers", "average (rebound)", LINE),
     _mid("BufferData", "buffers", "average", LINE),
+    Fault("KnownByCache", "hidden_state", ("id or address", "lru_cache of KnownByCache.encoded", LINE), file=K),
+    Fault(
+        "TiedRenormed",
+        "hidden_state",
+        ("embed (Embedding)", "embed.weight", "max_norm=1", "aten.embedding_renorm_", LINE),
+        ("ids=int64[batch:2..8,6]{0..49}",),
+        K,
+    ),
     Fault("InputInPlace", "inputs_untouched", ("x", LINE)),
     Fault("InputWrittenAtPlace", "inputs_untouched", ("x", LINE)),
     # values
@@ -129,6 +138,8 @@ FAULTS = (
     _answers("KeepsDict", "memory_flat", "cache"),
     Fault("net", "memory_flat", ("KEPT (faults_answers.py)",), file=A, kwargs={"name": "KeepsGlobal"}),
     Fault("KeepsInClosure", "memory_flat", ("closure of KeepsInClosure.__init__",), file=A),
+    Fault("net", "memory_flat", ("lru_cache of CachesTensors.mixed", LINE), file=K, kwargs={"name": "CachesTensors"}),
+    _mid("ChainsRuns", "memory_flat", "keeps its own graph", "state", file=K, grad="grad"),
     _answers("ScratchShared", "threads", "scratch"),
     Fault("net", "threads", ("single thread of its own", "which thread"), file=A, kwargs={"name": "ThreadState"}),
     Fault("AliasesBuffer", "hidden_state", ("out",), file=A),

@@ -280,6 +280,8 @@ HEALTHY = (
     Healthy("Tied", ("ids=int64[batch:2..8,6]{0..49}",), S, artifacts=("export",)),
     Healthy("Cached", ("ids=int64[batch:2..8,6]{0..49}",), S),
     Healthy("Positions", ("ids=int64[batch:2..8,6]{0..49}",), S),
+    Healthy("Renormed", ("ids=int64[batch:2..8,6]{0..49}",), S, dtypes=WIDE),
+    Healthy("Tables", ("x=float32[batch:2..8,5,6]",), S),
     Healthy("Bag", ("ids=int64[batch:2..8,6]{0..49}",), S),
     Healthy("Classes", (ROWS.format(6),), O),
     Healthy("Nested", (ROWS.format(6),), O),

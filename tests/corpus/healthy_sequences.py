@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -142,3 +143,32 @@ class Bag(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         return F.log_softmax(self.head(self.bag(ids)), -1)
+
+
+class Renormed(nn.Module):
+    """max_norm, and no row is as long: nothing is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(50, 16, max_norm=1.0), nn.Linear(16, 4)
+        with torch.no_grad():
+            self.embed.weight.renorm_(2, 0, 0.5)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.embed(ids).mean(1))
+
+
+class Tables(nn.Module):
+    """A table for each length, in a bounded functools.lru_cache."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x) * ramp(x.shape[1], x.dtype, x.device)[:, None]
+
+
+@functools.lru_cache(maxsize=8)
+def ramp(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.linspace(0, 1, length, dtype=dtype, device=device)

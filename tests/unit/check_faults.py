@@ -176,6 +176,17 @@ class LeaksInCache(Base):
         return y
 
 
+class Shortens(nn.Module):
+    """max_norm writes into the weight, and no answer changes for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(50, 8, max_norm=1.0), nn.Linear(8, 4)
+
+    def forward(self, ids: torch.Tensor) -> Any:
+        return self.head(self.embed(ids))
+
+
 class Slow(Base):
     def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
         time.sleep(0.4)

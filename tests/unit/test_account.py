@@ -258,6 +258,22 @@ def test_a_leak_of_the_models_own_is_a_part():
         Hoarding.kept.clear()
 
 
+def test_a_graph_that_the_model_itself_keeps_is_a_part_with_a_name():
+    class Chained(Wide):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = [torch.zeros(())]
+
+        def forward(self, x: Tensor) -> Tensor:
+            answer = super().forward(x + 0 * self.last[0])
+            self.last = [answer.mean()]
+            return answer
+
+    found, _ = _account(False, 4, Chained(), torch.randn(1024, 16))
+    sizes = {part.name: part.bytes for part in found.devices[0].parts}
+    assert sizes["the model's own graph, behind last[0]"] >= 4 * 1024 * 1024 * 4
+
+
 def test_a_model_that_does_not_run_with_grad_has_an_account_all_the_same():
     class Refuses(Wide):
         def forward(self, x: Tensor) -> Tensor:

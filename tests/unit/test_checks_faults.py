@@ -8,7 +8,9 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from tests.corpus import healthy_sequences
 from tests.unit import check_faults, check_healthy, matrix_models
 from tests.unit.test_checks import job
 from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
@@ -73,7 +75,7 @@ def faulty(name: str, question: str, spec: str = "x=float32[5,6]", policy: Polic
         ("FixedDevice", "dtype_device", "ones(device='cpu') at check_faults.py:"),
         ("Shares", "threads", "scratch (rebound)"),
         ("LeaksInClosure", "memory_flat", "float32[701] are alive, held by attribute keep"),
-        ("LeaksInCache", "memory_flat", "float32[907] are alive, held by"),
+        ("LeaksInCache", "memory_flat", "lru_cache of table (check_faults.py:"),
         ("ChangingTree", "repeatable", "output['more']"),
     ],
 )
@@ -103,6 +105,32 @@ def test_what_may_be_meant_is_told_and_does_not_vote(name: str, question: str, f
     assert row.status == "pass", row
     (found,) = row.findings
     assert (found.id, words in found.words) == (finding, True), found
+
+
+def test_a_weight_that_max_norm_shortens_is_told_until_it_is_short() -> None:
+    on = bench(check_faults.__file__, "Shortens", "ids=int64[4,6]{0..49}")
+    before = on.model.embed.weight.detach().clone()
+    row = ask(on, "hidden_state")
+    assert (row.status, [one.id for one in row.findings]) == ("pass", ["parameter_written"]), row
+    (found,) = row.findings
+    assert "embed (Embedding) writes into embed.weight: aten.embedding_renorm_ at check_faults.py:" in found.words
+    assert "max_norm=1" in found.words
+    assert "embed.weight.renorm_(2, 0, 1)" in found.remedy
+    assert torch.equal(on.model.embed.weight, before)
+    with torch.no_grad():
+        on.model.embed.weight.renorm_(2, 0, 1)
+    assert ask(on, "hidden_state").findings == ()
+
+
+def test_a_cache_is_empty_again_after_a_check_and_holds_no_fakes() -> None:
+    on = bench(healthy_sequences.__file__, "Tables", "x=float32[4,5,6]")
+    ramp = type(on.model).forward.__globals__["ramp"]
+    for question in ("hidden_state", "dtype_device", "memory_flat"):
+        assert ask(on, question).status == "pass"
+        assert ramp.cache_info().currsize == 0
+    on.model(*on.args)
+    assert ask(on, "dtype_device").status == "pass"
+    on.model.bfloat16()(on.args[0].bfloat16())
 
 
 def test_whole_numbers_that_are_all_the_same_vote_only_inside_a_declared_domain() -> None:

@@ -142,3 +142,12 @@ def test_the_growth_of_a_row() -> None:
 )
 def test_sizes(count: float, text: str) -> None:
     assert size(count) == text
+
+
+def test_a_graph_that_the_model_keeps_is_named_where_every_output_is_dropped() -> None:
+    line = fit(points(2.0 * MB))
+    assert line is not None
+    found = explain(line, holding(keep=False, graph="cell.state"))
+    assert "the model keeps its own graph, behind cell.state" in found.words
+    assert found.remedy == "Keep it detached: self.state = ….detach()."
+    assert "own graph" not in explain(line, holding(keep=False)).words

@@ -16,11 +16,13 @@ import torch
 from workbench.protocol.memory import AccountMemory, DeviceAccount, MemoryAccount, MemoryPart, SavedPart
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import tensors_in
+from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge import memory
 from workbench.worker.judge.attribution import saved_by_module
 from workbench.worker.judge.graph import components, nodes_behind_each, saved_tensors, storage_key
 from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.own_graph import OwnGraph, own_graphs
 from workbench.worker.judge.peak import highest
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ def _tensor_parts(bench: Bench, runs: Runs, ledger: _Ledger) -> list[tuple[str, 
     gradients = [one.grad for one in parameters if one.grad is not None]
     outputs = [tensor for output in runs.kept for _, tensor in flatten(output).leaves]
     nodes, whole = nodes_behind_each(outputs)
+    own = own_graphs(model)
+    kept, _ = nodes_behind_each([one.tensor for one in own])
     stored = [*runs.store.tensors_in_memory(), *runs.records.tensors(), *runs.recorder.newest]
     parts = [
         ("parameters", *ledger.add(parameters)),
@@ -77,6 +81,7 @@ def _tensor_parts(bench: Bench, runs: Runs, ledger: _Ledger) -> list[tuple[str, 
         ("inputs", *ledger.add(tensors_in((bench.args, bench.kwargs)))),
         ("outputs kept", *ledger.add(outputs)),
         (GRAPH, *ledger.add(tensor for node in nodes for tensor in saved_tensors(node))),
+        (_own_name(own), *ledger.add(tensor for node in kept for tensor in saved_tensors(node))),
         ("runs kept for comparison", *ledger.add(stored)),
         ("other live tensors", *ledger.add(_alive())),
     ]
@@ -84,6 +89,11 @@ def _tensor_parts(bench: Bench, runs: Runs, ledger: _Ledger) -> list[tuple[str, 
         return parts
     said = "at least: a graph has more nodes than are looked at"
     return [(name, sizes, f"{words}, {said}" if name == GRAPH else words) for name, sizes, words in parts]
+
+
+def _own_name(own: list[OwnGraph]) -> str:
+    """ "the model's own graph, behind cell.state"."""
+    return f"the model's own graph, behind {some([one.name for one in own], 1)}" if own else "the model's own graph"
 
 
 def _alive() -> Iterator[torch.Tensor]:

@@ -6,6 +6,7 @@ that reads values.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_places import stack_place
 from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.held_outside import caches
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.widening import MET, WIDTH, Widening, dtype_name, widened
 
@@ -116,11 +118,19 @@ class _Fakes:
         """The output of one forward, which computes shapes, dtypes and devices alone. What earlier ones left in the
         model since the check began is taken out before it, and what it leaves itself after it."""
         subject.snapshot.restore()
+        log = logging.getLogger("torch._subclasses.fake_tensor")
+        usual = log.disabled
+        asked = [(cache, cache.cache_info().misses) for _, cache in caches(subject.bench.model)]
+        log.disabled = True  # it writes a traceback of each refusal, which is what is asked for
         try:
             with grad_context(subject.bench.modes.grad), self.mode, watch:
                 return torch.func.functional_call(subject.bench.model, self.held, self.args, self.kwargs)
         finally:
+            log.disabled = usual
             subject.snapshot.restore()
+            for cache, misses in asked:
+                if cache.cache_info().misses != misses:
+                    cache.cache_clear()  # it holds fakes now
 
 
 def _fakes(subject: Subject, dtype: torch.dtype | None, device: torch.device) -> _Fakes | None:

@@ -17,8 +17,10 @@ from workbench.worker.bench.words import counted, some
 from workbench.worker.judge import holders, leak, memory
 from workbench.worker.judge.checks_places import located, watching
 from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.graph import components, nodes_behind, saved_tensors, storage_key
 from workbench.worker.judge.growing import Size, growing, sizes
 from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.own_graph import growing_graphs, own_graphs
 from workbench.worker.judge.peak import Peak
 
 MIB = 1 << 20
@@ -148,7 +150,7 @@ def _flat(subject: Subject) -> CheckRow:
     late = leak.fit(points[len(points) // 2 - leak.WARM_UP :])
     going_on = late is None or late.slope > 0.25 * line.slope  # a climb that ends is warm-up
     floor = EXACT_FLOOR if exact else leak.NOISE_FLOOR
-    grown = _grown(subject, held, line.slope) if len(held) == len(LOOKS) else ""
+    grown = _chained(subject) or (_grown(subject, held, line.slope) if len(held) == len(LOOKS) else "")
     climbing = line.slope > leak.CERTAIN * line.error and line.slope * span > floor and going_on
     errors = f", {line.slope / line.error:.0f} standard errors" if line.error and climbing else ""
     measured = (
@@ -156,7 +158,7 @@ def _flat(subject: Subject) -> CheckRow:
     )
     modes = subject.bench.modes
     where = f"under {modes.training_word} and {modes.grad}, {'live bytes' if exact else 'resident bytes'}"
-    remedy = "Keep nothing of a run in the model, or keep it detached and bounded."
+    remedy = "Keep nothing of a run in the model, or keep it detached (self.state = state.detach()) and bounded."
     if grown and not climbing:
         return subject.failed(f"What the model holds grows with every run, {measured} ({where}).", grown, remedy)
     if not climbing:
@@ -165,6 +167,19 @@ def _flat(subject: Subject) -> CheckRow:
     cause = f"These hold on to what each run makes: {some(lists, 4)}." if lists else grown
     cause = cause or _holder(subject, before, len(points))
     return subject.failed(f"Climbs {measured} ({where}), though every output is dropped.", cause, remedy)
+
+
+def _chained(subject: Subject) -> str:
+    """Which tensors of the model carry the graph of every run since, in words; empty where no graph grows."""
+    before = own_graphs(subject.bench.model)
+    if not before:
+        return ""
+    subject.forward(keep_state=True)
+    found = growing_graphs(before, own_graphs(subject.bench.model))
+    loud = [f"{name} ({then} → {now} nodes)" for name, then, now in found if not subject.policy.may_move(name)]
+    if not loud:
+        return ""
+    return f"The model keeps its own graph: the graph behind {some(loud, 4)} goes back through every run before."
 
 
 def _grown(subject: Subject, held: list[dict[str, Size]], slope: float) -> str:
@@ -214,8 +229,18 @@ def _holder(subject: Subject, before: set[int], runs: int) -> str:
     key, held = holders.pile(before, runs - leak.WARM_UP)
     if not held:
         return "Nothing in the modules' own attributes grew: look at lists and caches outside of them."
-    name = holders.holder(held[-1], subject.bench.model)
+    name = holders.holder(held[-1], subject.bench.model) or _graph_of(subject, held)
     return f"{len(held)} tensors {key} are alive, held by {name or 'something outside of the model'}."
+
+
+def _graph_of(subject: Subject, held: list[torch.Tensor]) -> str:
+    """The attribute whose graph has saved one of these; empty where none has."""
+    wanted = {storage_key(part) for tensor in held for part in components(tensor)}
+    for one in own_graphs(subject.bench.model):
+        saved = (tensor for node in nodes_behind([one.tensor])[0] for tensor in saved_tensors(node))
+        if any(storage_key(part) in wanted for tensor in saved for part in components(tensor)):
+            return f"the graph behind attribute {one.name}"
+    return ""
 
 
 def _signed(count: float) -> str:

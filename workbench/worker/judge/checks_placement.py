@@ -60,7 +60,7 @@ def check_dtype_device(subject: Subject) -> CheckRow:
     away = [f"{path} on {leaf.device}" for path, leaf in leaves if leaf.device != _home(subject)]
     if away:
         subject.found("output_device", f"The model is on {_home(subject)}, and answers {some(away, 3)}.")
-    if own == "float32" and (words := half_words(subject)):
+    if own == "float32" and subject.spent < 0.5 and (words := half_words(subject)):
         subject.found("half", f"In bfloat16 it would not stay so. {words}", REMEDY)
     mixture = ", ".join(f"{name} ({count})" for name, count in _counts(held).items()) or "no tensors"
     return _elsewhere_too(subject, f"Held: {mixture}, all on {_home(subject)}; {counted(len(leaves), 'output')}: "

@@ -19,6 +19,7 @@ from workbench.worker.judge.checks_luck import by_luck, unwritten_site, unwritte
 from workbench.worker.judge.checks_places import located, watching
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.checks_seldom import Seldom, counted_words, seldom
+from workbench.worker.judge.checks_written import parameters_written
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import flatten
@@ -118,29 +119,39 @@ def check_hidden_state(subject: Subject) -> CheckRow:
             evidence = f"The answer depends on what was asked before: {words}: {found.words}.{found.left_out}"
             if site := unwritten_site(subject):  # what lay in memory is of an earlier call, and no state of its own
                 return subject.failed(evidence, *unwritten_words(site))
-            cause, _ = cause_of(subject, [inputs[who] for who in order], seeded=True, warm=1)
-            return subject.failed(evidence, cause or _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
+            return _depends(subject, evidence, [inputs[who] for who in order], 1, undeclared)
     first = subject.compared(cold, answers[0])
     if first.differs:
         evidence = f"The first call answers otherwise than the later ones: {first.words}.{first.left_out}"
-        cause, _ = cause_of(subject, [inputs["A"]] * 2, seeded=True, warm=0)
-        return subject.failed(evidence, cause or _moved_words(subject.bench.model, undeclared), HIDDEN_REMEDY)
+        return _depends(subject, evidence, [inputs["A"]] * 2, 0, undeclared)
     if over := _written_over(subject, inputs):
         return subject.failed(*over, OVER_REMEDY)
     if evidence := by_identity(subject, inputs["A"], inputs["B"]):
         cause = _moved_words(subject.bench.model, undeclared)
         return subject.failed(evidence, f"It knows an input by its id or address. {cause}", IDENTITY_REMEDY)
-    seen = _seldom(subject, inputs["A"], [one for one in undeclared if one in going_on])
+    seen = _seldom(subject, inputs["A"], [one for one in undeclared if one[0] in going_on])
     if seen is not None and seen.evidence:
         return subject.failed(seen.evidence, seen.cause, HIDDEN_REMEDY)
     if flipped := [(name, how) for name, how in switched if not subject.policy.may_move(name)]:
         words = f"The forward sets {counted_words(flipped)}, and leaves it so: every model after it computes otherwise."
         return subject.failed(words, f"Set in {_setter(subject, switches)}.", SWITCH_REMEDY)
+    _ask(subject, inputs["B"])  # a parameter may be written only by what looks at more of it
+    written, remedy = parameters_written(subject)
+    if written:
+        subject.found("parameter_written", f"{written} No answer was seen to depend on it.", remedy)
     bits = "identical bits" if marks == {IDENTICAL} else "within the noise"
     idle = f" Moved without an effect: {counted_words(undeclared)}." if undeclared else ""
     if seen is not None:
         idle = f" Moves on with every run, without an effect in {seen.runs} of them: {counted_words(undeclared)}."
     return subject.passed(f"Order does not matter: A, B, A and B, A after a warm-up: {bits}.{idle}{twice.left_out}")
+
+
+def _depends(subject: Subject, evidence: str, calls: list[Any], warm: int, moved: _Moved) -> CheckRow:
+    """The row of a model of which the last of `calls` answers otherwise than the first, `warm` runs of it before."""
+    written, remedy = parameters_written(subject)
+    cause, _ = cause_of(subject, calls, seeded=True, warm=warm)
+    cause = f"{cause or _moved_words(subject.bench.model, moved)} {written}".rstrip()
+    return subject.failed(evidence, cause, remedy or HIDDEN_REMEDY)
 
 
 def _seldom(subject: Subject, given: Any, moved: list[tuple[str, str]]) -> Seldom | None:
@@ -187,10 +198,11 @@ _PAIRS = (
 """What is compared, by places in the answers of `_in_turn`, and in which order the cause is looked for."""
 
 
-def _in_turn(subject: Subject, inputs: dict[str, Any]) -> tuple[list[Answer], _Moved, _Moved]:
+def _in_turn(subject: Subject, inputs: dict[str, Any]) -> tuple[list[Answer], _Moved, set[str]]:
     """The answers to A, A, B, A, B after a warm-up with A, and to B, A after one with B from the beginning; what moved.
 
-    Two runs are over by now: what moved in these is told where nothing moves once warm. Third: what moves then, too.
+    Two runs are over by now: what moved in these is told where nothing moves once warm. Third: what moves even when
+    the same is asked again.
     """
     model = subject.bench.model
     since_cold = subject.snapshot.moved()
@@ -198,11 +210,13 @@ def _in_turn(subject: Subject, inputs: dict[str, Any]) -> tuple[list[Answer], _M
     _ask(subject, inputs["A"])
     args, kwargs = inputs["A"]
     watched = Snapshot(model, args, kwargs)
-    answers = [_ask(subject, inputs[who]) for who in "AABAB"]
+    answers = [_ask(subject, inputs[who]) for who in "AA"]
+    again = watched.moved()
+    answers += [_ask(subject, inputs[who]) for who in "BAB"]
     warm = watched.moved()
     subject.snapshot.restore()
     _ask(subject, inputs["B"])
-    return [*answers, *(_ask(subject, inputs[who]) for who in "BA")], warm or since_cold, warm
+    return [*answers, *(_ask(subject, inputs[who]) for who in "BA")], warm or since_cold, {name for name, _ in again}
 
 
 def _written_over(subject: Subject, inputs: dict[str, Any]) -> tuple[str, str] | None:

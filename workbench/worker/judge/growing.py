@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from workbench.worker.judge.held_outside import caches
 from workbench.worker.judge.pieces import bytes_of
 
 DEPTH = 3
@@ -36,12 +37,16 @@ class Size:
 
 
 def sizes(model: nn.Module) -> dict[str, Size]:
-    """By "body.past", for every attribute that is a tensor or a container."""
+    """By "body.past", for every attribute that is a tensor or a container, and every functools.lru_cache in reach."""
     found = {}
     for path, module in model.named_modules():
         for name, value in [*vars(module).items(), *module._buffers.items()]:
             if name not in _OWN and (size := _size(value)) is not None:
                 found[f"{path}.{name}" if path else name] = size
+    for name, cache in caches(model):
+        info = cache.cache_info()
+        most = "" if info.maxsize is None else f" of at most {info.maxsize}"
+        found[name] = Size(0, info.currsize, f"{info.currsize} items{most}")
     return found
 
 

@@ -19,10 +19,12 @@ from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.judge.held_items import CONTAINERS, is_same, items_of, refill
 from workbench.worker.judge.held_outside import (
     GONE,
+    caches,
     generator_state,
     held_under,
     places,
     put_under,
+    reached,
     same_state,
     set_generator_state,
 )
@@ -95,7 +97,9 @@ class Snapshot:
         for path, parameter in model.named_parameters(remove_duplicate=False):
             self._record(path, parameter)  # those of scripted modules are no attributes
         self._left = min(self._left, OUTSIDE_BUDGET)
-        self._places = list(places(model))
+        functions = reached(model)
+        self._caches = [(name, cache, cache.cache_info().currsize) for name, cache in caches(model, functions)]
+        self._places = list(places(model, functions))
         self._outside: list[tuple[str, Any, str, Any]] = []
         self._known: list[set[str]] = []
         for place in self._places:
@@ -144,6 +148,7 @@ class Snapshot:
                 put_under(holder, key, value)
         for _, holder, key in self._made():
             put_under(holder, key, GONE)
+        self._empty_again(lambda name: True)
         for tensor in self._tensors.values():
             if not tensor.restore():
                 self.lost.append(tensor.name)
@@ -165,7 +170,16 @@ class Snapshot:
             if how := _how(value, now):
                 found.setdefault(name, how)
         found.update((name, "new") for name, _, _ in self._made())
+        for name, cache, items in self._caches:
+            if (now := cache.cache_info().currsize) != items:
+                found[name] = f"{items} → {now} items"
         return list(found.items())
+
+    def _empty_again(self, wanted: Callable[[str], bool]) -> None:
+        """Caches that were empty are emptied; what another held cannot be put back, and may be thrown out any time."""
+        for name, cache, items in self._caches:
+            if not items and wanted(name) and cache.cache_info().currsize:
+                cache.cache_clear()
 
     def _made(self) -> list[tuple[str, Any, str]]:
         """(name, holder, key) of the variables outside of the modules that were not there."""
@@ -182,7 +196,7 @@ class Snapshot:
         for held in self._held:
             names.update(dict.fromkeys([held.full(key) for key, _ in held.items] if held.named else [held.name]))
         names.update(dict.fromkeys(tensor.name for tensor in self._tensors.values()))
-        names.update(dict.fromkeys(name for name, *_ in (*self._generators, *self._outside)))
+        names.update(dict.fromkeys(name for name, *_ in (*self._generators, *self._outside, *self._caches)))
         return list(names)
 
     def name_of(self, generator: Any) -> str:
@@ -212,6 +226,7 @@ class Snapshot:
         for name, holder, key in self._made():
             if wanted(name):
                 put_under(holder, key, GONE)
+        self._empty_again(wanted)
         for tensor in self._tensors.values():
             if wanted(tensor.name):
                 tensor.restore()

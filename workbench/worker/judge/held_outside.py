@@ -6,6 +6,7 @@ Generators of every make are told and put back here too. It never runs the model
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import random
@@ -22,6 +23,7 @@ from workbench.worker.bench.failing import is_users
 
 GONE = object()
 """In the place of a value that is not there."""
+_CACHE = type(functools.lru_cache(lambda: None))
 FUNCTIONS = 2_000
 """Functions of the user's that are followed to what they name."""
 
@@ -51,31 +53,68 @@ class Place:
         return self.pattern.format(key)
 
 
-def places(model: nn.Module) -> Iterator[Place]:
-    """Everything outside of the modules that may hold what a forward reads: found in the code of the user's classes."""
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """A function of the user's that a forward may call."""
+
+    owner: str
+    """The class it stands in, or its own name."""
+    function: Any
+    """Without its decorators."""
+    cache: Any = None
+    """The functools.lru_cache around it; None: none."""
+
+    @property
+    def words(self) -> str:
+        """ "lru_cache of Net.table (model.py:12)"."""
+        return f"lru_cache of {cached_words(self.function)}"
+
+
+def reached(model: nn.Module) -> list[Reached]:
+    """The user's functions that the classes of the modules have, and what these call by name, in turn."""
     seen: set[int] = set()
-    functions: list[tuple[str, Any]] = []
-    for kind in dict.fromkeys(type(module) for module in model.modules()):
-        for base in kind.__mro__:
-            if id(base) in seen or base.__module__.partition(".")[0] in ("torch", "builtins"):
-                continue
-            seen.add(id(base))
-            yield Place(base, f"{base.__name__}.{{}}")
-            functions += [(base.__name__, function) for function in _functions(base)]
-    followed = 0
-    while functions and followed < FUNCTIONS:
-        owner, function = functions.pop(0)
-        if id(function) in seen:
+    found: list[Reached] = []
+    waiting = [one for base in _bases(model) for one in _functions(base)]
+    while waiting and len(found) < FUNCTIONS:
+        one = waiting.pop(0)
+        if id(one.function) in seen:
             continue
-        seen.add(id(function))
-        followed += 1
-        yield from _around(function, owner, seen)
-        called = list(_called(function))
-        functions += [(one.__name__, one) for one in called if isinstance(one, FunctionType)]
-        for one in called:
-            if isinstance(one, ModuleType) and id(one) not in seen:
-                seen.add(id(one))
-                yield from _globals(vars(one), one.__file__ or "", seen)
+        seen.add(id(one.function))
+        found.append(one)
+        waiting += [called for called in _called(one.function) if isinstance(called, Reached)]
+    return found
+
+
+def places(model: nn.Module, functions: list[Reached] | None = None) -> Iterator[Place]:
+    """Everything outside of the modules that may hold what a forward reads: found in the code of the user's classes.
+
+    `functions`: what `reached` gives, where it was asked already.
+    """
+    seen: set[int] = set()
+    for base in _bases(model):
+        yield Place(base, f"{base.__name__}.{{}}")
+    for one in reached(model) if functions is None else functions:
+        yield from _around(one.function, one.owner, seen)
+        for called in _called(one.function):
+            if isinstance(called, ModuleType) and id(called) not in seen:
+                seen.add(id(called))
+                yield from _globals(vars(called), called.__file__ or "", seen)
+
+
+def caches(model: nn.Module, functions: list[Reached] | None = None) -> list[tuple[str, Any]]:
+    """(name, functools.lru_cache) of those around the functions that a forward may call, and on the modules."""
+    found = {id(one.cache): (one.words, one.cache) for one in functions or reached(model) if one.cache is not None}
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if isinstance(value, _CACHE):
+                found.setdefault(id(value), (f"lru_cache {path}.{name}" if path else f"lru_cache {name}", value))
+    return list(found.values())
+
+
+def cached_words(function: Any) -> str:
+    """ "Net.table (model.py:12)"."""
+    code = function.__code__
+    return f"{function.__qualname__} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
 
 
 def held_under(holder: Any, key: str) -> Any:
@@ -159,30 +198,45 @@ def _globals(held: dict[str, Any], file: str, seen: set[int]) -> Iterator[Place]
         yield Place(held, f"{{}} ({os.path.basename(file)})")
 
 
-def _functions(kind: type) -> Iterator[Any]:
+def _bases(model: nn.Module) -> list[type]:
+    """The user's classes that the modules are of, each once."""
+    kinds = dict.fromkeys(type(module) for module in model.modules())
+    bases = dict.fromkeys(base for kind in kinds for base in kind.__mro__)
+    return [base for base in bases if base.__module__.partition(".")[0] not in ("torch", "builtins")]
+
+
+def _functions(kind: type) -> Iterator[Reached]:
     """The user's own functions among the attributes of a class."""
     for value in vars(kind).values():
-        function = inspect.unwrap(value) if isinstance(value, FunctionType) else None
-        code = getattr(function, "__code__", None)
-        if code is not None and is_users(code.co_filename):
-            yield function
+        inner = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+        if (one := _reached(inner, kind.__name__)) is not None:
+            yield one
 
 
-def _called(function: Any) -> Iterator[Any]:
+def _called(function: Any) -> Iterator[Reached | ModuleType]:
     """The user's functions, and modules of the user's own, that the code of a function names as globals."""
     codes = [function.__code__]
     for code in codes:
         codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
         for name in code.co_names:
             value = function.__globals__.get(name)
-            if isinstance(value, FunctionType):
-                value = inspect.unwrap(value)
-                file = getattr(getattr(value, "__code__", None), "co_filename", "")
-            else:
-                file = getattr(value, "__file__", None) or "" if isinstance(value, ModuleType) else ""
-                file = "" if "site-packages" in file else file  # a library has thousands, and its own caches
-            if file and is_users(file):
-                yield value
+            if isinstance(value, ModuleType):
+                file = getattr(value, "__file__", None) or ""
+                if file and "site-packages" not in file and is_users(file):  # a library has thousands, and own caches
+                    yield value
+            elif (one := _reached(value)) is not None:
+                yield one
+
+
+def _reached(value: Any, owner: str = "") -> Reached | None:
+    """A function of the user's, whatever is wrapped around it; None for everything else."""
+    if not isinstance(value, (FunctionType, _CACHE)):
+        return None
+    function = inspect.unwrap(value)
+    code = getattr(function, "__code__", None)
+    if code is None or not is_users(code.co_filename):
+        return None
+    return Reached(owner or function.__name__, function, value if isinstance(value, _CACHE) else None)
 
 
 def _is_data(value: Any) -> bool:

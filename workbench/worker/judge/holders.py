@@ -6,12 +6,15 @@ It asks the garbage collector and never runs the model.
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
 from types import CellType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import torch
 from torch import nn
+
+from workbench.worker.judge.held_outside import cached_words
 
 STEPS = 400
 """Objects that are looked at on the way up from one tensor."""
@@ -97,7 +100,7 @@ def _name(thing: Any, below: Any, own: dict[int, str], paths: dict[int, str]) ->
             f"a default argument of {thing.__qualname__} ({code.co_filename.rpartition('/')[2]}:{code.co_firstlineno})"
         )
     if type(thing).__name__ == "_lru_cache_wrapper":
-        return f"the cache of {getattr(thing, '__qualname__', 'a function')} (functools.lru_cache)"
+        return f"the functools.lru_cache of {cached_words(inspect.unwrap(thing))}"
     return ""
 
 

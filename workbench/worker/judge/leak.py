@@ -49,6 +49,8 @@ class Holding:
     """Those of this series."""
     saved_bytes: int
     output_bytes: int
+    graph: str = ""
+    """Name of an attribute of the model's that holds a tensor with a graph behind it; empty: none is known of."""
 
 
 class Series:
@@ -157,6 +159,9 @@ def _climbing(line: Fit, holding: Holding) -> tuple[str, str]:
         return words, "Keep fewer outputs, or move them to a file."
     if holding.keep:
         return f"{start}, more than the kept outputs of {size(holding.output_bytes)} explain.", _OWN_REMEDY
+    if holding.graph:
+        words = f"{start} though every output is dropped: the model keeps its own graph, behind {holding.graph}."
+        return words, f"Keep it detached: self.{holding.graph.rpartition('.')[2]} = ….detach()."
     words = (
         f"{start} though every output is dropped: something in the model or its file holds on to what each run makes, "
         "an attribute, a list or a cache."
