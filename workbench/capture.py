@@ -4,9 +4,9 @@
     captured = capture.watch(model, "net.capture")     # then use the model as before
     captured.close()                                   # leaving Python does it, too
 
-and then `workbench net.capture`. It needs torch and nothing else, never raises into your program, and keeps its own
-work below a fiftieth of the time that passes. A call costs a few microseconds more while it is watched, and nothing
-once there are enough samples.
+and then `workbench net.capture`, also when the program was killed before it closed the capture. It needs torch and
+nothing else, never raises into your program, and keeps its own work below a fiftieth of the time that passes. A call
+costs a few microseconds more while it is watched, and nothing once there are enough samples.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def _captured(path: str) -> object:
     """As a capture opens once somebody trusted it, but for the source: that runs."""
     if not is_capture(path):
         return None
-    made, _ = expanded(Recipe(path, trusted=read_capture(path).sha256))
+    made = expanded(Recipe(path, trusted=read_capture(path).sha256)).recipe
     return weights.read(made.weights), [_inputs(one) for one in made.inputs_files]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -27,6 +29,7 @@ from workbench.protocol.model import ModeChange, Recipe
 from workbench.recorder.samples import Budget, Unfit, plain_call
 from workbench.worker.artifact.architecture import architecture_of
 from workbench.worker.artifact.inspect import inspect
+from workbench.worker.bench import captured as captured_module
 from workbench.worker.bench import load
 from workbench.worker.job import Job
 from workbench.worker.judge.models import compare_models
@@ -468,3 +471,143 @@ def test_inspect_says_what_a_capture_holds_and_runs_nothing(tmp_path: Path) -> N
     assert found.metadata["samples"] == "3"
     assert "Linear as a running program had it" in found.words[0]
     assert "code/captured.py" in found.words[1]
+
+
+# a program that does not live to close it
+
+KILLED = """
+    import os, signal, sys, torch
+    from torch import nn
+    from blocks import Block
+    from workbench import capture
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block, self.head = Block(8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.head(self.block(x))
+
+    torch.manual_seed(0)
+    net = Net().eval()
+    capture.watch(net, sys.argv[1] if len(sys.argv) > 1 else "net.capture")
+    x = torch.randn(4, 8)
+    torch.save(net(x).detach(), "y.pt")
+    net(torch.randn(2, 8))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed(directory: Path) -> None:
+    (directory / "blocks.py").write_text(textwrap.dedent(BLOCKS))
+    (directory / "program.py").write_text(textwrap.dedent(KILLED))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{directory}"}
+    ended = subprocess.run([sys.executable, "program.py"], cwd=directory, env=environment, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    (directory / "blocks.py").unlink()
+
+
+def test_a_program_that_is_killed_leaves_what_it_had_and_that_is_said(tmp_path: Path) -> None:
+    killed(tmp_path)
+    found = read_capture(str(tmp_path / "net.capture"))
+    assert (found.cut, found.samples, found.whole_state) == (True, 2, True)
+    assert "cut short" in found.notes[0]
+    built = opened(tmp_path / "net.capture")
+    assert torch.equal(answer(built), torch.load(tmp_path / "y.pt"))
+    assert built.example.count == 2
+    assert not built.model._forward_pre_hooks, "the recorder's own hook is no part of the model"
+    assert any("cut short" in words for words in built.info.warnings)
+    said = inspect(Inspect(str(tmp_path / "net.capture")), JOB)
+    assert said.metadata["samples"] == "2"
+    assert any("cut short" in words for words in said.words)
+
+
+def test_an_earlier_capture_stays_until_the_next_is_whole(tmp_path: Path) -> None:
+    with capture.watch(nn.Linear(8, 3), str(tmp_path / "net.capture")):
+        pass
+    killed(tmp_path)
+    assert not read_capture(str(tmp_path / "net.capture")).cut
+    (left,) = tmp_path.glob("net.capture.part*")
+    assert read_capture(str(left)).samples == 2
+    with capture.watch(nn.Linear(8, 3), str(left)) as captured:
+        pass
+    assert captured.path == str(left), "its program is gone: it is an earlier capture like any other"
+
+
+def test_one_that_is_still_written_can_be_opened_and_is_nobody_else_s(tmp_path: Path) -> None:
+    net = nn.Linear(2, 2)
+    captured = capture.watch(net, str(tmp_path / "a"))
+    assert not is_capture(str(tmp_path / "a"))
+    net(torch.ones(1, 2))
+    assert read_capture(str(tmp_path / "a")).samples == 1
+    assert opened(tmp_path / "a").example.count == 1
+    other = capture.watch(net, str(tmp_path / "a"))
+    assert other.path == str(tmp_path / "a-2")
+    net(torch.ones(1, 2))
+    captured.close()
+    other.close()
+    whole = read_capture(str(tmp_path / "a"))
+    assert (whole.cut, whole.samples, whole.notes) == (False, 2, ())
+    assert sorted(os.listdir(tmp_path)) == ["a", "a-2"]
+
+
+def test_a_state_that_is_too_large_to_be_written_early_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.recorder.record.EARLY_BYTES", 8)
+    net = nn.Linear(2, 2)
+    captured = capture.watch(net, str(tmp_path / "a"))
+    net(torch.ones(1, 2))
+    found = read_capture(str(tmp_path / "a"))
+    assert (found.cut, found.whole_state) == (True, False)
+    failure = refused(tmp_path / "a", trusted=found.sha256)
+    assert (failure.kind, "--weights" in failure.remedy) == ("load", True)
+    torch.save(net.state_dict(), tmp_path / "state.pt")
+    built = opened(tmp_path / "a", weights=str(tmp_path / "state.pt"))
+    assert torch.equal(built.model.weight, net.weight)
+    captured.close()
+    assert read_capture(str(tmp_path / "a")).whole_state
+
+
+def test_a_model_that_cannot_be_written_early_is_recorded_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Moody(Odd):
+        def state_dict(self, *given: Any, **more: Any) -> Any:
+            if not closing:
+                raise RuntimeError("not now")
+            return super().state_dict(*given, **more)
+
+    closing: list[bool] = []
+    net = Moody()
+    captured = capture.watch(net, str(tmp_path / "a"), kwargs={})
+    assert net(torch.ones(1)) is not None
+    assert (captured.samples, captured.why, is_capture(str(tmp_path / "a"))) == (1, "", False)
+    closing.append(True)
+    captured.close()
+    assert read_capture(str(tmp_path / "a")).samples == 1
+    assert any("not now" in note for note in read_capture(str(tmp_path / "a")).notes)
+
+
+def test_what_is_run_is_what_was_read_and_hashed(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.capture"
+    shutil.copytree(script / "net.capture", path)
+    checked = captured_module.checked_code
+
+    def changed_after(found: Any) -> dict[str, bytes]:
+        sources = checked(found)
+        for name in ("captured.py", "blocks.py", "late.py"):
+            (path / "code" / name).write_text("raise SystemExit('the bytes of the disk were run')\n")
+        return sources
+
+    monkeypatch.setattr(captured_module, "checked_code", changed_after)
+    built = opened(path)
+    assert torch.equal(answer(built, 3), torch.load(script / "y.pt"))
+    assert sys.modules["blocks"].__file__ == str(path / "code" / "blocks.py")
+    with pytest.raises(ModuleNotFoundError):
+        __import__("late")
+    load.IMPORTS.go_back(None)
+    assert "blocks" not in sys.modules
+    with pytest.raises(ModuleNotFoundError):
+        __import__("blocks")

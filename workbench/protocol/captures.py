@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .failures import WorkbenchError, error
@@ -53,11 +53,29 @@ class Capture:
     notes: tuple[str, ...]
     code: dict[str, str]
     """Path inside the capture → sha256."""
+    cut: bool = False
+    """Its program was ended before it closed the capture, or still writes it: `samples` are those that are there, and
+    the state is the one at the first of them."""
+    whole_state: bool = True
+    """The values of the model are there."""
 
 
 def is_capture(path: str) -> bool:
     """Whether a directory says that it is one."""
     return os.path.isfile(os.path.join(path, MANIFEST))
+
+
+def is_open(path: str) -> bool:
+    """Whether a program that is still there writes it."""
+    try:
+        with open(os.path.join(path, MANIFEST), "rb") as stream:
+            content = json.loads(stream.read(_LIMIT))
+        os.kill(int(content["pid"]), 0)
+        return bool(content["cut"])
+    except PermissionError:
+        return True  # somebody else's program
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return False
 
 
 def read_capture(path: str) -> Capture:
@@ -71,12 +89,23 @@ def read_capture(path: str) -> Capture:
         content = json.loads(data)
         if content["schema"] != SCHEMA:
             raise ValueError(f"its schema is {content['schema']!r}, and this workbench reads {SCHEMA}")
-        return Capture(os.path.abspath(path), hashlib.sha256(data).hexdigest(), *_fields(content))
+        found = Capture(os.path.abspath(path), hashlib.sha256(data).hexdigest(), *_fields(content))
+        return _as_far_as_it_got(found) if content.get("cut") is True else found
     except OSError as problem:
         raise error("load", f"{place} cannot be read: {problem.strerror}.", place) from problem
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         reason = f"{type(problem).__name__}: {problem}" if isinstance(problem, KeyError) else str(problem)
         raise error("load", f"{place} is no manifest of a capture: {reason}.", place, "Capture it again.") from problem
+
+
+def _as_far_as_it_got(found: Capture) -> Capture:
+    """A capture that was not closed: what lies there counts."""
+    there = os.path.join(found.directory, SAMPLES)
+    samples = sum(name.endswith(".pt") for name in os.listdir(there)) if os.path.isdir(there) else 0
+    values = os.path.isfile(os.path.join(found.directory, STATE))
+    held = "the values are those of its first call" if values else "the values were too large to be written before"
+    note = f"it was cut short: the program ended, or still runs, before the capture was closed; {held}"
+    return replace(found, samples=samples, notes=(note, *found.notes), cut=True, whole_state=values)
 
 
 def _fields(content: dict[str, Any]) -> tuple[str, str, str, int, int, tuple[str, ...], dict[str, str]]:
@@ -91,19 +120,20 @@ def _fields(content: dict[str, Any]) -> tuple[str, str, str, int, int, tuple[str
     return texts[0], texts[1], texts[2], int(content["samples"]), int(content["calls"]), notes, code
 
 
-def checked_code(capture: Capture) -> None:
-    """Every file that is code has the bytes that the manifest names, and there is no other below `code/`.
+def checked_code(capture: Capture) -> dict[str, bytes]:
+    """Absolute path → bytes of every file that is code, as the manifest names them; there is no other below `code/`.
 
-    Raises `WorkbenchError("trust")`.
+    Each is read once: what is returned is what was hashed, and is what has to be run. Raises `WorkbenchError("trust")`.
     """
+    read: dict[str, bytes] = {}
     for name, digest in capture.code.items():
         path = os.path.join(capture.directory, name)
         try:
             with open(path, "rb") as stream:
-                found = hashlib.sha256(stream.read()).hexdigest()
+                read[path] = stream.read()
         except OSError as problem:
             raise _changed(path, f"cannot be read ({problem.strerror})") from problem
-        if found != digest:
+        if hashlib.sha256(read[path]).hexdigest() != digest:
             raise _changed(path, "is no longer what was captured")
     root = os.path.join(capture.directory, CODE)
     for folder, _, names in os.walk(root):
@@ -112,6 +142,7 @@ def checked_code(capture: Capture) -> None:
             inside = os.path.relpath(path, capture.directory).replace(os.sep, "/")
             if inside not in capture.code:
                 raise _changed(path, "was not there when it was captured")
+    return read
 
 
 def _changed(path: str, words: str) -> WorkbenchError:

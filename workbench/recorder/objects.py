@@ -55,6 +55,20 @@ class Structure(pickle.Pickler):
                 self.roots[f"{owner}:{obj.__qualname__}"] = obj
         return None
 
+    def reducer_override(self, obj: Any) -> Any:
+        """A module without the hooks of recorders, which belong to this program and not to the model."""
+        if not isinstance(obj, nn.Module) or not any(map(_is_ours, obj._forward_pre_hooks.values())):
+            return NotImplemented
+        made = obj.__reduce_ex__(4)
+        if not isinstance(made, tuple) or len(made) < 3 or not isinstance(made[2], dict):
+            return NotImplemented
+        state = dict(made[2])
+        ours = {key for key, hook in obj._forward_pre_hooks.items() if _is_ours(hook)}
+        for name in ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"):
+            held = state.get(name, {})
+            state[name] = type(held)((key, hook) for key, hook in held.items() if key not in ours)
+        return (*made[:2], state, *made[3:])
+
     def _tensor(self, tensor: torch.Tensor) -> tuple[Any, ...]:
         parameter = isinstance(tensor, nn.Parameter)
         name = self._names.get(id(tensor))
@@ -66,6 +80,11 @@ class Structure(pickle.Pickler):
             self._kept.append(tensor)
             self.extra.append(tensor.detach().cpu())
         return ("extra", self._numbers[id(tensor)], parameter, bool(tensor.requires_grad))
+
+
+def _is_ours(hook: Any) -> bool:
+    """Whether a hook is a recorder's."""
+    return type(getattr(hook, "__self__", None)).__module__.startswith("workbench.recorder.")
 
 
 FROM_OBJECT = '''

@@ -1,15 +1,14 @@
 """The recorder: a hook on a live model that writes calls down while it can afford to, and the state at the end.
 
 Owns the life of one recording in the user's own program. It never raises, never changes what the model answers, and
-takes itself off when it has enough.
+takes itself off when it has enough. With its first sample the capture can be opened, so that a program that is killed
+leaves what it had: a sample is there whole or not at all, and what the end would have brought is said to be missing.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import sys
@@ -20,24 +19,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.protocol.captures import (
-    CALL,
-    CODE,
-    EXTRA,
-    FACTORY,
-    MANIFEST,
-    OBJECT,
-    SAMPLES,
-    SCHEMA,
-    SOURCE,
-    STATE,
-    is_capture,
-)
+from workbench.protocol.captures import CALL, SAMPLES, is_capture, is_open
 
-from .objects import FROM_ARGUMENTS, FROM_OBJECT, Structure
+from .contents import write_contents
 from .samples import Budget, Unfit, plain_call
-from .slices import Slice, program_name
-from .source import is_typed
+
+EARLY_BYTES = 64 << 20
+"""Largest state that is written with the first sample; a larger one would hold the program up."""
 
 
 class Recorder:
@@ -50,12 +38,15 @@ class Recorder:
         """Where the capture is, absolute; empty when nothing could be begun."""
         self.why = ""
         """What went wrong, in words; empty while nothing did."""
-        self._stage = ""
+        self._place = ""
+        """Where samples are written: a directory beside `path`, and `path` itself once it can be opened."""
+        self._early = False
         self._handle: Any = None
         self._closed = False
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._refused: dict[str, int] = {}
+        self._notes: list[str] = []
         self._watched, self._model, self._kwargs = model, _bare(model), kwargs
         self._budget = Budget(samples, every, megabytes << 20)
         try:
@@ -78,8 +69,8 @@ class Recorder:
         if not isinstance(self._model, nn.Module):
             raise TypeError(f"a {type(self._model).__name__} is no nn.Module")
         self.path = _free(os.path.abspath(os.path.expanduser(path)))
-        self._stage = f"{self.path}.part{os.getpid()}"
-        os.makedirs(os.path.join(self._stage, SAMPLES))
+        self._place = f"{self.path}.part{os.getpid()}"
+        os.makedirs(os.path.join(self._place, SAMPLES))
         self._handle = self._watched.register_forward_pre_hook(self._called, with_kwargs=True)
         atexit.register(self.close)
 
@@ -95,6 +86,8 @@ class Recorder:
             began = time.perf_counter()
             self._record(args, kwargs)
             self._budget.spend(time.perf_counter() - began)
+            if self._budget.taken and not self._early:
+                self._begin_to_last()
             if self._budget.full and self._handle is not None:
                 self._handle.remove()
         except Exception as problem:  # noqa: BLE001 (the user's program goes on whatever this cannot do)
@@ -109,8 +102,24 @@ class Recorder:
             self._refused[str(reason)] = self._refused.get(str(reason), 0) + 1
             return
         content = {CALL: 1, "args": list(plain_args), "kwargs": plain_kwargs}
-        torch.save(content, os.path.join(self._stage, SAMPLES, f"{self._budget.taken:05d}.pt"))
+        partial = os.path.join(self._place, "sample.part")
+        torch.save(content, partial)
+        os.replace(partial, os.path.join(self._place, SAMPLES, f"{self._budget.taken:05d}.pt"))
         self._budget.take(size)
+
+    def _begin_to_last(self) -> None:
+        """Have it opened from now on, whatever becomes of the program; at its end all of this is written anew."""
+        self._early, began = True, time.perf_counter()
+        try:
+            state = sum(one.nbytes for one in self._model.state_dict().values() if isinstance(one, torch.Tensor))
+            write_contents(self._place, self._model, self._kwargs, (0, 0), (), lambda words: None, cut=True,
+                           values=state <= EARLY_BYTES)  # fmt: skip
+            if not os.path.lexists(self.path):  # an earlier capture stays until this one is whole
+                os.rename(self._place, self.path)
+                self._place = self.path
+        except Exception as problem:  # noqa: BLE001 (the samples go on; only a kill would find them unfinished)
+            self._notes.append(f"it could not be opened before its end: {type(problem).__name__}: {problem}")
+        self._budget.begin_to_last(time.perf_counter() - began)
 
     def close(self) -> None:
         """Write the model's state and how it is built, and put the capture where it was wanted. Never raises."""
@@ -121,76 +130,35 @@ class Recorder:
         atexit.unregister(self.close)
         if self._handle is not None:
             self._handle.remove()
-        if not self._stage or not os.path.isdir(self._stage):
+        if not self._place or not os.path.isdir(self._place):
             return
         try:
             self._finish()
         except Exception as problem:  # noqa: BLE001 (the user's program goes on whatever this cannot do)
             self._give_up("the capture could not be finished", problem)
-            shutil.rmtree(self._stage, ignore_errors=True)
+            if not is_capture(self._place):
+                shutil.rmtree(self._place, ignore_errors=True)
         finally:
             self._model = self._watched = None
 
     def _finish(self) -> None:
-        state = {name: _plain_tensor(one) for name, one in self._model.state_dict().items()}
-        torch.save(state, os.path.join(self._stage, STATE))
-        piece = Slice()
-        source, factory = self._architecture(piece)
-        kind = type(self._model).__name__
-        text = f'"""{kind}, as it was in {program_name()}. Open the capture, not this file."""\n\n'
-        files = {SOURCE: text + piece.text + factory, **piece.files}
-        for name, content in files.items():
-            place = os.path.join(self._stage, CODE, name)
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            with open(place, "w", encoding="utf-8") as stream:
-                stream.write(content)
-        code = [f"{CODE}/{name}" for name in files] + [OBJECT] * (source == "object")
-        left_out = [f"{number} × {reason}" for reason, number in self._refused.items()]
-        manifest = {
-            "schema": SCHEMA,
-            "name": kind,
-            "source": source,
-            "why": self.why,
-            "samples": self._budget.taken,
-            "calls": self._budget.calls,
-            "notes": piece.notes + [f"calls left out: {one}" for one in left_out],
-            "code": {name: _digest(os.path.join(self._stage, name)) for name in code},
-            "torch": torch.__version__,
-            "python": sys.version.split()[0],
-        }
-        with open(os.path.join(self._stage, MANIFEST), "w", encoding="utf-8") as stream:
-            json.dump(manifest, stream, indent=1)
-        if os.path.isdir(self.path):  # an earlier capture of the same name
-            shutil.rmtree(self.path)
-        os.rename(self._stage, self.path)
-
-    def _architecture(self, piece: Slice) -> tuple[str, str]:
-        """(how it can be built, text of its factory); the source that it needs goes into `piece`."""
-        model = self._model
-        if self._kwargs is not None:
-            if piece.add(type(model)) or type(model).__module__ != "__main__":
-                words = {"factory": FACTORY, "name": _name_in(piece, type(model)), "training": model.training}
-                return "arguments", FROM_ARGUMENTS.format(kwargs=self._kwargs, **words)
-            return "", ""
-        structure = Structure(model)
+        """The whole capture beside the one that was cut short, then in its place."""
+        whole = f"{self.path}.whole{os.getpid()}"
+        told = [self.why] if self.why else []
+        left_out = [f"calls left out: {number} × {reason}" for reason, number in self._refused.items()]
         try:
-            data = structure.run()
-        except Exception as problem:  # noqa: BLE001 (parts of the model run their own code when they are pickled)
-            self._tell(f"the model's structure cannot be written down: {type(problem).__name__}: {problem}")
-            self.why += ". Give the arguments of its constructor: capture.watch(…, kwargs={…})"
-            piece.add(type(model))
-            return "", ""
-        found = [piece.add(root) for root in structure.roots.values()]
-        if not all(found):
-            self._tell("; ".join(piece.notes))
-            return "", ""
-        with open(os.path.join(self._stage, OBJECT), "wb") as stream:
-            stream.write(data)
-        if structure.extra:
-            torch.save(structure.extra, os.path.join(self._stage, EXTRA))
-        digest = hashlib.sha256(data).hexdigest()
-        words = {"factory": FACTORY, "object": OBJECT, "extra": EXTRA, "sha256": digest}
-        return "object", FROM_OBJECT.format(extras=bool(structure.extra), **words)
+            os.makedirs(whole)
+            counts = (self._budget.taken, self._budget.calls)
+            write_contents(whole, self._model, self._kwargs, counts, [*self._notes, *left_out, *told], self._tell)
+            os.rename(os.path.join(self._place, SAMPLES), os.path.join(whole, SAMPLES))
+        except BaseException:
+            shutil.rmtree(whole, ignore_errors=True)
+            raise
+        if os.path.isdir(self.path):  # this one, as far as it was, or an earlier one of the same name
+            shutil.rmtree(self.path)
+        os.rename(whole, self.path)
+        if self._place != self.path:
+            shutil.rmtree(self._place, ignore_errors=True)
 
     def _give_up(self, what: str, problem: Exception) -> None:
         """Take the hook off, and say why."""
@@ -213,24 +181,8 @@ def _bare(model: Any) -> Any:
 
 
 def _free(path: str) -> str:
-    """`path`, or with a number where something lies there that is no earlier capture."""
+    """`path`, or with a number where something lies there that is no earlier capture, or one that is being written."""
     place, number = path, 2
-    while os.path.lexists(place) and not (os.path.isdir(place) and is_capture(place)):
+    while os.path.lexists(place) and not (os.path.isdir(place) and is_capture(place) and not is_open(place)):
         place, number = f"{path}-{number}", number + 1
     return place
-
-
-def _name_in(piece: Slice, kind: type) -> str:
-    """How the class is called in `captured.py`, importing it there when it comes from a module."""
-    if not is_typed(kind.__module__):
-        piece.use(kind)
-    return kind.__qualname__.split("<locals>.")[-1]
-
-
-def _plain_tensor(value: Any) -> Any:
-    return value.detach().cpu() if isinstance(value, torch.Tensor) else value
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.sha256(stream.read()).hexdigest()

@@ -49,6 +49,11 @@ class Budget:
         self._spent += seconds
         self._rests = self._began + (self._spent - GRACE) / SHARE
 
+    def begin_to_last(self, seconds: float) -> None:
+        """Count the one thing that is done beside the samples, which takes nothing of their grace."""
+        self._spent += max(0.0, seconds - GRACE)
+        self.spend(0.0)
+
     def take(self, size: int) -> None:
         self.taken += 1
         self.size -= size

@@ -115,7 +115,7 @@ class Bench:
             raise error("usage", message, "--seed", f"Keep it: --init-seed {seed}, or open it again.")
         job.progress("making the inputs")
         with switches.generators_kept(recipe.seed):
-            example = loading.find_example(captured.expanded(recipe)[0], self.model, built.resolved)
+            example = loading.find_example(captured.expanded(recipe).recipe, self.model, built.resolved)
         example.place(dtype_named(self.modes.dtype), torch.device(self.modes.device))
         args, kwargs = example.sample(recipe.seed)
         built.example = example

@@ -122,10 +122,11 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
     for option, seed in (("--seed", recipe.seed), ("--init-seed", recipe.construction_seed)):
         if not -(2**63) <= seed < 2**63:
             raise error("usage", f"The seed {seed} does not fit 64 bits.", option, "Choose a smaller one.")
-    recipe, told = captured.expanded(recipe)
+    captured_as = captured.expanded(recipe)
+    recipe, told = captured_as.recipe, captured_as.notes
     job.progress("importing the model")
     with generators_kept(recipe.construction_seed):
-        resolved = IMPORTS.resolve(recipe)
+        resolved = IMPORTS.resolve(recipe, captured_as.sources)
         notes = _slow("ran", resolved.file or recipe.target, time.monotonic() - started)
         checkpoint: weights.Checkpoint | None = None
         fill: _Strict | _Values | None = None

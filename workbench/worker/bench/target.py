@@ -16,7 +16,7 @@ import os
 import shlex
 import sys
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from workbench.protocol.kinds import kind_of
 from workbench.protocol.model import Recipe
 from workbench.worker.bench import packages
 from workbench.worker.bench.failing import failed_in
+from workbench.worker.bench.given_sources import GivenSources
 from workbench.worker.bench.words import closest, some
 
 _ARTIFACTS = (".safetensors", ".pt", ".pth", ".pt2", ".ts", ".onnx", ".bin", ".ckpt")
@@ -51,6 +52,8 @@ class Resolved:
     """Entries it has in sys.modules; what its code imports later is added when it is taken out."""
     known: frozenset[str] = frozenset()
     """Names in sys.modules before it was imported."""
+    given: GivenSources | None = None
+    """Where its modules come from in the place of sys.path; None: they come from `root`."""
 
 
 class Imports:
@@ -59,8 +62,11 @@ class Imports:
     def __init__(self) -> None:
         self.current: Resolved | None = None
 
-    def resolve(self, recipe: Recipe) -> Resolved:
-        """Import the target afresh. Raises `WorkbenchError` ("model", "usage"); then the former one stays imported."""
+    def resolve(self, recipe: Recipe, sources: Mapping[str, bytes] | None = None) -> Resolved:
+        """Import the target afresh, a file out of `sources` (absolute path → bytes) where these are given.
+
+        Raises `WorkbenchError` ("model", "usage"); then the former one stays imported.
+        """
         if path := packages.directory_of(recipe.target, recipe.directory):
             return self._of_package(path)
         holder, _, name = packages.importable(recipe.target).rpartition(":")
@@ -73,12 +79,13 @@ class Imports:
         if former is not None:
             _take_out(former)
         before = set(sys.modules)
-        sys.path.insert(0, root)
+        given = GivenSources(root, sources) if sources is not None else None
+        _make_importable(root, given)
         try:
-            module, digest = _import_file(path) if is_file else _import_named(holder)
-            found = Resolved(_lookup(module, name, holder), name, module, path, digest, (), root)
+            module, digest = _import_file(path, sources) if is_file else _import_named(holder)
+            found = Resolved(_lookup(module, name, holder), name, module, path, digest, (), root, given=given)
         except BaseException:
-            sys.path.remove(root)
+            _make_unimportable(root, given)
             for fresh in _new_modules(before, root):
                 del sys.modules[fresh]
             if former is not None:
@@ -115,17 +122,24 @@ class Imports:
         self.current = former
 
 
-def _import_file(path: str) -> tuple[types.ModuleType, str]:
+def _make_importable(root: str, given: GivenSources | None) -> None:
+    if given is None:
+        sys.path.insert(0, root)
+    else:
+        sys.meta_path.insert(0, given)
+
+
+def _make_unimportable(root: str, given: GivenSources | None) -> None:
+    if given is None:
+        if root in sys.path:
+            sys.path.remove(root)
+    elif given in sys.meta_path:
+        sys.meta_path.remove(given)
+
+
+def _import_file(path: str, sources: Mapping[str, bytes] | None = None) -> tuple[types.ModuleType, str]:
     """Run the file as a private module; (module, sha256 of the bytes that ran)."""
-    if os.path.lexists(path) and not os.path.isfile(path):  # opening a FIFO would wait for ever
-        raise error("load", f"{path} is no regular file.", path, "Name a Python file before the colon.")
-    try:
-        with open(path, "rb") as stream:
-            source = stream.read()
-    except OSError as problem:
-        reason = "There is no file" if isinstance(problem, FileNotFoundError) else f"{problem.strerror}:"
-        near = closest(os.path.basename(path), _listing(os.path.dirname(path)))
-        raise error("model", f"{reason} {path}.", path, near or "Check the path before the colon.") from problem
+    source = sources[path] if sources is not None else _read(path)
     name = f"workbench_model_{os.path.splitext(os.path.basename(path))[0]}"
     try:
         code = compile(source, path, "exec", dont_inherit=True)
@@ -147,6 +161,19 @@ def _import_file(path: str) -> tuple[types.ModuleType, str]:
         except (Exception, SystemExit) as problem:
             raise failed_in(problem, "model", f"{path} raised while it was imported", path) from problem
     return module, hashlib.sha256(source).hexdigest()
+
+
+def _read(path: str) -> bytes:
+    """Raises `WorkbenchError`."""
+    if os.path.lexists(path) and not os.path.isfile(path):  # opening a FIFO would wait for ever
+        raise error("load", f"{path} is no regular file.", path, "Name a Python file before the colon.")
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError as problem:
+        reason = "There is no file" if isinstance(problem, FileNotFoundError) else f"{problem.strerror}:"
+        near = closest(os.path.basename(path), _listing(os.path.dirname(path)))
+        raise error("model", f"{reason} {path}.", path, near or "Check the path before the colon.") from problem
 
 
 def _import_named(dotted: str) -> tuple[types.ModuleType, str]:
@@ -255,13 +282,12 @@ def _take_out(resolved: Resolved) -> None:
     for name, module in resolved.modules.items():
         if sys.modules.get(name) is module:
             del sys.modules[name]
-    if resolved.root in sys.path:
-        sys.path.remove(resolved.root)
+    _make_unimportable(resolved.root, resolved.given)
 
 
 def _put_back(resolved: Resolved) -> None:
     sys.modules.update(resolved.modules)
-    sys.path.insert(0, resolved.root)
+    _make_importable(resolved.root, resolved.given)
 
 
 def _file_of(module: Any) -> str:
