@@ -307,3 +307,27 @@ class DoubleLiteral(nn.Module):
 def net(name: str) -> nn.Module:
     """The small net with the layer of that name in its middle."""
     return Net(globals()[name]())
+
+
+class LongestCut(nn.Module):
+    """Cuts every row to the longest of its batch, and takes the mean over what is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(30, 8), nn.Linear(8, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        longest = int((ids > 14).sum(1).max())
+        kept = ids[:, : max(longest, 1)]  # fault
+        return self.head(self.embed(kept).mean(1))
+
+
+class SqueezesAll(nn.Module):
+    """One number a row, and for a single row none: it has no batch any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(6, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.head(x)).squeeze()  # fault

@@ -129,6 +129,11 @@ FAULTS = (
     _answers("SumOfFormer", "batch_rows", "cumsum", LINE),
     _answers("NoStatistics", "batch_rows", "norm"),
     _mid("TopOfBatch", "batch_rows", "topk", LINE, file=M),
+    Fault(
+        "SqueezesAll", "batch_sizes", ("without its dimension", "aten.squeeze", LINE), ("x=float32[batch:1..8,6]",), A
+    ),
+    Fault("LongestCut", "batch_rows", ("aten.slice", LINE), ("ids=int64[batch:2..8,12]{0..29}",), A),
+    Fault("LongestCut", "batch_sizes", ("aten.slice", LINE), ("ids=int64[batch:2..8,12]{0..29}",), A),
     Fault("WrongAxis", "batch_rows", ("attend",), ("x=float32[batch:2..8,5,8]",), A),
     Fault("net", "batch_sizes", (LINE,), file=A, kwargs={"name": "FixedBatch"}),
     Fault("net", "batch_sizes", (LINE,), ("x=float32[batch:1..8,6]",), A, kwargs={"name": "SqueezesOne"}),

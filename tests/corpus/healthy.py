@@ -303,6 +303,7 @@ HEALTHY = (
     Healthy("PadsToLongest", ("x=float32[batch:2..8,9,5]", "lengths=int64[batch:2..8]{1..9}"), O, dtypes=WIDE),
     Healthy("Slow", (ROWS.format(64),), O),
     Healthy("Switches", (ROWS.format(6),), O),
+    Healthy("Edges", ("x=float32[6,8]", "edge=int64[2,10]{0..5}"), O),
     Healthy("Islands", ("x=float32[batch:2..8,5,8]",), O),
 )  # fmt: skip
 """Every healthy model of our own; those of timm and transformers are in zoo.py."""

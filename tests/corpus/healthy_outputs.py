@@ -286,3 +286,16 @@ class Switches(Small):
         self.train(was)
         self.drop.train(self.training)
         return self.last(self.drop(y))
+
+
+class Edges(nn.Module):
+    """A graph network: a node's neighbours are among its inputs, and nothing in them is a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor, edge: Tensor) -> Tensor:
+        source, target = edge
+        heard = torch.zeros_like(x).index_add_(0, target, self.mix(x)[source])
+        return self.head(torch.relu(x + heard))

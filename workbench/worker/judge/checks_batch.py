@@ -15,10 +15,12 @@ from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
+from workbench.worker.judge.batch_excuse import excuse
+from workbench.worker.judge.batch_words import batch_declared, remedy_at
 from workbench.worker.judge.checks_again import already, anew, differs_already, kept_words, left_behind, only_later
 from workbench.worker.judge.checks_places import named
 from workbench.worker.judge.checks_run import Subject, worst_words
-from workbench.worker.judge.mixing import first_meeting
+from workbench.worker.judge.mixing import Step, first_meeting
 from workbench.worker.judge.pieces import is_plain_tensor
 from workbench.worker.judge.replay import Parts
 from workbench.worker.judge.taken import Answer
@@ -31,8 +33,6 @@ LARGE = 1 << 18
 """Elements of an answer above which no further company is asked for: all answers are kept."""
 CHEAP = 0.1
 """Share of the budget after which no further company is asked for."""
-ALIKE = "Declare which dimension is the batch, --input 'x=float32[16,batch:2..8,5]', or that rows belong together: " \
-    "batch_coupled = true."  # fmt: skip
 
 
 def check_batch_rows(subject: Subject) -> CheckRow:
@@ -62,7 +62,9 @@ def check_batch_rows(subject: Subject) -> CheckRow:
         if words := only_later(subject, *example.sample(seed, other_size), other_size):
             return subject.skipped(words)
         reason = f"It does not run with batches of {batch} and {other_size}: {first_line(problem)}."
-        return subject.skipped(reason, "Declare the range that it takes: --input 'x=float32[batch:2..8,10]'.")
+        return subject.skipped(
+            reason, f"Declare the sizes that it takes, as in {batch_declared(example, limits=(2, batch))}."
+        )
     if again.differs and not again.nothing:
         return subject.skipped(already(subject, "The same rows asked twice differ already"))
     axes = scaling_axes(whole, resized, batch, other_size)
@@ -167,8 +169,8 @@ def _moved_dimension(subject: Subject, axes: dict[str, int], inputs: tuple[Any, 
         subject.found("batch_dimension", f"{words}, and the model answers {some(moved, 4)}.", "Mind a stray transpose.")
 
 
-def _meeting(subject: Subject, inputs: tuple[Any, Any, Any], sizes: tuple[int, int], row: int) -> str:
-    """Where the rows meet, in words; empty when a forward with every operator watched does not show it."""
+def _meeting(subject: Subject, inputs: tuple[Any, Any, Any], sizes: tuple[int, int], row: int) -> Step | None:
+    """Where the rows meet; None when a forward with every operator watched does not show it."""
 
     def forward(given: Any) -> None:
         subject.forward(given[0], given[1], seed=subject.bench.recipe.seed)
@@ -178,15 +180,15 @@ def _meeting(subject: Subject, inputs: tuple[Any, Any, Any], sizes: tuple[int, i
     except Cancelled:
         raise
     except Exception:  # noqa: BLE001 (what cannot be followed operator by operator keeps its verdict, without a line)
-        return ""
+        return None
 
 
-def _mixed(subject: Subject, evidence: str, meeting: str) -> CheckRow:
-    """The row of a model whose answers depend on the other rows; `meeting`: where they meet, in words."""
+def _mixed(subject: Subject, evidence: str, meeting: Step | None) -> CheckRow:
+    """The row of a model whose answers depend on the other rows; `meeting`: where they meet."""
     model = subject.bench.model
     statistics = [path for path, kind in Parts(model).active() if kind == "batch statistics"]
-    cause = f"The rows meet in {meeting}." if meeting else "Something in the forward mixes the rows of a batch."
-    remedy = "Look for a mean, softmax or norm over dimension 0, or one quantisation scale for the whole batch."
+    cause = f"The rows meet in {meeting.words}." if meeting else "Something in the forward mixes the rows of a batch."
+    remedy = remedy_at(meeting.name if meeting else "")
     if statistics:
         modules = dict(model.named_modules())
         cause = (
@@ -194,55 +196,6 @@ def _mixed(subject: Subject, evidence: str, meeting: str) -> CheckRow:
         )
         remedy = "Put it in eval: e in the app, or --mode eval."
     return subject.failed(evidence, cause, remedy)
-
-
-def excuse(subject: Subject) -> tuple[str, str]:
-    """(why rows that depend on each other are no fault of this model, what to do); empty where there is no excuse."""
-    declared = bool(subject.example.batch_name)
-    for path, module in subject.bench.model.named_modules():
-        if ".quantized.dynamic." in f"{type(module).__module__}.":
-            return f"{named(path, module)} takes one quantisation scale from the whole batch, by its design", ""
-        if not declared and getattr(module, "batch_first", None) is False:
-            words = f"{named(path, module)} has batch_first=False: dimension 0 may be time, and no batch was declared"
-            return words, ALIKE
-    if not declared and (unbatched := _unbatched(subject)):
-        return unbatched, ALIKE
-    return "", ""
-
-
-def _unbatched(subject: Subject) -> str:
-    """Why the first dimension is probably no batch, where none was declared; empty when it may be one."""
-    inputs = tensors_in((subject.args, subject.kwargs))
-    if inputs and all(tensor.dim() <= 1 for tensor in inputs):
-        return "Every input has one dimension, and no batch was declared"
-    found: list[str] = []
-    kinds = (nn.MultiheadAttention, nn.RNNBase, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
-    spatial = (nn.modules.conv._ConvNd, nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd)
-
-    def look(module: nn.Module, args: Any) -> None:
-        first = next(iter(tensors_in(args)), None)
-        if first is None:
-            return
-        dims = 2 if isinstance(module, kinds) else _spatial_dims(module) + 1
-        if first.dim() == dims and not found:
-            found.append(f"{type(module).__name__} takes its input of {dims} dimensions as one sample, not as a batch")
-
-    handles = [
-        module.register_forward_pre_hook(look)
-        for module in subject.bench.model.modules()
-        if isinstance(module, (*kinds, *spatial)) and not isinstance(module, torch.jit.ScriptModule)
-    ]
-    try:
-        subject.forward()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found[0] if found else ""
-
-
-def _spatial_dims(module: nn.Module) -> int:
-    """1, 2 or 3, by the name of torch's own layer."""
-    return next((int(digit) for digit in reversed(type(module).__name__) if digit.isdigit() and digit in "123"), 2)
 
 
 def scaling_axes(whole: Answer, resized: Answer, batch: int, other_batch: int) -> dict[str, int]:

@@ -13,18 +13,22 @@ from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
 from workbench.worker.job import Cancelled
 from workbench.worker.judge import memory
+from workbench.worker.judge.batch_excuse import excuse
+from workbench.worker.judge.batch_words import batch_declared, remedy_at
 from workbench.worker.judge.checks_again import anew, differs_already, kept_words, left_behind, only_later
-from workbench.worker.judge.checks_batch import ALIKE, excuse, scaling_axes
+from workbench.worker.judge.checks_batch import scaling_axes
+from workbench.worker.judge.checks_places import FirstOperator
 from workbench.worker.judge.checks_run import Comparison, Subject
 from workbench.worker.judge.pieces import bytes_of
 from workbench.worker.judge.replay import Parts
-from workbench.worker.judge.sizing import first_sized
+from workbench.worker.judge.sizing import Kept, first_sized
 from workbench.worker.judge.taken import Answer, on_one_grid
 
 SIZES = (1, 2, 3, 5)
 """Batches that are tried beside the example's where no range was declared."""
 ROOM = 4
 """The largest batch is left out when it would take more than a fourth of the free memory for its inputs alone."""
+SQUEEZE_REMEDY = "Name the dimension that is to go: squeeze(-1), not squeeze()."
 TIES = {"float16": 0.1, "bfloat16": 0.1}
 """Share of elements of an integer output that may differ between sizes of batch while all floating ones agree, by the
 model's dtype: an arg-max flips on near ties, and in half precision ties are common."""
@@ -105,17 +109,19 @@ def _refusing(subject: Subject, declared: bool, answers: dict[int, Answer], refu
     if declared:
         low, high = subject.example.batch_range or (0, 0)
         evidence = f"Declared to take {low}..{high}, and raises with batches of {listed}. With {size}: {words}."
-        return subject.failed(evidence, "", "Mend it, or declare the sizes that it takes: --input 'x=…[batch:2..8,…]'.")
+        return subject.failed(
+            evidence, "", f"Mend it, or declare the sizes that it takes: {batch_declared(subject.example)}."
+        )
     taken = ", ".join(map(str, answers)) or f"{subject.example.batch} only"
     subject.found(
         "fixed_batch",
         f"It takes batches of {taken} and refuses {listed} ({words}); no range was declared.",
-        "If it should take others, declare the range: --input 'x=float32[batch:1..64,10]'.",
+        f"If it should take others, declare which, as in {batch_declared(subject.example)}.",
     )
     reason = (
         f"Its batch is fixed, or dimension 0 is no batch: it refuses {listed} ({words}), and no range was declared."
     )
-    return subject.skipped(reason, "Declare the range that it should take: --input 'x=float32[batch:1..64,10]'.")
+    return subject.skipped(reason, f"Declare the sizes that it should take, as in {batch_declared(subject.example)}.")
 
 
 def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], parts: dict[int, Any]) -> CheckRow:
@@ -128,11 +134,19 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
         return subject.passed(f"{start}.")
     if not others:
         return subject.passed(f"{start}, the only size declared.")
-    axes = scaling_axes(answers[largest], answers[others[0]], largest, others[0])
+    axes = scaling_axes(answers[largest], answers[max(others)], largest, max(others))
     if not axes:
         return subject.passed(f"{start}; no output has exactly one dimension of their size, so rows are not compared.")
     marks = set()
     worst = ""
+    if 1 in others and (lost := _without_rows(axes, answers[1])):
+        words = f"{start}, and a batch of 1 is answered without its dimension: {lost}."
+        place = _squeezed(subject, parts[1])
+        cause = f"Taken away by {place}." if place else "A squeeze() without a dimension takes away a batch of 1."
+        if declared:
+            return subject.failed(words, cause, SQUEEZE_REMEDY)
+        subject.found("lost_dimension", f"{words} {cause}", SQUEEZE_REMEDY)
+        others.remove(1)
     for size in others:
         if answers[size].structure != answers[largest].structure:
             words = f"{start}, and the tree of outputs is another with {size} than with {largest}."
@@ -157,38 +171,59 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
             alone = subject.compared(*_first(axes, pair[0], pair[1], size))
             if not alone.differs:
                 return subject.skipped(f"{words}: {found.words}. {kept_words(left)}")
-            cause, remedy = _cause(subject, (parts[largest], parts[size]))
+            cause, remedy = _cause(subject, (parts[largest], parts[size]), (largest, size))
             return subject.failed(f"{words}: {found.words}.", cause, remedy)
     bits = "identical bits" if marks <= {IDENTICAL} else f"within the noise ({worst})"
     return subject.passed(f"{start}, and their rows agree: {bits}.{answers[largest].thinned}")
 
 
-def _cause(subject: Subject, inputs: tuple[Any, Any]) -> tuple[str, str]:
+def _without_rows(axes: dict[str, int], single: Answer) -> str:
+    """Which leaves of the answer to a batch of 1 have fewer dimensions than there must be, in words; or empty."""
+    leaves = dict(single.leaves)
+    lost = [path for path, axis in axes.items() if path in leaves and leaves[path].dim() <= axis]
+    return some([f"{path} has shape {list(leaves[path].shape)}" for path in lost], 3)
+
+
+def _squeezed(subject: Subject, given: Any) -> str:
+    """The operator that takes a dimension of 1 at the first place away, and its line; empty where none is seen."""
+
+    def squeezes(func: Any, operands: Any, named: Any, output: Any) -> bool:
+        if not str(func).startswith("aten.squeeze") or not isinstance(output, torch.Tensor):
+            return False
+        return bool(operands[0].shape[:1] == (1,) and output.dim() < operands[0].dim() and output.shape[:1] != (1,))
+
+    with FirstOperator(squeezes) as watch:
+        subject.forward(given[0], given[1], seed=subject.bench.recipe.seed)
+    return watch.words
+
+
+def _cause(subject: Subject, inputs: tuple[Any, Any], sizes: tuple[int, int]) -> tuple[str, str]:
     """Why rows depend on the size of their batch, and what to do; `inputs`: the batch, and its first rows alone."""
     statistics = [path for path, kind in Parts(subject.bench.model).active() if kind == "batch statistics"]
     if statistics:
         cause = f"In train mode: {some(statistics, 4)}: statistics of the batch."
         return cause, "Put it in eval: e in the app, or --mode eval."
-    remedy = f"Look for a division by size(0), or a mean. {ALIKE}"
-    place = _place(subject, inputs)
-    words = f"The size comes in at {place}" if place else "Something in the forward depends on the size of the batch"
-    return f"{words}.", remedy
+    place = _place(subject, inputs, sizes)
+    words = (
+        f"The size comes in at {place.words}" if place else "Something in the forward depends on the size of the batch"
+    )
+    return f"{words}.", f"Look for a division by size(0), too. {remedy_at(place.name)}" if place else remedy_at("")
 
 
-def _place(subject: Subject, inputs: tuple[Any, Any]) -> str:
-    """Where the size comes in, in words; empty when two forwards with every operator kept do not show it."""
+def _place(subject: Subject, inputs: tuple[Any, Any], sizes: tuple[int, int]) -> Kept | None:
+    """Where the size comes in; None when two forwards with every operator kept do not show it."""
     if not subject.room_for(8):
-        return ""
+        return None
 
     def forward(given: Any) -> None:
         subject.forward(given[0], given[1], seed=subject.bench.recipe.seed)
 
     try:
-        return first_sized(subject.bench.model, subject.snapshot.restore, forward, inputs)
+        return first_sized(subject.bench.model, subject.snapshot.restore, forward, inputs, sizes)
     except Cancelled:
         raise
     except Exception:  # noqa: BLE001 (what cannot be followed operator by operator keeps its verdict, without a line)
-        return ""
+        return None
 
 
 def _near_ties(subject: Subject, found: Comparison, size: int) -> bool:

@@ -143,8 +143,8 @@ def first_meeting(
     inputs: tuple[Any, Any, Any],
     sizes: tuple[int, int],
     row: int,
-) -> str:
-    """Operator, line and module where the rows first meet, in words; empty when it is not found.
+) -> Step | None:
+    """The operator in which the rows first meet; None when it is not found.
 
     `begin` puts the model into the state that each forward begins in; `forward` runs it on one of `inputs`: the batch
     of `sizes[0]` rows, the same number of rows of which only `row` is the same, and a batch of `sizes[1]` rows.
@@ -165,11 +165,11 @@ def first_meeting(
     origins: dict[bytes, Step] = {}
     for one, other in zip(*traces):  # noqa: B905 (what follows after they part is not looked at)
         if one.name != other.name:
-            return ""
+            return None
         blamed = next((origins[value] for value in other.given if value in origins), other)
         if one.rows != other.rows:
-            return blamed.words
+            return blamed
         for value, another in zip(one.wholes, other.wholes):  # noqa: B905 (of one operator)
             if value != another:
                 origins[another] = blamed
-    return ""
+    return None

@@ -38,6 +38,11 @@ class Kept:
     module: str
     answers: tuple[torch.Tensor, ...]
 
+    @property
+    def words(self) -> str:
+        place = f" at {self.where}" if self.where else ""
+        return f"{self.name}{place}, in {self.module}"
+
 
 class _Keeper(Mode):
     """Copies of what each operator answers."""
@@ -60,12 +65,17 @@ class _Keeper(Mode):
 
 
 def first_sized(
-    model: nn.Module, begin: Callable[[], None], forward: Callable[[Any], object], inputs: tuple[Any, Any]
-) -> str:
-    """Operator, line and module where the size first shows, in words; empty when it is not found.
+    model: nn.Module,
+    begin: Callable[[], None],
+    forward: Callable[[Any], object],
+    inputs: tuple[Any, Any],
+    sizes: tuple[int, int],
+) -> Kept | None:
+    """The operator in which the size first shows; None when it is not found.
 
-    `begin` puts the model into the state that both forwards begin in; `forward` runs it on one of `inputs`: a batch,
-    and a batch of its first rows.
+    `begin` puts the model into the state that both forwards begin in; `forward` runs it on one of `inputs`: a batch
+    of `sizes[0]` rows, and a batch of its first `sizes[1]` rows. What is cut to a length that comes out of the values
+    of all rows answers with fewer rows and another length: it is blamed for what differs after it.
     """
     traces = []
     for given in inputs:
@@ -75,13 +85,24 @@ def first_sized(
         with stack.on(model), keeper:
             forward(given)
         traces.append(keeper.steps)
+    lengths: Kept | None = None
     for one, other in zip(*traces):  # noqa: B905 (what follows after they part is not looked at)
         if one.name != other.name:
-            return ""
-        if not all(_alike(large, small) for large, small in zip(one.answers, other.answers)):  # noqa: B905
-            place = f" at {one.where}" if one.where else ""
-            return f"{one.name}{place}, in {one.module}"
-    return ""
+            return lengths
+        pairs = list(zip(one.answers, other.answers))  # noqa: B905
+        if not all(_alike(large, small) for large, small in pairs):
+            return lengths or one
+        if lengths is None and any(_other_length(large, small, sizes) for large, small in pairs):
+            lengths = one
+    return lengths
+
+
+def _other_length(large: torch.Tensor, small: torch.Tensor, sizes: tuple[int, int]) -> bool:
+    """Whether a dimension differs that does not count rows, a multiple of the batch."""
+    if large.dim() != small.dim():
+        return False
+    pairs = zip(large.shape, small.shape)  # noqa: B905
+    return any(a != b and a * sizes[1] != b * sizes[0] for a, b in pairs)
 
 
 def _readable(tensor: torch.Tensor) -> bool:
