@@ -194,7 +194,8 @@ def _squeezed(subject: Subject, given: Any) -> str:
 
     with FirstOperator(squeezes) as watch:
         subject.forward(given[0], given[1], seed=subject.bench.recipe.seed)
-    return watch.words
+    words: str = watch.words
+    return words
 
 
 def _cause(subject: Subject, inputs: tuple[Any, Any], sizes: tuple[int, int]) -> tuple[str, str]:
