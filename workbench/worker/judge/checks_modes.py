@@ -12,7 +12,7 @@ from workbench.worker.job import Cancelled
 from workbench.worker.judge.checks_places import named
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.replay import DROPOUT, Parts
-from workbench.worker.judge.setting import taken_out, trained_by_itself
+from workbench.worker.judge.setting import may_set, taken_out, trained_by_itself
 
 EVAL = "Put it in eval: e in the app, or --mode eval; one module alone: --mode {path}=eval."
 
@@ -64,6 +64,8 @@ def _by_forward(subject: Subject) -> tuple[dict[tuple[str, nn.Module], str], str
     """
     model = subject.bench.model
     unseen = ""
+    if not may_set(model):
+        return {}, unseen
     set_flags(model, False, ())
     try:
         with trained_by_itself(model) as found:
