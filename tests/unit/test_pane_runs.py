@@ -10,7 +10,10 @@ from workbench.tui.draw.spans import cells_of, text_of
 from workbench.tui.panes import runs
 from workbench.tui.panes.runs import RunsPane
 
-BEYOND = {"mark": "beyond", "max_abs": 0.491, "mismatched": 10, "noise_multiple": 4e5, "cause": "drop (train)"}
+BEYOND = {
+    "mark": "beyond", "max_abs": 0.491, "mismatched": 10, "noise_multiple": 4e5, "cause": "drop (train)",
+    "yardstick": "float64",
+}  # fmt: skip
 
 
 def test_a_row_says_everything_where_there_is_room() -> None:
@@ -43,11 +46,14 @@ def test_a_slow_repeat_has_a_rate() -> None:
 
 
 def test_a_repeat_shows_its_spread() -> None:
-    text = text_of(detail_line(run_row(4, 9.7, 100, differing=2, mark="noise", noise_multiple=1.1)))
+    near = {"mark": "noise", "noise_multiple": 1.1}
+    text = text_of(detail_line(run_row(4, 9.7, 100, differing=2, **near, yardstick="float64")))
     assert "×100" in text
     assert "median 9.7 ms  p90 10.7 ms  p99 12.6 ms  103 runs/s  spread 5%" in text
     assert "2 of 100 differ" in text
     assert "≈ 0 · 0/10 · 1.1× noise" in text
+    assert "≈ 0 · 0/10 · 1.1× tolerance" in text_of(detail_line(run_row(4, **near, yardstick="tolerance")))
+    assert "≈ 0 · 0/10 · 1.1× tolerance" in text_of(detail_line(run_row(4, **near, yardstick="given")))
 
 
 def test_cuda_and_notes_are_in_the_detail() -> None:

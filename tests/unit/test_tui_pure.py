@@ -239,7 +239,9 @@ def test_a_change_of_modes_is_said_in_its_own_words(change: ModeChange, said: st
     [
         ({"reference": True}, "is the reference"),
         ({"mark": IDENTICAL}, "is identical to #1"),
-        ({"mark": NOISE, "max_abs": 1e-7}, "within the noise of #1"),
+        ({"mark": NOISE, "max_abs": 1e-7, "yardstick": "float64"}, "within the noise of #1"),
+        ({"mark": NOISE, "max_abs": 1e-7, "yardstick": "given"}, "within the tolerance of #1"),
+        ({"mark": NOISE, "max_abs": 1e-7, "yardstick": "tolerance"}, "within the tolerance of #1"),
         ({"mark": BEYOND, "mismatched": 40, "max_abs": 0.5}, "max|Δ| 0.5, 40 of 40 differ"),
         ({"mark": BEYOND, "note": "dtype float32 against float16"}, "dtype float32 against float16"),
         ({"mark": BEYOND, "run": 1, "count": 9, "differing": 8, "compared": 9, "mismatched": 40}, "does not repeat"),

@@ -269,7 +269,7 @@ class FakeSession:
             noise_multiple=9e4 if mark == BEYOND else 0.0,
             mismatched=40 if mark == BEYOND else 0, elements=40,
             differing=0, compared=count, cause="drop (train)" if mark == BEYOND else "", saved_bytes=2048,
-            output_bytes=160, rss=10**8, growth=0.0,
+            output_bytes=160, rss=10**8, growth=0.0, yardstick="float64" if mark == BEYOND else "",
         )  # fmt: skip
 
 

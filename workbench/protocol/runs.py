@@ -232,3 +232,6 @@ class RunRow:
     """The run just before it, when that is not the reference and gave the same bits; 0 otherwise."""
     pinned: bool = False
     """Its output is kept for comparison, whatever comes after it."""
+    yardstick: str = ""
+    """What `noise_multiple` counts, as in `Yardstick.kind`, of the leaf that stands furthest; empty where nothing was
+    judged by its values."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from workbench.client.state import OpenJob, Pause, State
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, RunRow
 from workbench.report import numbers
+from workbench.report.marks import mark_words
 
 if TYPE_CHECKING:
     from workbench.protocol.messages import WorkerBusy
@@ -116,7 +117,8 @@ def summary(row: RunRow, chosen: int = 0) -> tuple[str, str]:
     if row.mark == IDENTICAL:
         return f"{name} is identical to #{row.against}{note}", "good"
     if row.mark == NOISE:
-        return f"{name} is within the noise of #{row.against}: max|Δ| {numbers.measure(row.max_abs)}{note}", "good"
+        within = mark_words(row.mark, row.yardstick)
+        return f"{name} is {within} of #{row.against}: max|Δ| {numbers.measure(row.max_abs)}{note}", "good"
     if row.mark == BEYOND and row.against == row.run:
         differs = (
             f"{row.differing} of {row.compared} runs differ from its first, by up to {numbers.measure(row.max_abs)}"

@@ -80,7 +80,8 @@ def _export(scene: Scene) -> Claim:
     assert result is not None
     proof, speed = result.proof, result.made.speed
     words = f"{'Proven' if proof.verdict == 'pass' else 'Not proven'} on {proof.cases} cases in a clean process, "
-    words += f"{numbers.multiple(proof.noise_multiple)} eager's own noise."
+    unit = "eager's own noise" if proof.yardstick == "float64" else "torch's tolerance, for eager's noise is not known"
+    words += f"{numbers.multiple(proof.noise_multiple)} {unit}."
     if speed is not None:
         words += f" Speed {numbers.multiple(speed.ratio)} eager ({numbers.multiple(speed.low)} to "
         words += f"{numbers.multiple(speed.high)}; eager against itself {numbers.multiple(speed.control)})."

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from workbench.protocol.model import Modes
 from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, SIGNS, RunRow
 from workbench.report import numbers
+from workbench.report.marks import measured_in
 from workbench.tui.draw.spans import MARK_STYLES, Line, Span, fit
 
 
@@ -139,8 +140,9 @@ def against_text(row: RunRow, width: int) -> str:
         return f"{sign} identical"
     text = f"{sign} {numbers.measure(row.max_abs)}"
     again = (f"{SIGNS[IDENTICAL]} #{row.same_as}",) if row.same_as else ()
-    noise = f"{numbers.multiple(row.noise_multiple)} noise"
-    for part in (*again, numbers.share(row.mismatched, row.elements), noise):
+    unit = measured_in(row.yardstick).removeprefix("the ")
+    multiple = (f"{numbers.multiple(row.noise_multiple)} {unit}",) if row.yardstick else ()
+    for part in (*again, numbers.share(row.mismatched, row.elements), *multiple):
         longer = f"{text} · {part}"
         if cell_len(longer) > width:
             break

@@ -8,7 +8,7 @@ from .text_card import TextCard, Told
 
 SIGNS = (
     ("=", "the same bits"),
-    ("≈", "within the noise that eager itself has against float64"),
+    ("≈", "within the noise that eager itself has against float64; within the tolerance where that is not known"),
     ("✗", "beyond it"),
     ("?", "not comparable; never a pass"),
 )

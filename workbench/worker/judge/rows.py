@@ -10,13 +10,13 @@ import math
 from dataclasses import dataclass, field, replace
 
 from workbench.protocol.model import Modes
-from workbench.protocol.runs import IDENTICAL, INCOMPARABLE, CudaUse, RunRow, Yardstick
+from workbench.protocol.runs import BEYOND, IDENTICAL, INCOMPARABLE, CudaUse, RunRow, Yardstick
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.latency import Times
 from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.replay import Record
 from workbench.worker.judge.store import same_bits
-from workbench.worker.judge.verdict import judge_all, worst_mark
+from workbench.worker.judge.verdict import judge_all, worst_mark, yardstick_used
 
 DEFAULT_YARDSTICK = Yardstick("tolerance", reason="the float64 yardstick has not been measured yet")
 
@@ -34,6 +34,8 @@ class Judged:
     mismatched: int = 0
     elements: int = 0
     note: str = ""
+    yardstick: str = ""
+    """What `noise_multiple` counts; see `RunRow.yardstick`."""
 
     @property
     def differs(self) -> bool:
@@ -52,14 +54,16 @@ def judge_output(reference: Flat, output: Flat, yardstick: Yardstick) -> Judged:
         return Judged(IDENTICAL, elements=sum(tensor.numel() for _, tensor in output.leaves))
     structure, leaves = compare(reference, output)
     mark, leaves = judge_all(structure, leaves, yardstick)
+    worst = max(leaves, key=lambda leaf: (leaf.mark == BEYOND, leaf.noise_multiple), default=None)
     reasons = [f"{leaf.path}: {leaf.reason}" for leaf in leaves if leaf.reason]
     return Judged(
         mark,
         max((leaf.max_abs for leaf in leaves), default=0.0),
-        math.inf if structure else max((leaf.noise_multiple for leaf in leaves), default=0.0),
+        math.inf if structure else worst.noise_multiple if worst is not None else 0.0,
         sum(leaf.mismatched for leaf in leaves),
         sum(leaf.elements for leaf in leaves),
         f"structure: {structure}" if structure else (reasons[0] if reasons else ""),
+        yardstick_used([worst], yardstick).kind if worst is not None and not structure else "",
     )
 
 
@@ -152,4 +156,5 @@ class Row:
             "; ".join(notes),
             self.same_as,
             self.pinned,
+            self.judged.yardstick,
         )
