@@ -301,6 +301,22 @@ def test_an_artifact_made_by_others_asks_for_trust_and_is_then_judged(
     assert "fc.bias" in next(row for row in found["checks"] if row["id"] == "weights_match")["evidence"]
 
 
+@pytest.mark.parametrize("command", ["check", "export", "verify"])
+def test_a_device_that_is_not_there_is_said(command: str, environment: dict[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "empty.ts").write_bytes(b"")
+    arguments = {
+        "check": (STORY,),
+        "export": (STORY, "--to", "trace", "--out", str(out)),
+        "verify": (str(tmp_path / "empty.ts"), "--against", STORY, "--allow-code"),
+    }
+    code, found = as_json(environment, command, *arguments[command], "--device", "cuda:99")
+    assert (code, found["error"]["kind"], found["error"]["where"]) == (3, "device", "--device")
+    assert "'cuda:99' is not there" in found["error"]["message"]
+    assert "This machine has cpu" in found["error"]["remedy"]
+    assert not out.exists()
+
+
 RARE = """import torch
 
 

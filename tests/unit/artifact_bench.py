@@ -50,9 +50,9 @@ def write_manifest(stage: Path, manifest: dict[str, Any], key: str = "made") -> 
     (stage / "manifest.json").write_text(json.dumps({**plain(manifest), key: files}))
 
 
-def proven(stage: Path) -> Proof:
+def proven(stage: Path, device: str = "cpu") -> Proof:
     """The proof of what is staged."""
-    return prove(Prove(str(stage), staged=True), quiet_job())
+    return prove(Prove(str(stage), device=device, staged=True), quiet_job())
 
 
 def replaced(stage: Path, made: Made, program: Any) -> Proof:

@@ -37,6 +37,16 @@ def test_native_code_for_another_machine_is_not_loaded(manifest: dict[str, Any],
     assert bool(words) == bool(found)
 
 
+@pytest.mark.parametrize("device", ["banana", "cuda:99", "meta", "cpu:nothing"])
+def test_a_device_that_nobody_has_ends_in_a_verdict(device: str, tmp_path: Path) -> None:
+    make(tmp_path, "Affine", "trace")
+    with patch("workbench.worker.artifact.prove.open_artifact", side_effect=AssertionError("it was loaded")):
+        load = row(proven(tmp_path, device), "load")
+    assert load.status == "error"
+    assert f"--device {device}" in load.evidence
+    assert load.remedy == "Prove it with --device cpu, or on a machine that has one."
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
     from tests.unit.artifact_bench import quiet_job

@@ -35,8 +35,8 @@ def unfit_here(manifest: dict[str, Any], device: str) -> str:
 
     Native code for another processor ends the process that calls it; everything else says so itself.
     """
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        return f"there is no CUDA device here for --device {device}"
+    if absent := _environment_absent(device):
+        return absent
     if manifest["kind"] != "aoti":
         return ""
     here, made = f"{platform.system()} {platform.machine()}", manifest.get("platform") or ""
@@ -49,6 +49,21 @@ def unfit_here(manifest: dict[str, Any], device: str) -> str:
     return ""
 
 
+def _environment_absent(device: str) -> str:
+    """Why nothing can be computed on `device`; empty when a tensor can be made there."""
+    try:
+        place = torch.device(device)
+        if place.type == "cuda" and not torch.cuda.is_available():
+            return f"there is no CUDA device here for --device {device}"
+        if place.type == "meta":
+            return "there are no values on --device meta"
+        torch.empty(1, device=place)
+    except Exception as problem:  # noqa: BLE001 (each backend raises as it likes)
+        text = str(problem).strip() or type(problem).__name__
+        return f"there is no device here for --device {device} ({text.splitlines()[0][:200]})"
+    return ""
+
+
 def load_advice(manifest: dict[str, Any], words: str) -> str:
     """What to do about an artifact that did not load for the reason in `words`."""
     made = str((manifest.get("versions") or {}).get("torch") or "")
@@ -57,7 +72,7 @@ def load_advice(manifest: dict[str, Any], words: str) -> str:
         return f"Install it for this interpreter: {words[words.index('pip install') :]}."
     if manifest.get("kind") == "runner":
         return "Run the command by hand, with a .safetensors file of the inputs, to see everything that it says."
-    if "no CUDA device" in words:
+    if "--device" in words:
         return "Prove it with --device cpu, or on a machine that has one."
     if "native code for" in words:
         return "Export it again on the machine that it is for."
