@@ -126,4 +126,5 @@ def _print(ended: Ended, several: bool) -> None:
     words = "published" if result.published else "not published; kept for looking at"
     out.print(f"{words}: {result.path}")
     if result.published:
+        out.print(f"manifest sha256:{result.manifest_sha256}")
         out.print(f"prove it again: workbench verify {result.path}   or, with torch alone: python verify.py inside it")

@@ -12,7 +12,7 @@ from workbench.client.exports import exit_of
 from workbench.client.flows import authorize
 from workbench.client.outside import METRIC_HELP, parse_metrics, parse_runner
 from workbench.client.session import Session
-from workbench.client.trust import TrustStore
+from workbench.client.trust import TrustStore, require_named
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Verify
 from workbench.protocol.outside import RUNNER_SECONDS
@@ -94,6 +94,8 @@ def verify(path: str, against: str, **given: Any) -> int:
         )
         if runner is None:
             trusted = await authorize(session, request.path, TrustStore(), digests, allow_code)
+            if not against:  # otherwise a digest may be the model's
+                require_named(trusted, digests)
             request = dataclasses.replace(request, sha256=trusted.sha256, kind=trusted.kind)
         result = await session.verify(request)
         line.clear()

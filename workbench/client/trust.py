@@ -98,6 +98,19 @@ def allowed(fingerprint: Fingerprint, store: TrustStore, digests: Iterable[str] 
     return not runs_code(fingerprint) or allow_code or fingerprint.sha256 in named or store.knows(fingerprint.sha256)
 
 
+def require_named(fingerprint: Fingerprint, digests: Iterable[str]) -> None:
+    """Raises `WorkbenchError("trust")` when digests were named and none is this one's: it is another file, then,
+    whether it runs code or not."""
+    named = {digest.removeprefix("sha256:").lower() for digest in digests}
+    if named and fingerprint.sha256 not in named:
+        raise error(
+            "trust",
+            f"{fingerprint.path} is not what --trust names: its sha256 is {fingerprint.sha256}. Nothing was loaded.",
+            fingerprint.path,
+            "Get it again from where it was made.",
+        )
+
+
 def refusal(fingerprint: Fingerprint) -> WorkbenchError:
     """What to raise when it may not."""
     return error(

@@ -30,6 +30,9 @@ from workbench.worker.tensorfile import load
 VERIFY_EXITS = {"pass": 0, "fail": 1, "error": 3}
 """The exit codes of `workbench verify` for the same verdicts."""
 
+VERIFY_UNTRUSTED = 5
+"""Its exit code for what nobody said yes to."""
+
 
 def main() -> int:
     """Prove the bundle in which this script lies; print the report; return the exit code."""
@@ -38,6 +41,9 @@ def main() -> int:
         "--architecture", default="", metavar="file.py:Name", help="for weights: what to fill with them"
     )
     parser.add_argument("--kwargs", default="", metavar="JSON", help="for --architecture; default: the manifest's")
+    parser.add_argument(
+        "--trust", default="", metavar="sha256:…", help="of manifest.json: nothing is loaded unless it is this one"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -55,11 +61,28 @@ def main() -> int:
     if place.endswith(".py") and Path(place).exists():
         architecture = f"{Path(place).resolve()}{separator}{name}"
     stage = Path(__file__).resolve().parent
+    if given.trust and (untrusted := _verify_untrusted(stage, given.trust)):
+        said = {"schema": 1, "verdict": "error", "error": untrusted}
+        sys.stdout.write((json.dumps(said) if given.json else untrusted["message"]) + "\n")
+        return VERIFY_UNTRUSTED
     blocked = () if architecture else None
     proof = prove(stage, blocked, given.device, given.threads, architecture, kwargs)
     lines = [_verify_json(proof)] if given.json else _verify_lines(stage, proof)
     sys.stdout.write("\n".join(lines) + "\n")
     return VERIFY_EXITS[proof.verdict]
+
+
+def _verify_untrusted(stage: Path, trusted: str) -> dict[str, str]:
+    """The error when the manifest is not the one of digest `trusted`; empty when it is."""
+    try:
+        found = file_sha256(stage / "manifest.json")[0]
+    except (ValueError, OSError) as problem:
+        found = f"not to be had ({problem})"
+    if found == trusted.removeprefix("sha256:").lower():
+        return {}
+    message = _verify_printable(f"manifest.json is not what was trusted: its sha256 is {found}. Nothing was loaded.")
+    return {"kind": "trust", "message": message, "where": "manifest.json",
+            "remedy": "Get the bundle again from where it was made."}  # fmt: skip
 
 
 def show_case(stage: Path, index: int) -> int:

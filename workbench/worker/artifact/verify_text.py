@@ -15,10 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LAST = "workbench.worker.artifact.verify_main"
 
-_HEADER = '''"""Proves the bundle in this directory: python verify.py [--json] [--device D] [--architecture F.py:Name]
+_HEADER = '''"""Proves the bundle in this directory: python verify.py [--json] [--trust sha256:…] [--device D]
+    [--architecture F.py:Name]
 
 Needs Python 3.10 and torch, and nothing of the model's source. Joined from the sources of workbench {version}.
-Exit codes: 0 proven, 1 refused, 3 would not load.
+Exit codes: 0 proven, 1 refused, 3 would not load, 5 not the manifest that --trust names.
 """
 
 from __future__ import annotations
