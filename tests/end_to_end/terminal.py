@@ -90,6 +90,11 @@ class Terminal:
             self._process.write(keys.encode(name))
         return at
 
+    def burst(self, *names: str) -> None:
+        """Press keys faster than the program can read them: all in one write, as a slow connection delivers them."""
+        self.pump()
+        self._process.write(b"".join(map(keys.encode, names)))
+
     def type(self, text: str) -> None:
         """Type text, one key a character; a newline is the enter key."""
         self.send(*("enter" if character == "\n" else character for character in text))

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
@@ -24,6 +25,7 @@ from workbench.tui.ascii import AsciiOnly
 from workbench.tui.desk import Desk
 from workbench.tui.ending import Ending
 from workbench.tui.guard import ControlGuard
+from workbench.tui.keyboard import Keyboard
 from workbench.tui.main_screen import MainScreen
 from workbench.tui.options import AppOptions, suited_theme
 
@@ -121,6 +123,7 @@ class WorkbenchApp(App[None]):
         self._connect, self._recipe, self._change = connect, recipe, change
         self._guards: tuple[LineFilter, ...] = (ControlGuard(),) if self.unicode else (ControlGuard(), AsciiOnly())
         self._cancelled: set[int] = set()
+        self._keyboard = Keyboard(self, super().on_event)
 
     def _screen(self) -> MainScreen:
         if not self.options.demo:
@@ -134,6 +137,11 @@ class WorkbenchApp(App[None]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), *self._guards]
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and not event.is_forwarded and self._keyboard.keeps(event):
+            return
+        await super().on_event(event)
 
     def on_mount(self) -> None:
         self.main.call_after_refresh(self._begin)

@@ -65,6 +65,9 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
     hint: str = "esc closes"
     """Keys, in the card's lower border."""
 
+    at_work: bool = False
+    """It is at something that keys have to wait for, all but escape."""
+
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="card", can_focus=False) as card:
             card.border_title = plain_title(self.heading)

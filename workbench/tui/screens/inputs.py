@@ -59,7 +59,6 @@ class InputsScreen(Dialog[bool]):
         super().__init__()
         self._recipe, self._command, self._apply, self._undo = recipe, command, apply, undo
         self._rows: list[Row] = rows(infos)
-        self._busy = False
 
     def content(self) -> ComposeResult:
         for place, row in enumerate(self._rows):
@@ -85,8 +84,7 @@ class InputsScreen(Dialog[bool]):
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
-        if not self._busy:
-            self.run_worker(self._take(), group="inputs")
+        self._begin()
 
     def action_move(self, by: int) -> None:
         if by > 0:
@@ -108,11 +106,14 @@ class InputsScreen(Dialog[bool]):
 
     def action_undo(self) -> None:
         """The inputs before the last change that was applied."""
-        if not self._busy:
-            self.run_worker(self._take(undo=True), group="inputs")
+        self._begin(undo=True)
 
-    async def _take(self, undo: bool = False) -> None:
-        self._busy = True
+    def _begin(self, undo: bool = False) -> None:
+        if not self.at_work:
+            self.at_work = True  # at once: keys that come in the same burst as enter wait for what it does
+            self.run_worker(self._take(undo), group="inputs")
+
+    async def _take(self, undo: bool) -> None:
         try:
             if undo and not await self._undo():
                 self._say("Nothing was changed yet.", bad=True)
@@ -126,7 +127,7 @@ class InputsScreen(Dialog[bool]):
         else:
             self.dismiss(True)
         finally:
-            self._busy = False
+            self.at_work = False
 
     def _wanted(self) -> Recipe:
         """The recipe that the rows describe. Raises `WorkbenchError("inputs")`."""

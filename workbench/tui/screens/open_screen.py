@@ -79,7 +79,7 @@ class OpenScreen(Dialog[bool]):
         self._scanned = ""
         self._looked = asyncio.Event()
         self._looked.set()
-        self._opening, self._offered = False, ""  # the repair that the last refusal offered
+        self._offered = ""  # the repair that the last refusal offered
 
     def content(self) -> ComposeResult:
         recipe = self._recipe
@@ -184,19 +184,21 @@ class OpenScreen(Dialog[bool]):
         if line.value != offered and (line.id == "path" or line.value):  # an empty optional field stays empty
             line.value, line.cursor_position = offered, len(offered)
             return
-        self.run_worker(self._open(), group="open")
+        self._begin()
 
     # opening
 
     def action_repair(self) -> None:
         """Open it with the repair of names that the last refusal offered."""
         if self._offered:
-            self.run_worker(self._open(self._offered), group="open")
+            self._begin(self._offered)
 
-    async def _open(self, repair: str = "") -> None:
-        if self._opening:
-            return
-        self._opening = True
+    def _begin(self, repair: str = "") -> None:
+        if not self.at_work:
+            self.at_work = True  # at once: keys that come in the same burst as enter wait for what it does
+            self.run_worker(self._open(repair), group="open")
+
+    async def _open(self, repair: str) -> None:
         self._say("opening …")
         try:
             await self._looked.wait()  # an enter that was faster than the list
@@ -211,7 +213,7 @@ class OpenScreen(Dialog[bool]):
         else:
             self.dismiss(True)
         finally:
-            self._opening = False
+            self.at_work = False
 
     def _wanted(self) -> Recipe:
         """The recipe that the fields describe. Raises `WorkbenchError("usage")`."""
