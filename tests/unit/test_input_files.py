@@ -139,6 +139,11 @@ def test_pictures(tmp_path: Path) -> None:
     assert tall[0, 0, 0, 0] == pytest.approx((1 - 0.485) / 0.229)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     assert "broken.png" in refused(tmp_path, "broken.png").message
+    Image.new("RGB", (6, 4)).save(tmp_path / "lies.bmp")
+    lies = bytearray((tmp_path / "lies.bmp").read_bytes())
+    lies[18:26] = (9_000).to_bytes(4, "little") * 2
+    (tmp_path / "lies.bmp").write_bytes(lies)
+    assert "claims 9000×9000 pixels in 134 bytes" in refused(tmp_path, "lies.bmp").message
 
 
 def test_a_first_dimension_counts_samples_or_rows_when_it_is_said_so(tmp_path: Path) -> None:

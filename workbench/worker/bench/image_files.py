@@ -5,6 +5,8 @@ Owns the one use of pillow, which is an extra: the worker runs without it.
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from workbench.protocol.failures import error
@@ -13,6 +15,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, as torchvision.transforms.presets.ImageClassification has them."""
 _MOST_PIXELS = 200_000_000
+_FREE_PIXELS = 16_000_000
+_PIXELS_A_BYTE = 1000
+"""Beyond `_FREE_PIXELS` a picture may claim so many for each byte of its file; one of a single colour has about as many
+in deflate (1,032 to 1) with a channel a pixel."""
 
 
 def load_image(path: str, size: tuple[int, int] | None, imagenet: bool) -> torch.Tensor:
@@ -30,8 +36,9 @@ def load_image(path: str, size: tuple[int, int] | None, imagenet: bool) -> torch
             "inputs", message, path, "pip install 'pytorch-workbench[image]', or pip install pillow"
         ) from problem
     with Image.open(path) as opened:
-        if opened.width * opened.height > _MOST_PIXELS:
-            raise ValueError(f"it has {opened.width}×{opened.height} pixels")
+        pixels, size_in_bytes = opened.width * opened.height, os.path.getsize(path)
+        if pixels > min(_MOST_PIXELS, max(_FREE_PIXELS, _PIXELS_A_BYTE * size_in_bytes)):
+            raise ValueError(f"it claims {opened.width}×{opened.height} pixels in {size_in_bytes:,} bytes")
         picture = opened.convert("RGB")
     if size is not None:
         picture = ImageOps.fit(picture, (size[1], size[0]), Image.Resampling.BILINEAR)
