@@ -287,6 +287,7 @@ HEALTHY = (
     Healthy("Nested", (ROWS.format(6),), O),
     Healthy("Neighbours", ("x=float32[5,6]",), O, dtypes=WIDE),
     Healthy("Rectified", (ROWS.format(6),), O, dtypes=WIDE),
+    Healthy("Keeps", (ROWS.format(6),), O),
     Healthy("Spectrum", (ROWS.format(6),), O, dtypes=WIDE),
     Healthy("Keywords", ("left=float32[batch:2..8,6]", "right=float32[batch:2..8,4]"), O),
     Healthy("Gradient", (ROWS.format(6),), O, dtypes=WIDE),

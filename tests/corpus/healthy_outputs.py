@@ -69,6 +69,24 @@ class Rectified(Small):
         return y, y.relu().to_sparse()
 
 
+class Layer:
+    """What one layer keeps, as caches of language models do."""
+
+    def __init__(self, keys: Tensor) -> None:
+        self.keys, self.values = keys, keys * 2
+        self.device, self.kind = keys.device, Layer
+
+
+class Keeps(Small):
+    """Answers with an object that holds tensors in its attributes, and with a number of Python's."""
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        y = self.logits(x)
+        cache = Layer(self.first(x))
+        cache.below = [Layer(y), Layer(y.relu())]
+        return {"logits": y, "cache": cache, "score": float(self.first.weight.detach().square().mean())}
+
+
 class Spectrum(Small):
     """Complex answers, complex128 in float64."""
 

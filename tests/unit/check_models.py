@@ -197,6 +197,62 @@ class OpaqueMoody(Plain):
         return {"y": F.dropout(y, 0.5), "cache": Cache()}
 
 
+class SparseRows(Plain):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y.relu().to_sparse()
+
+
+class SparseCoupled(Plain):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return (y - y.mean(0)).to_sparse()
+
+
+class SparseMoody(Plain):
+    """Another sparse answer in every run."""
+
+    calls = 0
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        self.calls += 1
+        return (y * self.calls).to_sparse()
+
+
+class SparseNan(Plain):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return (y / 0.0 * 0.0).to_sparse()
+
+
+class Scored(Plain):
+    """A number of Python's that depends on the weights, beside a tensor."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return {"y": y, "score": 0.1 + float(self.linear.weight.detach().mean())}
+
+
+class Wide(Plain):
+    """Many elements a row, most of them not along the batch."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return y[:, :, None].expand(-1, -1, 101) + torch.arange(101, device=y.device, dtype=y.dtype)
+
+
+class WideCoupled(Plain):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        return (y - y.mean(0))[:, :, None].expand(-1, -1, 101) * 1.0
+
+
+class Holder:
+    def __init__(self, t: torch.Tensor) -> None:
+        self.t = t
+
+
+class GraphWithin(Plain):
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        with torch.enable_grad():
+            kept = self.linear(x)
+        return kept.detach(), Holder(kept)
+
+
 class OpaqueOnly(Plain):
     def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
         return Cache()

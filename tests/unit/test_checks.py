@@ -131,8 +131,11 @@ def test_raising_late_leaving_and_answering_nothing() -> None:
     row = ask(bench("SecondTime"), "finite")
     assert (row.status, "raises when it is called again" in row.evidence) == ("error", True), row
     assert "exit" in ask(bench("Leaving"), "finite").evidence
-    for question in ("repeatable", "finite", "batch_rows", "graph_free", "reload"):
+    for question in ("finite", "batch_rows", "graph_free"):
         assert ask(bench("Wordy"), question).status == "skip"
+    for question in ("repeatable", "reload", "hidden_state", "threads"):
+        row = ask(bench("Wordy"), question)
+        assert (row.status, "no tensor and no number" in row.evidence) == ("error", True), row
 
 
 def test_skips_say_why() -> None:

@@ -13,7 +13,7 @@ from workbench.worker.artifact.searched import Searched
 from workbench.worker.artifact.subject import Subject
 from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.artifact.verify_text import verify_text
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 from workbench.worker.tensorfile import load, save
 
 SCRIPT = "counterexample.py"
@@ -55,7 +55,7 @@ def keep(searched: Searched, subject: Subject, stage: Path, manifest: dict[str, 
     tensors = load(str(stage / FILE))
     cut = f"case.{index:02d}"
     values = zip(subject.names, (*found.input.args, *found.input.kwargs.values()), strict=True)
-    given = [leaf for name, value in values for leaf in flatten(value, name).leaves]
+    given = [leaf for name, value in values for leaf in flatten_plain(value, name).leaves]
     for word, leaves in (
         ("input", given),
         ("after", list(found.after.items())),

@@ -13,7 +13,7 @@ from torch.export.graph_signature import InputKind, TensorArgument
 
 from workbench.worker.artifact.subject import Subject, run_eager
 from workbench.worker.bench.sampling import map_tensors
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 from workbench.worker.judge.snapshot import untouched_model
 
 EAGER = {"custom": {"fallback_to_eager": True}}
@@ -66,7 +66,9 @@ def _written(subject: Subject) -> set[str]:
     """Paths of inputs that the model writes to in place."""
     args, kwargs = (map_tensors(value, torch.clone) for value in (subject.args, subject.kwargs))
     given: list[Any] = [*args, *kwargs.values()]
-    leaves = [leaf for name, value in zip(subject.names, given, strict=True) for leaf in flatten(value, name).leaves]
+    leaves = [
+        leaf for name, value in zip(subject.names, given, strict=True) for leaf in flatten_plain(value, name).leaves
+    ]
     before = {path: leaf._version for path, leaf in leaves}
     with untouched_model(subject.model):
         run_eager(subject.model, args, kwargs)

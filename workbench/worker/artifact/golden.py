@@ -29,7 +29,7 @@ from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled, Job
 from workbench.worker.judge.case_inputs import case_inputs, real_seeds, samples_taken
 from workbench.worker.judge.compare import compare, relative_error
-from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.leaves import Flat, flatten_plain
 from workbench.worker.judge.plan import BUDGET, CASES, FEWEST, NAN, Case, plan
 from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.twin import float64_twin, reference_outputs, unreal_reason
@@ -98,8 +98,8 @@ def make_golden_data(
 
 def _cases(subject: Subject, low: int, high: int | None) -> list[Case]:
     """The plan, with the bytes that one case of this model takes."""
-    inputs = flatten((subject.args, subject.kwargs)).leaves
-    outputs = flatten(subject.output).leaves
+    inputs = flatten_plain((subject.args, subject.kwargs)).leaves
+    outputs = flatten_plain(subject.output).leaves
     total = sum(leaf.numel() * leaf.element_size() for _, leaf in inputs)
     total += sum(leaf.numel() * (leaf.element_size() + 8 * leaf.is_floating_point()) for _, leaf in outputs)
     rows = subject.batch or 0
@@ -191,11 +191,11 @@ class _Maker:
     def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, torch.Tensor]]:
         """Every tensor of a call with its path."""
         values = zip(self.subject.names, (*args, *kwargs.values()))  # noqa: B905 (one name each)
-        return [leaf for name, value in values for leaf in flatten(value, name).leaves]
+        return [leaf for name, value in values for leaf in flatten_plain(value, name).leaves]
 
     def _answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flat:
         output = run_eager(self.subject.model, args, kwargs)
-        flat = flatten(output if self.subject.plain else plain_or_raise(output, not self.foreign))
+        flat = flatten_plain(output if self.subject.plain else plain_or_raise(output, not self.foreign))
         for path, leaf in flat.leaves:
             if leaf.layout is not torch.strided or leaf.is_quantized or leaf.is_nested:
                 message = f"{path} is no ordinary tensor ({leaf.layout}): its values cannot be kept and compared."

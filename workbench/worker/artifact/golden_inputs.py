@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from workbench.worker.artifact.subject import Subject
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 
 
 def argument_trees(subject: Subject) -> list[dict[str, Any]]:
@@ -20,7 +20,7 @@ def argument_trees(subject: Subject) -> list[dict[str, Any]]:
     for argument, name, value in zip(subject.example.arguments, subject.names, values):  # noqa: B905 (one each)
         tensors = {
             path: {"dtype": str(leaf.dtype).removeprefix("torch."), "shape": list(leaf.shape)}
-            for path, leaf in flatten(value, name).leaves
+            for path, leaf in flatten_plain(value, name).leaves
         }
         passed = "keyword" if argument.keyword else "positional"
         entry = {"name": name, "spec": argument.text, "origin": argument.origin, "passed": passed}

@@ -14,7 +14,7 @@ from torch.fx import Interpreter
 from workbench.worker.artifact.naming_graph import is_onnx
 from workbench.worker.artifact.open_onnx import onnx_call, onnx_scope
 from workbench.worker.artifact.passages import Passage, keep, merged, place_in
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 
 
 class NoLines(Exception):
@@ -27,7 +27,7 @@ def graph_passages(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
     Raises `NoLines`, and whatever the artifact raises.
     """
     if isinstance(program, torch.jit.ScriptModule):
-        return _of_trace(program, [leaf for _, leaf in flatten((args, kwargs)).leaves])
+        return _of_trace(program, [leaf for _, leaf in flatten_plain((args, kwargs)).leaves])
     if isinstance(program, torch.export.ExportedProgram):
         return _of_program(program, args, kwargs)
     if is_onnx(program):
@@ -54,7 +54,7 @@ class _Reading(Interpreter):
 
 def _of_program(program: torch.export.ExportedProgram, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Passage]:
     module = program.module()
-    leaves = [leaf for _, leaf in flatten((args, kwargs)).leaves]
+    leaves = [leaf for _, leaf in flatten_plain((args, kwargs)).leaves]
     assert isinstance(module, torch.fx.GraphModule)
     reading = _Reading(module)
     with torch.no_grad():

@@ -27,7 +27,7 @@ from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.bench.failing import first_line, full_text, users_place
 from workbench.worker.job import Job
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 
 FILE = "model.onnx"
 
@@ -68,7 +68,7 @@ def _refuse(subject: Subject) -> None:
     if total > LARGEST:
         message = f"The weights are {total / 2**30:.1f} GiB, and an ONNX model in one file ends at 2 GiB."
         raise error("export", message, "", "Export with --to export, or cast to half precision first: --dtype float16.")
-    for what, one in (*subject.tensors, *flatten(subject.output).leaves):
+    for what, one in (*subject.tensors, *flatten_plain(subject.output).leaves):
         if one.dtype == torch.bfloat16:
             message = (
                 f"{what} is bfloat16, which ONNX Runtime does not take or give in Python: nothing could be proven."
@@ -82,7 +82,7 @@ def _translated(subject: Subject, program: Any) -> Any:
 
     inputs = [_plain(name) for name, _ in subject.tensors]
     answer = subject.output if subject.plain else plain_or_raise(subject.output)
-    outputs = [_plain(path) for path, _ in flatten(answer).leaves]
+    outputs = [_plain(path) for path, _ in flatten_plain(answer).leaves]
     try:
         made = torch.onnx.export(
             program, dynamo=True, input_names=inputs, output_names=outputs, optimize=False, verbose=False

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 
 
 def onnx_call(model: str | bytes, names: Sequence[str], device: str = "cpu") -> Callable[..., tuple[torch.Tensor, ...]]:
@@ -41,7 +41,7 @@ def onnx_call(model: str | bytes, names: Sequence[str], device: str = "cpu") -> 
     feeds = onnx_inputs([one.name for one in session.get_inputs()], names)
 
     def call(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
-        leaves = flatten((args, list(kwargs.values()))).leaves
+        leaves = flatten_plain((args, list(kwargs.values()))).leaves
         if len(leaves) != len(names):
             raise ValueError(f"it takes {len(names)} tensors, and was given {len(leaves)}")
         values = {name: leaf.detach().cpu().contiguous().numpy() for name, (_, leaf) in zip(names, leaves)}  # noqa: B905

@@ -18,7 +18,7 @@ import torch
 from workbench.protocol.failures import error
 from workbench.worker.artifact.plain_parts import open_parts
 from workbench.worker.artifact.prove_cases import plain_output
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 
 
 def named_outputs(model: torch.nn.Module, within: bool = True) -> None:
@@ -78,6 +78,6 @@ def is_plain(output: Any) -> bool:
 
 def left_out(output: Any) -> list[str]:
     """What of `output` has no place among plain tensors, in words: constants, and objects that hold no tensor."""
-    lines = [line.partition("\t") for line in flatten(open_parts(output)).structure.split("\n")]
+    lines = [line.partition("\t") for line in flatten_plain(open_parts(output)).structure.split("\n")]
     containers = ("mapping of", "sequence of", "record of")
     return [f"{path} ({kind})" for path, _, kind in lines if kind != "tensor" and not kind.startswith(containers)]

@@ -18,7 +18,7 @@ from workbench.worker.artifact.plain_parts import number_tensor, open_parts
 from workbench.worker.artifact.prove_writes import Writes, writes_of
 from workbench.worker.judge.cases import Measured, measured
 from workbench.worker.judge.compare import compare
-from workbench.worker.judge.leaves import Flat, flatten
+from workbench.worker.judge.leaves import Flat, flatten_plain
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Golden:
         now: list[tuple[str, torch.Tensor]] = []
         for entry in self.manifest["inputs"]:
             name = entry["name"]
-            now += flatten(kwargs[name] if entry.get("passed") == "keyword" else next(places), name).leaves
+            now += flatten_plain(kwargs[name] if entry.get("passed") == "keyword" else next(places), name).leaves
         return writes_of(self.part(index, "input"), self.part(index, "after"), now)
 
     def eager(self, index: int) -> Flat:
@@ -107,7 +107,7 @@ def plain_output(output: Any, within: bool = True) -> dict[str, torch.Tensor]:
     number = number_tensor(output)
     if number is not None:
         return {"output": number}
-    for path, leaf in flatten(open_parts(output) if within else output).leaves:
+    for path, leaf in flatten_plain(open_parts(output) if within else output).leaves:
         name = leaf_name(path)
         if name in named:
             raise ValueError(f"{paths[name]} and {path} of the output are both named {name!r} as plain tensors")
@@ -186,7 +186,7 @@ def call_artifact(opened: Opened, manifest: dict[str, Any], args: Any, kwargs: A
 def named_as_golden(answer: Any, manifest: dict[str, Any]) -> Flat:
     """An answer taken apart as the golden answers were, on the CPU."""
     output = manifest["output"]
-    flat = flatten(plain_output(answer, bool(output.get("within"))) if output.get("named") else answer)
+    flat = flatten_plain(plain_output(answer, bool(output.get("within"))) if output.get("named") else answer)
     leaves = [(path, leaf.detach().cpu()) for path, leaf in flat.leaves]
     if output.get("any_container") and len(leaves) == len(output["paths"]) and not flat.opaque:
         # eager answers with a class of its own, which an artifact of another maker may give as a tuple

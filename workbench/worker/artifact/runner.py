@@ -25,7 +25,7 @@ from workbench.worker.artifact.loading import Opened
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN
 from workbench.worker.artifact.prove_cases import Golden, leaf_name
 from workbench.worker.job import Job
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 from workbench.worker.tensorfile import load, save
 
 _POLL = 0.02
@@ -86,7 +86,7 @@ class RunnerCall:
         for entry in self.inputs:
             name = entry["name"]
             value = kwargs[name] if entry.get("passed") == "keyword" else next(places)
-            found.update({leaf_name(path): leaf.detach().cpu() for path, leaf in flatten(value, name).leaves})
+            found.update({leaf_name(path): leaf.detach().cpu() for path, leaf in flatten_plain(value, name).leaves})
         return found
 
     def _outputs(self, path: Path) -> tuple[torch.Tensor, ...]:

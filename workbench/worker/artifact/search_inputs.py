@@ -16,7 +16,7 @@ from workbench.protocol.spec import InputSpec
 from workbench.worker.artifact.subject import Subject
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.judge.case_inputs import case_inputs
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 from workbench.worker.judge.plan import NORMAL, Case
 
 SEED_OFFSET = 50_000
@@ -127,7 +127,7 @@ class Inputs:
     def leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, torch.Tensor]]:
         """Every tensor of a call with its path."""
         values = zip(self.subject.names, (*args, *kwargs.values()), strict=True)
-        return [leaf for name, value in values for leaf in flatten(value, name).leaves]
+        return [leaf for name, value in values for leaf in flatten_plain(value, name).leaves]
 
     def copied(self, one: Input, words: str) -> Input:
         """The same values in tensors of their own."""

@@ -18,7 +18,7 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.artifact.plain import is_plain, left_out, named_outputs, plain_or_raise
 from workbench.worker.bench.failing import failed_in, first_line
 from workbench.worker.bench.inputs import Argument, Example
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 from workbench.worker.judge.snapshot import untouched_model
 
 EXPORT_BATCH = 2
@@ -55,7 +55,7 @@ class Subject:
     def tensors(self) -> list[tuple[str, torch.Tensor]]:
         """Every tensor of the example call by name, in the order of the call."""
         values = (*self.args, *self.kwargs.values())
-        return [leaf for name, value in zip(self.names, values) for leaf in flatten(value, name).leaves]  # noqa: B905
+        return [leaf for name, value in zip(self.names, values) for leaf in flatten_plain(value, name).leaves]  # noqa: B905
 
     @property
     def axes(self) -> dict[str, int]:
@@ -66,7 +66,7 @@ class Subject:
             if argument.spec is not None:
                 axes.update([(name, axis) for axis in self.example.batch_axes(argument.spec)[:1]])
             else:
-                leaves = flatten(value, name).leaves
+                leaves = flatten_plain(value, name).leaves
                 axes.update({path: 0 for path, leaf in leaves if leaf.dim() and leaf.shape[0] == self.batch})
         return axes
 

@@ -203,6 +203,7 @@ def scaling_axes(whole: Answer, resized: Answer, batch: int, other_batch: int) -
 
     By the shapes that the model answered with; where rows themselves were left out of a vast one there is none.
     """
+    whole, resized = whole.dense(), resized.dense()
     others = dict(resized.leaves)
     axes = {}
     for path, leaf in whole.leaves:
@@ -236,8 +237,8 @@ def _with_row(own: Any, strangers: Any, sizes: list[tuple[int, ...]], row: int) 
 
 def _rows(axes: dict[str, int], answers: list[Answer], rows: list[int]) -> Answer:
     """Row `rows[i]` of answer i, for every leaf of `axes`, stacked."""
-    leaves = []
+    leaves, held_by = [], [dict(answer.dense().leaves) for answer in answers]
     for path, axis in axes.items():
-        held = [dict(answer.leaves)[path].select(axis, row) for answer, row in zip(answers, rows)]  # noqa: B905
+        held = [one[path].select(axis, row) for one, row in zip(held_by, rows)]  # noqa: B905
         leaves.append((path, torch.stack(held)))
     return Answer("", leaves)

@@ -97,7 +97,7 @@ def half_words(subject: Subject) -> str:
         output = None
     if watch.refused:
         return f"It would raise: {watch.refused}."
-    wide = [one for one in widened(flatten(output).leaves, watch) if one[2].kind == MET or one[2].computed]
+    wide = [one for one in widened(flatten(output).tensors, watch) if one[2].kind == MET or one[2].computed]
     if not wide:
         return ""
     path, leaf, origin = wide[0]

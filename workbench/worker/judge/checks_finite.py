@@ -19,7 +19,7 @@ from workbench.worker.judge.checks_places import located, watching
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import BATCH_NORM
-from workbench.worker.judge.taken import VAST, Answer, taken_apart
+from workbench.worker.judge.taken import VAST, Answer, not_looked_at, taken_apart
 
 SEEDS = 8
 """Ordinary inputs that are tried."""
@@ -50,7 +50,7 @@ def check_finite(subject: Subject) -> CheckRow:
         args, kwargs = (subject.args, subject.kwargs) if number == 0 else subject.example.sample(seed)
         output = subject.forward(args, kwargs)
         answer = taken_apart(output)
-        inputs, thinned = inputs + 1, answer.thinned
+        inputs, thinned = inputs + 1, answer.thinned + not_looked_at(answer)
         undecided = undecided and not any(_inexact(leaf) for _, leaf in answer.leaves)
         if bad := _bad(answer) or _bad_between(output, answer):
             if _masked(subject, answer, args, kwargs):

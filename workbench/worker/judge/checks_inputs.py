@@ -12,7 +12,7 @@ from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
 from workbench.worker.judge.checks_places import FirstOperator
 from workbench.worker.judge.checks_run import Subject, fresh
-from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.leaves import flatten_plain
 
 INPUTS = 3
 """Inputs that are tried: a write may depend on the values."""
@@ -29,7 +29,7 @@ def check_inputs_untouched(subject: Subject) -> CheckRow:
         given = (subject.args, subject.kwargs) if number == 0 else subject.example.sample(seed)
         args, kwargs = map_tensors(given[0], fresh), map_tensors(given[1], fresh)
         watched = [_Watched(tensor) for tensor in tensors_in((args, kwargs))]
-        tree = flatten((args, kwargs)).structure
+        tree = flatten_plain((args, kwargs)).structure
         _run(subject, args, kwargs)
         inputs += 1
         changed = [(name, words) for name, one in zip(names, watched) if (words := one.changed())]  # noqa: B905
@@ -45,7 +45,7 @@ def check_inputs_untouched(subject: Subject) -> CheckRow:
                 )
                 continue
             return subject.failed(f"The forward writes into its inputs: {words}.", _operator(subject, given), REMEDY)
-        if flatten((args, kwargs)).structure != tree:
+        if flatten_plain((args, kwargs)).structure != tree:
             evidence = "The forward takes entries out of, or puts entries into, a container among its inputs."
             return subject.failed(evidence, "", "Work on a copy: dict(batch), not batch.pop().")
     if not names:

@@ -22,6 +22,7 @@ from workbench.worker.judge.growing import Size, growing, sizes
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.own_graph import growing_graphs, own_graphs
 from workbench.worker.judge.peak import Peak
+from workbench.worker.judge.taken import not_looked_at
 
 MIB = 1 << 20
 
@@ -51,13 +52,15 @@ def check_graph_free(subject: Subject) -> CheckRow:
     bench = subject.bench
     modes = bench.modes if bench.modes.grad != "grad" else dataclasses.replace(bench.modes, grad="no_grad")
     output = subject.forward(modes=modes)
-    leaves = flatten(output).leaves
+    flat = flatten(output)
+    leaves = flat.leaves
     kept = [path for path, leaf in leaves if leaf.grad_fn is not None]
     if not leaves:
         return subject.skipped("The model answers with no tensor.")
     if not kept:
         del output
-        return _saved(subject, f"Under {modes.grad} none of {counted(len(leaves), 'output')} carries a graph.")
+        count = counted(len(flat.tensors), "output")
+        return _saved(subject, f"Under {modes.grad} none of {count} carries a graph.{not_looked_at(flat)}")
     held = memory.saved_bytes([leaf for _, leaf in leaves], bench.model.parameters())
     evidence = f"Under {modes.grad} {some(kept, 4)} carries a graph that keeps {leak.size(held)} for backward."
     del output, leaves

@@ -46,7 +46,7 @@ def check_dtype_device(subject: Subject) -> CheckRow:
             raise
         cause = f"{watch.refused}, in a {own} model."
         return subject.failed(f"The model does not run in {own}: {first_line(problem)}.", cause, REMEDY)
-    leaves = flatten(output).leaves
+    leaves = flatten(output).tensors
     double = [name for name, tensor in held if WIDTH.get(tensor.dtype, 0) > max(width, 2) and tensor.dim()]
     wide = _wide(subject, own, widened(leaves, watch), watch, double)
     if wide is not None:

@@ -48,7 +48,7 @@ def check_repeatable(subject: Subject) -> CheckRow:
         if found.nothing:
             if any(reason.startswith("generator ") for _, reason in answer.opaque):
                 left_out += " Nothing of the forward has run: it has a yield, and calling it makes a generator alone."
-            return subject.skipped(f"The model answers with no tensor that can be compared.{left_out}")
+            return subject.unanswered(left_out)
         if found.mark != IDENTICAL:
             differing += 1
             since = since or runs
@@ -105,7 +105,7 @@ def check_hidden_state(subject: Subject) -> CheckRow:
     answers, moved, going_on = _in_turn(subject, inputs)
     twice = subject.compared(answers[0], answers[1])
     if twice.nothing:
-        return subject.skipped(f"The model answers with no tensor that can be compared.{twice.left_out}")
+        return subject.unanswered(twice.left_out)
     undeclared = [(name, how) for name, how in moved if not subject.policy.may_move(name)]
     if declared := [name for name, _ in moved if subject.policy.may_move(name)]:
         subject.excuse(f"mutates {some(declared, 4)}, put back before every run")

@@ -78,6 +78,14 @@ class Subject:
     def skipped(self, reason: str, remedy: str = "") -> CheckRow:
         return CheckRow(self.id, "skip", reason, remedy=remedy)
 
+    def unanswered(self, left_out: str) -> CheckRow:
+        """The row of a model of whose answer nothing can be compared; `left_out`: sentences that say of what."""
+        words = f"The model answers with no tensor and no number that can be compared.{left_out}"
+        remedy = (
+            f"Return what is computed as tensors, alone or in containers or objects; or leave it out: --skip {self.id}."
+        )
+        return CheckRow(self.id, "error", words, remedy=remedy)
+
     def found(self, id: str, words: str, remedy: str = "") -> None:
         """Something worth knowing that does not vote."""
         self.findings.append(Finding(id, words, remedy))

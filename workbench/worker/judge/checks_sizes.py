@@ -265,7 +265,7 @@ def _first(axes: dict[str, int], largest: Answer, small: Answer, size: int) -> t
     """The first `size` rows of every leaf of `axes`, in both answers at the same places."""
 
     def rows(answer: Answer) -> Answer:
-        held = dict(answer.leaves)
+        held = dict(answer.dense().leaves)
         return Answer("", [(path, held[path].narrow(axis, 0, size)) for path, axis in axes.items()])
 
     one, other = on_one_grid(largest, small)

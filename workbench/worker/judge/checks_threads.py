@@ -91,7 +91,7 @@ def check_threads(subject: Subject) -> CheckRow:
         serial = subject.answer(args, kwargs)
         again = subject.compared(serial, subject.answer(args, kwargs))
         if again.nothing:
-            return subject.skipped(f"The model answers with no tensor that can be compared.{again.left_out}")
+            return subject.unanswered(again.left_out)
         if again.differs:
             return subject.skipped(already(subject, "The same input asked twice differs already"))
         callers.append(_Caller(args, kwargs, serial, digest(serial)))

@@ -60,6 +60,7 @@ COMPARE_CLASH = "NaN or infinity at "
 def compare(a: Flat, b: Flat) -> tuple[str, tuple[LeafDiff, ...]]:
     """Measure `b` against the reference `a`: what differs in the trees (empty: nothing), and every leaf by path."""
     leaves_a, leaves_b = dict(a.leaves), dict(b.leaves)
+    numbers = a.numbers & b.numbers
     diffs = []
     for path in [*leaves_a, *(path for path in leaves_b if path not in leaves_a)]:
         if path not in leaves_b:
@@ -67,7 +68,10 @@ def compare(a: Flat, b: Flat) -> tuple[str, tuple[LeafDiff, ...]]:
         elif path not in leaves_a:
             diffs.append(LeafDiff(path, BEYOND, "not in the reference", noise_multiple=math.inf))
         else:
-            diffs.append(compare_leaf(path, leaves_a[path], leaves_b[path]))
+            diff = compare_leaf(path, leaves_a[path], leaves_b[path])
+            if path in numbers:
+                diff = _compare_number(diff, leaves_a[path], leaves_b[path], a.number_dtype)
+            diffs.append(diff)
     for path, reason in dict((*a.opaque, *b.opaque)).items():
         diffs.append(LeafDiff(path, INCOMPARABLE, reason))
     return structure_difference(a.structure, b.structure), tuple(diffs)
@@ -147,6 +151,13 @@ def _compare_tensors(path: str, a: torch.Tensor, b: torch.Tensor) -> LeafDiff:
     for other in others:
         totals.take(other)
     return _compare_record(totals, LeafDiff(path, BEYOND, "", dtype, shape, a.numel()), a, b)
+
+
+def _compare_number(diff: LeafDiff, a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype) -> LeafDiff:
+    """A number of Python's has as many digits as what it was computed in, which is `dtype`."""
+    near = compare_leaf(diff.path, a.real.to(dtype), b.real.to(dtype))
+    name = str(dtype).removeprefix("torch.")
+    return replace(diff, dtype=name, max_ulp=near.max_ulp, p99_ulp=near.p99_ulp)
 
 
 def _compare_bands(

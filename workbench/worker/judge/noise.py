@@ -173,7 +173,8 @@ def _pooled(
         for path, value, exact in twins(twin, eager, args, kwargs, seed, held):
             if not value.numel():
                 continue  # an answer without elements, as of a detector that found nothing, has no rounding to pool
-            dtypes[path] = str(value.dtype).removeprefix("torch.")
+            dtype = eager.number_dtype if path in eager.numbers else value.dtype
+            dtypes[path] = str(dtype).removeprefix("torch.")
             errors.setdefault(path, []).append(relative_error(value, exact, value))
             if exact.numel() < FEW:
                 squares.setdefault(path, []).append(float(exact.abs().square().mean()))

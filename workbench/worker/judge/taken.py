@@ -39,6 +39,14 @@ class Answer(Flat):
     def steps_of(self, path: str, leaf: torch.Tensor) -> tuple[int, ...]:
         return self.steps.get(path) or (1,) * leaf.dim()
 
+    def dense(self) -> Answer:
+        """This answer with sparse leaves as dense ones, but for those that would be vast."""
+
+        def one(leaf: torch.Tensor) -> torch.Tensor:
+            return leaf.to_dense() if str(leaf.layout).startswith("torch.sparse") and leaf.numel() <= VAST else leaf
+
+        return dataclasses.replace(self, leaves=[(path, one(leaf)) for path, leaf in self.leaves])
+
     def thinned_to(self, steps: dict[str, tuple[int, ...]]) -> Answer:
         """This answer with these steps in its leaves, each a multiple of its own; the others stay as they are."""
 
@@ -85,3 +93,10 @@ def on_one_grid(one: Answer, other: Answer) -> tuple[Answer, Answer]:
             mine = other.steps_of(path, leaf)
             steps[path] = tuple(map(max, steps[path], mine)) if len(mine) == len(steps[path]) else ()
     return one.thinned_to(steps), other.thinned_to(steps)
+
+
+def not_looked_at(flat: Flat) -> str:
+    """A sentence that names the parts that hold no values which could be read; empty where there are none."""
+    parts = [f"{path} ({reason})" for path, reason in flat.opaque]
+    parts += [f"{path} (on the meta device)" for path, leaf in flat.leaves if leaf.is_meta]
+    return f" Not looked at: {some(parts, 4)}." if parts else ""

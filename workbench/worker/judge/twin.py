@@ -91,13 +91,15 @@ def twins(
     twin: nn.Module, eager: Flat, args: Any, kwargs: Any, seed: int, held: list[Any] | None = None
 ) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
     """(path, eager, float64) of the leaves that a float64 run says something about."""
-    if not any(tensor.dtype in _NARROW for _, tensor in eager.leaves):
-        wide = any(tensor.dtype in _WIDE for _, tensor in eager.leaves)
+    numbers = eager.numbers
+    kinds = {path: eager.number_dtype if path in numbers else leaf.dtype for path, leaf in eager.leaves}
+    if not any(kind in _NARROW for kind in kinds.values()):
+        wide = any(kind in _WIDE for kind in kinds.values())
         raise NoYardstick(
             "the model answers in float64 itself" if wide else "no output leaf is floating: all are exact"
         )
     try:
-        eps = min(_EPS[tensor.dtype] for _, tensor in eager.leaves if tensor.dtype in _NARROW)
+        eps = min(_EPS[kind] for kind in kinds.values() if kind in _NARROW)
         flat, downcast = reference_outputs(twin, args, kwargs, seed, eps, held)
     except Exception as problem:
         raise NoYardstick(unreal_reason(problem)) from problem
@@ -106,7 +108,7 @@ def twins(
     exact = dict(flat.leaves)
     found = []
     for path, value in eager.leaves:
-        if value.dtype not in _NARROW:
+        if kinds[path] not in _NARROW:
             continue
         if path not in exact or _form(exact[path]) != _form(value):
             raise NoYardstick(f"the float64 run answers with another structure at {path}")
