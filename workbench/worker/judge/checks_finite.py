@@ -60,7 +60,7 @@ def check_finite(subject: Subject) -> CheckRow:
             remedy = "Look at the inputs of that module: an overflow, a log or a division."
             return subject.failed(f"Seed {seed}: {bad}", cause, remedy)
     if undecided:
-        return subject.skipped("The model answers with nothing that could be NaN or infinite.")
+        return subject.skipped(f"The model answers with nothing that could be NaN or infinite.{thinned}")
     tried, missed, row = _edges(subject)
     if row is not None:
         return row
