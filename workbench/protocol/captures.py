@@ -19,7 +19,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .failures import WorkbenchError, error
+from .failures import WorkbenchError, error, unreadable
 
 MANIFEST, STATE, SAMPLES, CODE, SOURCE, OBJECT, EXTRA = (
     "capture.json", "state.pt", "samples", "code", "captured.py", "object.pkl", "extra.pt",
@@ -92,7 +92,7 @@ def read_capture(path: str) -> Capture:
         found = Capture(os.path.abspath(path), hashlib.sha256(data).hexdigest(), *_fields(content))
         return _as_far_as_it_got(found) if content.get("cut") is True else found
     except OSError as problem:
-        raise error("load", f"{place} cannot be read: {problem.strerror}.", place) from problem
+        raise unreadable("load", place, problem) from problem
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         reason = f"{type(problem).__name__}: {problem}" if isinstance(problem, KeyError) else str(problem)
         raise error("load", f"{place} is no manifest of a capture: {reason}.", place, "Capture it again.") from problem

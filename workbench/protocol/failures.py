@@ -50,3 +50,11 @@ def error(
 ) -> WorkbenchError:
     """Shorthand: `raise error("weights", "…", where=path, remedy="…")`."""
     return WorkbenchError(Failure(kind, message, where, remedy, details, difference, repair, asks, convert))
+
+
+def unreadable(kind: str, path: str, problem: OSError | ValueError, where: str = "") -> WorkbenchError:
+    """What to raise for a file that the operating system does not give, or that is no whole file."""
+    words = getattr(problem, "strerror", None) or str(problem)
+    missing, denied = isinstance(problem, FileNotFoundError), isinstance(problem, PermissionError)
+    remedy = "Check the path." if missing else "Look at its permissions." if denied else "Copy it again."
+    return error(kind, f"{path} cannot be read: {words}.", where or path, remedy, str(problem))

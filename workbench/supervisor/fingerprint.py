@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from workbench.protocol.artifacts import MANIFEST_SCHEMA, Fingerprint
-from workbench.protocol.failures import error
+from workbench.protocol.failures import error, unreadable
 from workbench.protocol.kinds import form_of, kind_of
 
 from .ephemeral import stopped
@@ -84,9 +84,7 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
                 raise error("artifact", f"{path} is no regular file.", str(path))
             yield stream
     except OSError as problem:
-        reason = problem.strerror or str(problem)
-        remedy = "Check the path." if isinstance(problem, FileNotFoundError) else ""
-        raise error("artifact", f"{path} cannot be read: {reason}.", str(path), remedy) from problem
+        raise unreadable("artifact", str(path), problem) from problem
 
 
 def read_manifest_bytes(bundle: Path) -> bytes:

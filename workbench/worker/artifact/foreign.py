@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.failures import WorkbenchError, error, unreadable
 from workbench.protocol.files import write_text
 from workbench.protocol.kinds import kind_of
 from workbench.protocol.outside import Runner
@@ -112,7 +112,7 @@ def _opened(path: Path) -> BinaryIO:
             raise error("artifact", f"{path} is no regular file.", str(path), "Name the artifact's file.")
         return open(path, "rb")
     except OSError as problem:
-        raise error("artifact", f"{path} cannot be read: {problem.strerror or problem}.", str(path)) from problem
+        raise unreadable("artifact", str(path), problem) from problem
 
 
 def _full(target: Path, problem: OSError) -> WorkbenchError:

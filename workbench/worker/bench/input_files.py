@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.failures import WorkbenchError, error, unreadable
 from workbench.worker import tensorfile
 from workbench.worker.bench.image_files import SUFFIXES as PICTURES
 from workbench.worker.bench.image_files import load_image
@@ -79,6 +79,8 @@ def read(one: InputFile) -> Any:
         return torch.load(one.path, map_location="cpu", weights_only=True)
     except (WorkbenchError, MemoryError):
         raise
+    except PermissionError as problem:
+        raise unreadable("inputs", one.path, problem) from problem
     except Exception as problem:  # (loaders raise more than fifteen kinds of exception)
         reason = str(problem).split("\n")[0]
         message = f"The inputs in {one.path} do not load: {reason}"

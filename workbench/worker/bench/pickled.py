@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from workbench.protocol.convert import ConvertPickled
-from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.failures import WorkbenchError, error, unreadable
 from workbench.protocol.kinds import form_of, kind_of
 from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.snapshot import PrivateCopy
@@ -56,7 +56,7 @@ def unpickled(request: ConvertPickled) -> Unpickled:
                 raise error("usage", words, request.path, f"workbench inspect {request.path} says what opens it.")
             return _load(request, copy, form)
     except (ValueError, OSError) as problem:
-        raise error("weights", f"{request.path} cannot be read: {problem}.", request.path) from problem
+        raise unreadable("weights", request.path, problem) from problem
 
 
 def _load(request: ConvertPickled, copy: PrivateCopy, form: str) -> Unpickled:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.failures import WorkbenchError, error, unreadable
 from workbench.worker.bench.snapshot import Digest
 from workbench.worker.bench.words import counted, some
 from workbench.worker.shard_index import INDEXES, read_placed
@@ -59,7 +59,7 @@ def _index(path: str) -> dict[str, str]:
     try:
         placed, _ = read_placed(Path(path))
     except OSError as problem:
-        raise error("weights", f"{path} cannot be read: {problem.strerror}.", path) from problem
+        raise unreadable("weights", path, problem) from problem
     except ValueError as problem:
         message = f"{path} is no index of shards: {problem}."
         raise error("weights", message, path, "Name a weights file.") from problem

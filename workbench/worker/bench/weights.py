@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.failures import WorkbenchError, error, unreadable
 from workbench.worker import tensorfile
 from workbench.worker.bench.shards import Digests, files_of, joined
 from workbench.worker.bench.snapshot import Digest, PrivateCopy
@@ -88,7 +88,7 @@ def _read_file(path: str, checkpoint: Checkpoint, key: str, hashed: bool) -> tup
             tensors = _state_dict_in(_content(path, copy), checkpoint, key)
             return tensors, copy.digest() if hashed else None
     except (ValueError, OSError) as problem:
-        raise error("weights", f"{path} cannot be read: {problem}.", path, details=str(problem)) from problem
+        raise unreadable("weights", path, problem) from problem
 
 
 def split_key(path: str) -> tuple[str, str]:
@@ -115,7 +115,7 @@ def _require_file(path: str) -> None:
         near = closest(os.path.basename(path), os.listdir(folder)) if os.path.isdir(folder) else ""
         raise error("weights", f"There is no weights file {path}.", "--weights", near or "Check the path.") from problem
     except OSError as problem:
-        raise error("weights", f"{path} cannot be read: {problem.strerror}.", "--weights") from problem
+        raise unreadable("weights", path, problem, "--weights") from problem
     if not regular:  # opening a FIFO would wait for ever
         raise error("weights", f"{path} is no regular file.", path, "Name a .pt or .safetensors file.")
 
