@@ -67,6 +67,10 @@ def test_the_entry_loads_nothing_heavy_before_its_splash() -> None:
     assert "asyncio" not in loaded
 
 
+def test_the_first_frame_waits_for_none_of_the_messages() -> None:
+    assert "workbench.protocol.messages" not in load(["workbench.tui.app"])
+
+
 @pytest.mark.parametrize("folder", ["protocol", "report", "client", "cli", "tui"])
 def test_the_face_never_loads_torch_numpy_or_an_engine(folder: str) -> None:
     loaded = load(modules(folder))

@@ -8,11 +8,14 @@ import dataclasses
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from workbench.protocol.artifacts import KINDS, ExportResult
 from workbench.protocol.exits import Exit, exit_for, worst
 from workbench.protocol.failures import Failure, WorkbenchError, error
-from workbench.protocol.messages import Export
+
+if TYPE_CHECKING:  # the face has its queue before the messages are imported
+    from workbench.protocol.messages import Export
 
 
 def exit_of(verdict: str) -> Exit:
