@@ -100,6 +100,29 @@ async def test_it_is_killed_and_brought_back(session: Session) -> None:
         await fire
 
 
+async def test_a_new_engine_in_the_place_of_a_dead_one_knows_that_somebody_is_there() -> None:
+    engine = launch(bench=True, attended=True)
+    session = Session(engine, warm=True, attended=True)
+    session.relaunch = launch  # as K does in the app
+    await session.attach()
+    try:
+        await session.started()
+        fire = await paused(session)
+        engine.kill()
+        with pytest.raises(WorkbenchError) as refused:
+            await fire
+        assert refused.value.failure.kind == "engine"
+        await until(lambda: session.state.engine == "gone")
+        assert session.state.paused is None
+        await session.recover()
+        fire = asyncio.ensure_future(session.request(Fire()))
+        await until(lambda: session.state.paused is not None)
+        assert (await evaluate(session, "c")).ended
+        await fire
+    finally:
+        await session.close()
+
+
 async def test_a_segfault_at_a_pause_is_a_death_with_its_cause(session: Session) -> None:
     fire = await paused(session)
     with pytest.raises(WorkbenchError) as refused:
