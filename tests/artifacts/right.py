@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.artifacts.writers import Made, around, export, onnx, script, state, trace
+from tests.artifacts.writers import Made, aoti, around, export, onnx, script, state, trace
 
 
 def fused(model: Any) -> Any:
@@ -127,5 +127,6 @@ RIGHT: tuple[Made, ...] = (
     Made("a list for a tuple", "Counts", trace(Tupled), ".pt"),
     Made("a copy more", "Square", trace(around(after=lambda y: y.transpose(1, 2).contiguous().transpose(1, 2))), ".pt"),
     Made("batch norm as an affine map", "Classifier", trace(rewritten), ".pt"),
+    *(Made(f"{name}, aoti", name, aoti(), ".pt2") for name in ("Classifier", "Tokens")),
     Made("a training checkpoint", "Classifier", state(lambda held: {"epoch": 3, "model": held}), ".pth"),
 )  # fmt: skip

@@ -95,12 +95,14 @@ def test_a_right_one_is_not_refused(one: Made) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # native code is compiled for a minute or more
 @pytest.mark.parametrize("one", [one for one in WRONG if one.title not in OFTEN], ids=title)
 def test_every_wrong_one_is_refused_for_its_reason(one: Made) -> None:
     refused_for_its_reason(one)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # native code is compiled for a minute or more
 @pytest.mark.parametrize("one", [one for one in RIGHT if one.title not in RIGHT_OFTEN], ids=title)
 def test_every_right_one_is_not_refused(one: Made) -> None:
     not_refused(one)

@@ -10,10 +10,14 @@ from tests.artifacts.zoo import EXPLAINED, KINDS, ZOO, prove_case
 from tests.corpus import zoo as corpus
 from tests.corpus.cases import Healthy
 from workbench.protocol.failures import WorkbenchError
+from workbench.worker.artifact.aoti import unavailable
 
 pytestmark = pytest.mark.skipif(bool(corpus.missing()), reason=corpus.missing() or "it is there")
 
 OFTEN = (("BertModel", "trace"), ("GPT2LMHeadModel", "trace"))
+
+COMPILED = ("resnet10t", "BertModel", "GPT2LMHeadModel")
+"""Convolutions, an encoder, a decoder: those that are compiled, which takes minutes each."""
 
 
 def hold(case: Healthy, kind: str) -> None:
@@ -41,6 +45,14 @@ def test_the_zoo_is_as_large_as_it_says() -> None:
 @pytest.mark.parametrize(("title", "kind"), OFTEN)
 def test_an_architecture_is_proven(title: str, kind: str) -> None:
     hold(next(case for case in ZOO if case.title == title), kind)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(bool(unavailable()), reason="there is no compiler")
+@pytest.mark.parametrize("title", COMPILED)
+def test_an_architecture_is_compiled_and_proven(title: str) -> None:
+    hold(next(case for case in ZOO if case.title == title), "aoti")
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from workbench.protocol.artifacts import Proof
 from workbench.protocol.messages import MakeGolden
 from workbench.protocol.model import Recipe
 from workbench.supervisor.fingerprint import fingerprint
+from workbench.worker.artifact.aoti import unavailable as aoti_unavailable
 from workbench.worker.artifact.bundle import make_golden
 
 MODELS = Path(models.__file__)
@@ -113,6 +114,18 @@ def export(
     return write
 
 
+def aoti(change: Callable[[Any], Any] = lambda model: model) -> Callable[..., None]:
+    """A package of native code for any batch, with the defaults of torch."""
+
+    def write(model: Any, args: tuple[Tensor, ...], path: Path) -> None:
+        shapes = tuple({0: torch.export.Dim("batch", min=1, max=32)} for _ in args)
+        with torch.no_grad():
+            program = torch.export.export(change(model), args, dynamic_shapes=shapes)
+            torch._inductor.aoti_compile_and_package(program, package_path=str(path))
+
+    return write
+
+
 def onnx(change: Callable[[Any], Any] = lambda model: model, **more: Any) -> Callable[..., None]:
     def write(model: Any, args: tuple[Tensor, ...], path: Path) -> None:
         shapes = tuple({0: torch.export.Dim("batch", min=1, max=32)} for _ in args)
@@ -126,6 +139,8 @@ def onnx(change: Callable[[Any], Any] = lambda model: model, **more: Any) -> Cal
 
 def absent(made: Made) -> str:
     """Why an artifact cannot be made here; empty when it can."""
+    if made.title.endswith(", aoti") and (why := aoti_unavailable()):
+        return why
     needed = ("onnx", "onnxscript", "onnxruntime") if made.suffix == ".onnx" else ()
     lacking = [name for name in needed if importlib.util.find_spec(name) is None]
     return f"{' and '.join(lacking)} not installed" if lacking else ""

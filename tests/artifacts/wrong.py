@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.artifacts import models
-from tests.artifacts.writers import Made, around, edited, export, onnx, script, state, trace, truncated
+from tests.artifacts.writers import Made, aoti, around, edited, export, onnx, script, state, trace, truncated
 
 
 def stale(model: Any) -> None:
@@ -20,6 +20,10 @@ def stale(model: Any) -> None:
 
 def bias(model: Any) -> None:
     model.fc2.bias.add_(1e-3)
+
+
+def inner_bias(model: Any) -> None:
+    model.fc1.bias.add_(1e-3)
 
 
 def one_element(model: Any) -> None:
@@ -440,6 +444,33 @@ WRONG: tuple[Made, ...] = (
         ("values: it takes fewer inputs than forward: query in place of query, key",),
     ),
     Made("an onnx cut off", "Classifier", truncated(onnx(), 0.7), ".onnx", ("load: truncated or damaged",)),
+    # native code, whose graph cannot be read and whose parameters can
+    Made(
+        "stale weights, aoti",
+        "Classifier",
+        aoti(edited(stale)),
+        ".pt2",
+        ("weights_match: stale or other weights", "values: not made from these weights"),
+    ),
+    Made(
+        "a bias off by 1e-3, aoti",
+        "Classifier",
+        aoti(edited(inner_bias)),
+        ".pt2",
+        ("weights_match: fc1.bias: every element is off by +0.001", "values: "),
+    ),
+    Made(
+        "a bias among the code, aoti",
+        "Classifier",
+        aoti(edited(bias)),
+        ".pt2",
+        ("values: output is eager's values and +0.00",),
+    ),
+    Made(
+        "swapped outputs, aoti", "Heads", aoti(heads(("right", "left"))), ".pt2", ("values: left holds eager's right",)
+    ),
+    Made("train mode, aoti", "Classifier", aoti(train), ".pt2", ("repeat: two calls with the same inputs part",)),
+    Made("a package cut off, aoti", "Classifier", truncated(aoti(), 0.9), ".pt2", ("load: truncated",)),
     # files
     Made("a trace cut off", "Classifier", truncated(trace(), 0.6), ".pt", ("load: truncated",)),
     Made("a .pt2 cut off", "Classifier", truncated(export(), 0.9), ".pt2", ("load: truncated",)),

@@ -14,6 +14,9 @@ from workbench.protocol.messages import MakeGolden
 from workbench.protocol.model import Recipe
 from workbench.worker.artifact import bundle
 from workbench.worker.artifact.clean import file_sha256
+from workbench.worker.artifact.parts import parting_of_compiled
+from workbench.worker.artifact.subject import subject_of
+from workbench.worker.bench.load import build
 
 
 def line_of(module: object, text: str) -> int:
@@ -110,6 +113,22 @@ def test_onnx_without_lines_says_that_it_names_none(tmp_path: Path) -> None:
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
     words = theirs(tmp_path, "Stack", lambda path: onnx.save(model, str(path)), 0.0)
     assert words.startswith("no line can be named (its nodes name no line of the model's code")
+
+
+def test_compiled_code_is_followed_in_the_program_that_it_is_compiled_from() -> None:
+    def parts(name: str) -> str:
+        recipe = Recipe(f"{branch_models.__file__}:{name}", inputs=("x=float32[4,5]",))
+        built = build(recipe, quiet_job())
+        return parting_of_compiled(
+            subject_of(built.model.eval(), built.example, 0), quiet_job(), (torch.randn(4, 5),), {}
+        )
+
+    line = line_of(branch_models, "y = y + x.sign()")
+    found = parts("Simplified")
+    assert found.startswith(
+        f"in the program that it is compiled from, eager computes branch_models.py:{line} (y = y + x.sign())"
+    )
+    assert parts("Stack").startswith("the program that it is compiled from agrees at every line: the compiler made")
 
 
 def test_what_agrees_parts_nowhere(tmp_path: Path) -> None:

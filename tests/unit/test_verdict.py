@@ -169,6 +169,26 @@ def test_pooled_verdicts() -> None:
     assert pooled([], [], EPS)[0] == INCOMPARABLE
 
 
+def test_compiled_code_may_sum_in_longer_rows_and_ten_times_the_noise_is_refused_all_the_same() -> None:
+    eager, healthy = [(0.70 * EPS, 2.64 * EPS)] * 16, [(6.61 * EPS, 19.3 * EPS)] * 16  # a mean over 4096 pixels
+    assert pooled(eager, healthy, EPS)[0] == BEYOND
+    mark, multiple = pooled(eager, healthy, EPS, verdict.CHAIN_EPS)
+    assert (mark, multiple) == (NOISE, pytest.approx(1.41, abs=0.01))
+    for own in (0.0, 0.1, 0.7, 5.0, 100.0):
+        rms, largest = (own * EPS, 4 * own * EPS), (10 / 3 * (3 * own + 4) * EPS, 10 / 3 * (40 * own + 16) * EPS)
+        for error in ((rms[0], largest[1]), (largest[0], rms[1])):
+            assert pooled([rms] * 16, [error] * 16, EPS)[1] == pytest.approx(10)
+            assert pooled([rms] * 16, [error] * 16, EPS, verdict.CHAIN_EPS)[0] == BEYOND
+
+
+def test_the_yardstick_of_compiled_code_says_so_and_leaves_half_precision_alone() -> None:
+    noise = LeafNoise(1e-7, 1e-6, EPS, 16)
+    found = verdict.for_compiled(Yardstick("float64", {"a": noise, "b": replace(noise, eps=2.0**-7)}, reason="x"))
+    assert [one.chain for one in found.leaves.values()] == [verdict.CHAIN_EPS, 0.0]
+    assert found.reason == "x; compiled code sums in longer rows: 8 eps more"
+    assert verdict.for_compiled(TOLERANCE) is TOLERANCE
+
+
 def test_the_whole_takes_the_worst() -> None:
     assert worst_mark([IDENTICAL, NOISE, IDENTICAL]) == NOISE
     assert worst_mark([INCOMPARABLE, NOISE]) == INCOMPARABLE

@@ -46,6 +46,9 @@ class LeafNoise:
     0 for larger ones, which are their own scale."""
     worst: float = 0.0
     """Largest RMS error of any one case: some inputs are harder than others."""
+    chain: float = 0.0
+    """What the RMS may be beyond that, in eps, for code that sums one number after the other; 0 for torch's kernels,
+    which sum in pairs."""
 
 
 @dataclass(frozen=True)

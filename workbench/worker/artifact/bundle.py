@@ -39,6 +39,7 @@ from workbench.worker.bench.load import Built, build
 from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.job import Job
 from workbench.worker.judge.snapshot import untouched_model
+from workbench.worker.judge.verdict import for_compiled
 from workbench.worker.tensorfile import save
 
 MAKERS = {"weights": weights.make, "trace": trace.make, "export": export.make, "aoti": aoti.make, "onnx": onnx.make}
@@ -153,6 +154,8 @@ def _manifest(
     kind: str, recipe: Recipe, built: Built, modes: Modes, golden: GoldenPart, artifact: Artifact, stage: Path
 ) -> dict[str, Any]:
     """The worker's part of the manifest but for parameters and architecture."""
+    on_cpu = not any(one.is_cuda for one in built.model.parameters())
+    yardstick = for_compiled(golden.yardstick) if kind == "aoti" and on_cpu else golden.yardstick
     digest, size = file_sha256(stage / artifact.file)
     return {
         "schema": MANIFEST_SCHEMA,
@@ -167,7 +170,7 @@ def _manifest(
         "contract": golden.contract,
         "layouts": golden.layouts,
         "output": golden.output,
-        "yardstick": plain(golden.yardstick),
+        "yardstick": plain(yardstick),
         "not_comparable": golden.not_comparable,
         "cases": golden.cases,
         "seed": recipe.seed,

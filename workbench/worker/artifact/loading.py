@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from workbench.worker.artifact.manifest import manifest_tensors
+from workbench.worker.artifact.open_aoti import aoti_call, aoti_tensors
 from workbench.worker.artifact.open_onnx import onnx_call, onnx_model, onnx_tensors
 from workbench.worker.bench.words import counted
 from workbench.worker.checkpoint import state_dict_in
@@ -38,6 +39,8 @@ class Opened:
     """How it was loaded."""
     no_call: str = ""
     """Why there is nothing to call, when there is not."""
+    package: str = ""
+    """Path of a package of native code whose parameters can be read; empty for everything else."""
 
 
 def open_program(path: Path, kind: str, device: str, inputs: Sequence[str] = ()) -> Opened:
@@ -52,8 +55,8 @@ def open_program(path: Path, kind: str, device: str, inputs: Sequence[str] = ())
             model = onnx_model(str(path))
             return Opened(onnx_call(str(path), inputs, device), model, words="ONNX Runtime")
         if kind == "aoti":
-            package = torch._inductor.aoti_load_package(str(path))
-            return Opened(package, words="torch._inductor.aoti_load_package")
+            package = "" if torch.device(device).type != "cpu" else str(path)
+            return Opened(aoti_call(str(path)), words="torch._inductor.aoti_load_package", package=package)
         if kind == "trace":
             module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
             return Opened(module, module, words="torch.jit.load")
@@ -222,6 +225,8 @@ def named_tensors(opened: Opened) -> Iterator[tuple[str, torch.Tensor]]:
         yield from opened.program.state_dict().items()
     elif hasattr(opened.program, "graph") and hasattr(opened.program.graph, "initializer"):
         yield from onnx_tensors(opened.program)
+    elif opened.package:
+        yield from aoti_tensors(opened.package)
     elif opened.program is not None:
         yield from opened.program.state_dict.items()
         for name, value in opened.program.constants.items():

@@ -89,7 +89,7 @@ def _manifest_yardstick(value: Any) -> bool:
 
 
 def _manifest_noise(noise: Any) -> bool:
-    fields = {"rms", "largest", "eps", "cases", "scale", "worst"}
+    fields = {"rms", "largest", "eps", "cases", "scale", "worst", "chain"}
     if not isinstance(noise, dict) or not {"rms", "largest", "eps", "cases"} <= set(noise) <= fields:
         return False
     return _manifest_whole(noise["cases"]) and all(map(_manifest_number, noise.values()))

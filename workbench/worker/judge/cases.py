@@ -127,11 +127,12 @@ def _cases_pooled(path: str, results: Sequence[Measured], yardstick: Yardstick, 
             scales.append(diff.scale)
         if diff.reason or not known:
             apart.append((one.index, diff))
-    mark, multiple = pooled(owns, others, eps)
+    chain = yardstick.leaves[path].chain
+    mark, multiple = pooled(owns, others, eps, chain)
     if mark == INCOMPARABLE:
         return None
     usual = math.hypot(*scales) / math.sqrt(len(scales))
-    alone = Yardstick("float64", {path: replace(pool(owns, eps), scale=usual)})
+    alone = Yardstick("float64", {path: replace(pool(owns, eps), scale=usual, chain=chain)})
     judged = [(index, judge(diff, alone)) for index, diff in apart]
     mark = worst_mark([mark, *(diff.mark for _, diff in judged)])
     multiple = max([multiple, *(diff.noise_multiple for _, diff in judged)])
