@@ -124,6 +124,7 @@ async def test_a_waiting_export_is_taken_out_of_the_queue(tmp_path: Path, monkey
         rows = app.main.artifacts._rows
         assert app.desk.exports.kinds == ["export", "onnx"]
         assert (rows["aoti"].state, rows["onnx"].behind) == ("none", "export")
+        assert "aoti was taken out of the queue" in app.main.activity.text
         app.main.artifacts._chosen = "onnx"
         app.main.show_pane("artifacts")
         await press(pilot, "X")  # the one at the cursor, without a question
@@ -160,6 +161,8 @@ async def test_verify_takes_a_command_and_a_number_of_ones_own(tmp_path: Path) -
     async with app.run_test(size=BIG) as pilot:
         await settle(pilot)
         await press(pilot, "v")
+        await press(pilot, "tab", *"serve x")
+        assert app.screen.query_one("#runner", Input).value == "serve x"
         app.screen.query_one("#runner", Input).value = "serve {inputs}"
         await press(pilot, "enter")
         assert "has no {outputs}" in str(app.screen.query_one("#problem").render())

@@ -82,6 +82,10 @@ async def run_exports(
     return ended, worst(one.code for one in ended)
 
 
+class Dropped(WorkbenchError):
+    """An export was taken out of the queue before its turn came."""
+
+
 @dataclass(eq=False)
 class _Place:
     """One place in the queue."""
@@ -110,8 +114,8 @@ class ExportQueue:
 
     @contextlib.asynccontextmanager
     async def turn(self, request: Export) -> AsyncIterator[None]:
-        """Entered when all that were asked for before have ended. Raises `WorkbenchError("cancelled")` when it was
-        dropped before."""
+        """Entered when all that were asked for before have ended. Raises `Dropped` when it was taken out
+        before."""
         place = _Place(request.kind, request.out, asyncio.get_running_loop().create_future())
         self._places.append(place)
         try:
@@ -127,7 +131,7 @@ class ExportQueue:
         if place is None:
             return False
         self._remove(place)
-        place.turn.set_exception(error("cancelled", f"{kind} was taken out of the queue."))
+        place.turn.set_exception(Dropped(Failure("cancelled", f"{kind} was taken out of the queue.")))
         return True
 
     def _remove(self, place: _Place) -> None:

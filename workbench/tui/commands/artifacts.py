@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from workbench.client.exports import Dropped
 from workbench.client.flows import remember_made
 from workbench.client.trust import TrustStore
 from workbench.protocol.artifacts import ExportResult, Proof, VerifyResult
@@ -42,12 +43,16 @@ async def export(desk: Desk) -> None:
     if before := len(desk.exports.kinds):
         desk.app.main.artifacts.wait(chosen.kind, desk.exports.kinds[-1])
         desk.say(f"{chosen.kind}: waits for {before} other export{'s' if before > 1 else ''}")
-    async with desk.exports.turn(request):
-        with _exporting(desk, chosen.kind):
-            if desk.state.epoch != epoch:
-                raise error("usage", f"The model on the bench was changed before the turn of {chosen.kind} came.",
-                            remedy="Ask for it again: x.")  # fmt: skip
-            result = await desk.session.export(request, aside=desk.firing.paused)
+    try:
+        async with desk.exports.turn(request):
+            with _exporting(desk, chosen.kind):
+                if desk.state.epoch != epoch:
+                    raise error("usage", f"The model on the bench was changed before the turn of {chosen.kind} came.",
+                                remedy="Ask for it again: x.")  # fmt: skip
+                result = await desk.session.export(request, aside=desk.firing.paused)
+    except Dropped as dropped:
+        desk.say(dropped.failure.message, "warning")
+        return
     note = remember_made(result, TrustStore())
     if result.published:
         proven = f"{result.kind}: proven on {result.proof.cases} cases, in {result.path}"
@@ -90,7 +95,6 @@ async def unexport(desk: Desk) -> None:
         pane.unwait(kind)
         for before, waiting in itertools.pairwise(desk.exports.kinds):
             pane.wait(waiting, before)
-        desk.say(f"{kind}: taken out of the queue", "warning")
         return
     # it begins with a snapshot of the bench
     for number in [job.number for job in desk.state.jobs.values() if job.name in ("SaveState", "Export")]:

@@ -58,7 +58,7 @@ def _state(row: ArtifactRow, name: str, seconds: float) -> Line:
         share = f"  {progress.done / progress.total:.0%}" if progress and progress.total > 0 else ""
         return ((f"◌ {name}", "accent"), (numbers.clock(seconds), "strong"), (f"  {phase}", ""), (share, "dim"))
     if row.state == "waiting":
-        return ((f"… {name}", "accent"), (f"waits for {row.behind}", "dim"))
+        return ((f"… {name}", "accent"), (f"waits for {row.behind} · X takes it out", "dim"))
     if row.failure is not None:
         where = f"  {row.failure.where}" if row.failure.where else ""
         return (("✗ ", "bad"), (name, "strong"), (row.failure.message, "bad"), (where, "dim"))

@@ -20,6 +20,13 @@ FRAME = 6
 """Columns of a card's border, padding and scroll bar."""
 
 
+NEXT_FIELD: tuple[BindingType, ...] = (
+    Binding("tab", "app.focus_next", "next field", show=False, priority=True),
+    Binding("shift+tab", "app.focus_previous", "field before", show=False, priority=True),
+)
+"""For cards of several fields: these keys go first, so that what is typed in one burst with them goes to the next."""
+
+
 class Dialog(ModalScreen[Answer | None], Generic[Answer]):
     """A modal card. Subclasses yield their widgets from `content`; the answer is None when it is closed with esc."""
 

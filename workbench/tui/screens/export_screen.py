@@ -19,7 +19,7 @@ from workbench.protocol.artifacts import KINDS
 from workbench.protocol.requests import SEARCH_SECONDS
 
 from .ask import seconds_typed
-from .dialog import Dialog, field, set_words, words
+from .dialog import NEXT_FIELD, Dialog, field, set_words, words
 from .paths import free_name
 
 ABOUT = {
@@ -48,6 +48,7 @@ class ExportScreen(Dialog[Wanted]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", "down", show=False, priority=True),
         Binding("up", "move(-1)", "up", show=False, priority=True),
+        *NEXT_FIELD,
     ]
 
     DEFAULT_CSS = """

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input
 
@@ -16,11 +18,11 @@ from workbench.protocol.outside import INPUTS, OUTPUTS, RUNNER_SECONDS, Metric, 
 from workbench.protocol.requests import SEARCH_SECONDS
 
 from .ask import seconds_typed
-from .dialog import Dialog, field, set_words, words
+from .dialog import NEXT_FIELD, Dialog, field, set_words, words
 
 FIELDS = {
     "line": ("path", "a bundle, or an artifact that somebody else made"),
-    "runner": ("or a command", f"CMD {INPUTS} {OUTPUTS}: any runtime, asked through .safetensors files"),
+    "runner": ("or a command", f"CMD {INPUTS} {OUTPUTS}, two .safetensors files"),
     "metric": ("own number", "metrics.py:function, metrics.py:function<=0.01"),
     "search": ("search, s", "seconds to look for a counterexample; 0: none"),
 }
@@ -43,6 +45,8 @@ class Asked:
 
 class VerifyScreen(Dialog[Asked]):
     """A bundle brings its own cases; a file or a command is proven against the model on the bench."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*NEXT_FIELD]
 
     DEFAULT_CSS = """
     VerifyScreen {
