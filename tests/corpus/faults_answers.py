@@ -66,6 +66,45 @@ class NanBuffer(Mid):
         return self.mix(x) * self.scale[0]
 
 
+class SparseDrift(nn.Module):
+    """Its dense answer is right; the sparse one beside it moves on with a count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.calls = nn.Linear(6, 4), 0
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self.calls += 1  # fault
+        y = self.mix(x)
+        return y, (y * self.calls).to_sparse()
+
+
+class Cache:
+    """Holds what a language model's cache holds."""
+
+    def __init__(self, keys: Tensor) -> None:
+        self.layers = [{"keys": keys}]
+
+
+class CacheDraws(nn.Module):
+    """Its logits are right; the cache beside them is drawn anew in every run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        y = self.mix(x)
+        return {"logits": y, "cache": Cache(y + torch.rand_like(y))}  # fault
+
+
+class SparseLog(Mid):
+    """NaN and infinity among what a sparse answer stores."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log(F.relu(self.mix(x))).to_sparse()  # fault
+
+
 class MeanOverBatch(Mid):
     def forward(self, x: Tensor) -> Tensor:
         y = self.mix(x)

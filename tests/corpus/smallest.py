@@ -52,12 +52,13 @@ def smallest(case: Healthy, dtype: str) -> Smallest | None:
 
     def seen(error: Callable[[torch.Generator], torch.Tensor]) -> bool:
         for seed in range(SEEDS):
-            wrong = (leaf.double() + error(torch.Generator().manual_seed(seed))).to(leaf.dtype)
+            wide = leaf.to(torch.complex128 if leaf.is_complex() else torch.float64)
+            wrong = (wide + error(torch.Generator().manual_seed(seed))).to(leaf.dtype)
             if judge_all(*compare(whole, Flat("", [(path, wrong)])), yardstick)[0] != BEYOND:
                 return False
         return True
 
-    size = float(leaf.double().square().mean().sqrt())
+    size = float(leaf.abs().double().square().mean().sqrt())
     spread = (k for k in STEPS if seen(lambda source, k=k: _spread(leaf, k * noise.rms * size, source)))  # type: ignore
     one = (k for k in STEPS if seen(lambda source, k=k: _one(leaf, k * noise.largest * size, source)))  # type: ignore
     infinity = float("inf")

@@ -94,6 +94,12 @@ def test_a_model_in_float64_has_no_higher_judge() -> None:
     assert "float64 itself" in measured(made("Plain").double(), "float64").reason
 
 
+def test_a_number_of_python_s_has_the_noise_of_what_it_was_computed_in() -> None:
+    noise = measured(made("Scored")).leaves["output['score']"]
+    assert (noise.eps, noise.cases) == (EPS, 16)
+    assert 0 < noise.rms < 100 * EPS
+
+
 def test_only_leaves_that_float64_says_something_about() -> None:
     assert list(measured(made("Whole")).leaves) == ["output['logits']"]
 

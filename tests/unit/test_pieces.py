@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 import torch
@@ -183,6 +185,24 @@ def test_errors_of_numbers_whose_squares_leave_float64() -> None:
     assert error(1e-170, 2e-170) == pytest.approx(1.0)
     assert error(1e200, 1.0001e200) == pytest.approx(1e-4)
     assert error(1.0, 1.5) == 0.5
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from((0.0, 1e-170, 1e200, 5e-324, 1.0))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=6))
+def test_an_error_is_that_of_exact_arithmetic(pairs: list[tuple[float, float]]) -> None:
+    one, other = (torch.tensor(side, dtype=torch.float64) for side in zip(*pairs, strict=True))
+    found = relative_error(Flat("", [("o", one)]), Flat("", [("o", other)]))
+    steps = [Fraction(b - a) for a, b in pairs if math.isfinite(b - a)]  # subtracted in float64, as torch does
+    size = sum(Fraction(a) ** 2 for a, _ in pairs)
+    if len(steps) < len(pairs) or (not size and any(steps)):
+        assert found == math.inf
+        return
+    error = sum(step**2 for step in steps) / size if size else Fraction(0)
+    if error.numerator == 0 or Fraction(1, 10**280) < error < 10**280:
+        assert found**2 == pytest.approx(float(error), rel=1e-9)
 
 
 def test_an_untouched_buffer_with_nan_in_a_complex_number_is_untouched() -> None:
