@@ -155,6 +155,17 @@ def test_tampering_is_refused_before_anything_is_loaded(bundle: Path, tamper: ob
     assert {one.status for one in proof.checks[1:]} == {"skip"}
 
 
+@pytest.mark.parametrize("name", ["warnings.py", "torch.py", "argparse.py", "json/__init__.py"])
+def test_a_file_beside_the_script_is_refused_and_not_run(bundle: Path, name: str) -> None:
+    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).write_text("import os\nos._exit(0)\n")
+    command = [sys.executable, "verify.py", "--json"]  # as people type it, in the bundle's own directory
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=bundle, timeout=100, check=False)
+    assert ended.returncode == 1, ended.stderr
+    row = {one["id"]: one for one in json.loads(ended.stdout)["checks"]}["integrity"]
+    assert (row["status"], name in row["evidence"]) == ("fail", True)
+
+
 def test_a_hostile_name_in_a_manifest_does_not_steer_the_terminal(bundle: Path, tmp_path: Path) -> None:
     (bundle / "manifest.json").write_text('{"schema": 1, "kind": "trace", "x": "' + "\\u001b[31m" + '"}')
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

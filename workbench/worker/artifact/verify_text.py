@@ -24,6 +24,12 @@ Exit codes: 0 proven, 1 refused, 3 would not load, 5 not the manifest that --tru
 
 from __future__ import annotations
 
+import sys
+
+# Python looks for modules beside a script first: a file that was put there would run before it is refused
+if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[0]
+
 import warnings
 
 # torch does without numpy, and would say so above the verdict
