@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from workbench.protocol.model import Candidate
 from workbench.tui.draw.inspection import OPENS, short_told
 from workbench.tui.screens.about import About
 from workbench.tui.screens.arguments import asking, needed, optional, parse_arguments
+from workbench.tui.screens.ask import Confirm
 from workbench.worker.artifact.inspect import inspect
 from workbench.worker.job import Job
 
@@ -101,6 +103,23 @@ async def test_what_a_class_wants_stands_there_and_enter_asks_for_it(place: Path
         await press(pilot, "end", *"fast", "enter")
         assert session.state.recipe is not None
         assert session.state.recipe.kwargs == {"width": 8, "mode": "fast"}
+
+
+async def test_a_capture_is_opened_and_not_gone_into(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(place / "state"))
+    (place / "net.capture").mkdir()
+    manifest = {"schema": 1, "name": "Net", "source": "object", "why": "", "samples": 1, "calls": 1, "notes": [],
+                "code": {}}  # fmt: skip
+    (place / "net.capture" / "capture.json").write_text(json.dumps(manifest))
+    session = Files()
+    app = app_with(session, None)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await press(pilot, *"net", "enter")
+        assert isinstance(app.screen, Confirm), "its source is code"
+        await press(pilot, "y")
+        assert session.state.recipe is not None
+        assert (session.state.recipe.target, len(session.state.recipe.trusted)) == ("net.capture", 64)
 
 
 async def test_what_only_the_engine_knows_is_asked_for_as_well(place: Path) -> None:

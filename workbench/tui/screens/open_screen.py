@@ -17,6 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, OptionList
 
+from workbench.protocol.captures import is_capture
 from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Scanned
 from workbench.protocol.model import Candidate, Recipe
@@ -181,6 +182,8 @@ class OpenScreen(Dialog[bool]):
         """Take what is highlighted: into a directory, into a file, or open the class."""
         line = self.focused if isinstance(self.focused, Input) else self.query_one("#path", Input)
         offered = (self._found.path if line.id in SUFFIXES else "") or line.value
+        if line.id == "path" and is_capture(os.path.join(self._base, os.path.expanduser(offered))):
+            line.value = offered = offered.rstrip("/")  # a directory that is opened, and not gone into
         if line.value != offered and (line.id == "path" or line.value):  # an empty optional field stays empty
             line.value, line.cursor_position = offered, len(offered)
             return
