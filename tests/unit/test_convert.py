@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.corpus import zoo
 from workbench.protocol.convert import Converted, ConvertPickled
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.model import Recipe
@@ -187,6 +188,10 @@ def test_an_argument_that_the_object_does_not_tell_is_asked_for_and_the_weights_
             {"a": nn.LayerNorm((4,), bias=False), "b": nn.ModuleList([nn.Conv1d(2, 4, 3, stride=2)])}
         ),
         lambda: nn.DataParallel(nn.Linear(3, 3)),
+        lambda: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(8, 2, 16, 0.2, "gelu", batch_first=True), 2, nn.LayerNorm(8)
+        ),
+        lambda: nn.Transformer(8, 2, 1, 2, 16, 0.3, batch_first=True),
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False])
@@ -258,6 +263,42 @@ def test_a_difference_that_no_line_takes_away_is_said(place: Path) -> None:
 def filled(model: nn.Module) -> nn.Module:
     model.scale.fill_(2.0)  # type: ignore[operator, union-attr]
     return model
+
+
+def test_the_function_that_made_it_is_called_where_the_class_does_not_tell(place: Path) -> None:
+    more = "\n\ndef made(hidden):\n    return Blind(hidden)\n"
+    (place / "own_models.py").write_text(SOURCE + more)
+    path, model = saved(place, lambda models: changed_head(models.made(6)))
+    found = convert(asked(path, like="own_models:made", kwargs={"hidden": 3}), JOB)
+    assert found.whole
+    assert "made = made_(hidden=3)" in (place / "out" / "architecture.py").read_text(), "its own name was taken"
+    assert answers(built(found), model, 2, 10)
+    wrong = convert(asked(path, "wrong", like="no name"), JOB)
+    assert "no package.module:function" in wrong.why
+
+
+def changed_head(model: nn.Module) -> nn.Module:
+    model.a = nn.Linear(10, 2)
+    return model
+
+
+@pytest.mark.skipif(bool(zoo.missing()), reason=zoo.missing())
+@pytest.mark.parametrize("package", ["timm", "transformers"])
+def test_models_of_real_packages_are_written_by_what_these_keep(package: str, place: Path) -> None:
+    zoo.prepare()
+    if package == "timm":
+        model = zoo.timm_model("resnet18")
+        model.fc = nn.Linear(512, 3)
+        text = "create_model('resnet18')"
+    else:
+        from transformers import BertConfig, BertModel
+
+        model = BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8))
+        text = "BertModel(config=BertConfig.from_dict("
+    torch.save(model.eval(), place / "m.pt")
+    found = convert(asked(place / "m.pt"), JOB)
+    assert (found.whole, found.differences) == (True, ())
+    assert text in (place / "out" / "architecture.py").read_text()
 
 
 def test_what_holds_tensors_alone_is_not_converted(place: Path) -> None:

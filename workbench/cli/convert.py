@@ -30,6 +30,7 @@ from .talk import ProgressLine, print_json
 @click.option("--out", metavar="DIR", required=True, help="Where architecture.py and weights.safetensors are written.")
 @click.option("--yes", is_flag=True, help="I know where FILE comes from: load it, which runs its code.")
 @click.option("--source", metavar="PATH", default="", help="The script or directory that defines its classes.")
+@click.option("--like", metavar="MODULE:FUNCTION", default="", help="What made it, e.g. torchvision.models:resnet18.")
 @click.option("--kwargs", metavar="JSON", default="", help="Constructor arguments that the object does not tell.")
 @click.option("--trust", "digests", metavar="sha256:…", multiple=True, help="Trust exactly these bytes.")
 @click.option("--allow-code", is_flag=True, help="Trust whatever is there (for CI).")
@@ -53,7 +54,15 @@ def convert(file: str, out: str, yes: bool, as_json: bool, **given: Any) -> int:
             words = " ".join([*await explained(session, path), BECOMES])
             raise error("trust", words, path, "If you know where it comes from: the same with --yes")
         request = ConvertPickled(
-            path, fingerprint.sha256, out, os.getcwd(), given["source"], kwargs, given["python"], given["timeout"]
+            path,
+            fingerprint.sha256,
+            out,
+            os.getcwd(),
+            given["source"],
+            kwargs,
+            given["python"],
+            given["timeout"],
+            given["like"],
         )
         found: Converted = await session.request(request)
         line.clear()

@@ -29,6 +29,9 @@ class ConvertPickled:
     """Interpreter that loads it; empty: the supervisor's own."""
     timeout: float = 0.0
     """Seconds; 0: none."""
+    like: str = ""
+    """What made the object where its class alone does not tell: `package.module:function`, called with `kwargs`; empty:
+    the class itself."""
     partial: bool = True
     """Write the weights also where there is no architecture; otherwise nothing is written then, and `Converted.path`
     is empty."""

@@ -117,7 +117,8 @@ class _Architecture:
             return
         source = Source(self._request.kwargs)
         try:
-            call = source.module(model, outermost=True)
+            call = source.factory(self._request.like) if self._request.like else source.own_factory(model)
+            call = call or source.module(model, outermost=True)
             mends: list[Difference] = []
             for turn in range(ROUNDS):
                 job.progress("building what was written")

@@ -6,6 +6,7 @@ names, as torch's own layers and most classes do; what cannot be told so is said
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import sys
@@ -17,10 +18,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from workbench.worker.bench import packages
 from workbench.worker.bench.words import some
+from workbench.worker.bench.written_torch import left_by_torch
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_TAKEN = frozenset({"made", "model", "name", "nn", "torch"})
+"""Names that the written factory has for itself."""
 _LONGEST = 10_000
 """Items of a plain container that are still written down."""
 
@@ -50,6 +55,26 @@ class Source:
         arguments = self._arguments(module, self.given if outermost else {})
         return f"{self.name(kind)}({', '.join(f'{name}={text}' for name, text in arguments.items())})"
 
+    def factory(self, target: str) -> str:
+        """The call of `package.module:function` with the arguments that were given. Raises `Unwritten`."""
+        holder, _, name = packages.importable(target).rpartition(":")
+        if not holder or not all(part.isidentifier() for part in [*holder.split("."), name]):
+            raise Unwritten(f"{target} is no package.module:function")
+        self._names[name] = (holder, name)
+        given = ", ".join(f"{key}={self.value(one)}" for key, one in self.given.items())
+        return f"{self._imported(holder, name)}({given})"
+
+    def own_factory(self, model: nn.Module) -> str:
+        """The call of the package that keeps by what name it made a model: timm; empty for every other."""
+        kept = vars(model).get("pretrained_cfg") or vars(model).get("default_cfg")
+        kept = kept if isinstance(kept, dict) else getattr(kept, "__dict__", {})
+        name = kept.get("architecture")
+        if not type(model).__module__.startswith("timm.") or not isinstance(name, str):
+            return ""
+        self.imports["from timm import create_model"] = None
+        given = "".join(f", {key}={self.value(one)}" for key, one in self.given.items())
+        return f"create_model({name!r}{given})"
+
     def name(self, thing: Any) -> str:
         """How a class or function is called, importing it. Raises `Unwritten`."""
         owner, called = getattr(thing, "__module__", None) or "", getattr(thing, "__qualname__", "")
@@ -64,8 +89,14 @@ class Source:
             if self._names.setdefault(first, (owner, first)) != (owner, first):
                 raise Unwritten(f"two things are called {first}, of {self._names[first][0]} and of {owner}")
             if there is None or hasattr(there, first):
-                self.imports[f"from {owner} import {first}"] = None
+                return self._imported(owner, first) + called[len(first) :]
         return called
+
+    def _imported(self, owner: str, name: str) -> str:
+        """Import it, under another name where the factory itself uses that one."""
+        alias = f"{name}_" if name in _TAKEN else name
+        self.imports[f"from {owner} import {name}" + (f" as {alias}" if alias != name else "")] = None
+        return alias
 
     def value(self, value: Any) -> str:
         """An expression for a plain value, a module, or something that can be imported. Raises `Unwritten`."""
@@ -85,6 +116,8 @@ class Source:
             return self._sequence(value)
         if type(value) is dict and len(value) <= _LONGEST:
             return f"{{{', '.join(f'{self.value(key)}: {self.value(one)}' for key, one in value.items())}}}"
+        if type(value).__module__.startswith("transformers.") and hasattr(value, "to_dict"):
+            return f"{self.name(type(value))}.from_dict({self.value(value.to_dict())})"
         raise Unwritten(f"a {type(value).__name__} has no literal")
 
     def _sequence(self, value: Any) -> str:
@@ -147,6 +180,8 @@ def _parameters(kind: type[nn.Module]) -> Mapping[str, inspect.Parameter]:
 def _left_behind(module: nn.Module, name: str, default: Any) -> Any:
     """What the constructor was probably given as `name`. Raises LookupError where nothing tells."""
     held = vars(module)
+    with contextlib.suppress(LookupError):
+        return left_by_torch(module, name)
     for key in (name, f"_{name}"):
         for place in (held, held["_modules"], held["_parameters"], held["_buffers"]):
             if key not in place:
