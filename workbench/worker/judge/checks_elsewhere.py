@@ -80,14 +80,15 @@ def tied_to_a_device(subject: Subject) -> tuple[str, bool]:
     return "", False
 
 
-def half_words(subject: Subject) -> str:
-    """What would leave bfloat16 if the model were cast to it, with operator and place.
+def half_words(subject: Subject) -> tuple[str, bool]:
+    """(what would leave bfloat16 if the model were cast to it, with operator and place; whether by a conversion that
+    is written down).
 
     Empty where nothing would, and where fakes cannot tell.
     """
     fakes = _fakes(subject, torch.bfloat16, torch.device("cpu"))
     if fakes is None:
-        return ""
+        return "", False
     watch = Widening(WIDTH[torch.bfloat16], [fakes.held[name] for name, _ in subject.bench.model.named_buffers()])
     try:
         output = fakes.forward(subject, watch)
@@ -96,13 +97,13 @@ def half_words(subject: Subject) -> str:
     except Exception:  # noqa: BLE001 (a fake holds no values, and most say only that)
         output = None
     if watch.refused:
-        return f"It would raise: {watch.refused}."
+        return f"It would raise: {watch.refused}.", watch.converted
     wide = [one for one in widened(flatten(output).tensors, watch) if one[2].kind == MET or one[2].computed]
     if not wide:
-        return ""
+        return "", False
     path, leaf, origin = wide[0]
     where = f"Widened first in {origin.words}" if origin.kind == MET else f"Converted in {origin.words}"
-    return f"{path} would be {dtype_name(leaf)}. {where}."
+    return f"{path} would be {dtype_name(leaf)}. {where}.", origin.kind != MET
 
 
 @dataclass

@@ -45,7 +45,8 @@ def check_dtype_device(subject: Subject) -> CheckRow:
         if not watch.refused:
             raise
         cause = f"{watch.refused}, in a {own} model."
-        return subject.failed(f"The model does not run in {own}: {first_line(problem)}.", cause, REMEDY)
+        remedy = CAST_REMEDY if watch.converted else REMEDY
+        return subject.failed(f"The model does not run in {own}: {first_line(problem)}.", cause, remedy)
     leaves = flatten(output).tensors
     double = [name for name, tensor in held if WIDTH.get(tensor.dtype, 0) > max(width, 2) and tensor.dim()]
     wide = _wide(subject, own, widened(leaves, watch), watch, double)
@@ -60,8 +61,8 @@ def check_dtype_device(subject: Subject) -> CheckRow:
     away = [f"{path} on {leaf.device}" for path, leaf in leaves if leaf.device != _home(subject)]
     if away:
         subject.found("output_device", f"The model is on {_home(subject)}, and answers {some(away, 3)}.")
-    if own == "float32" and subject.spent < 0.5 and (words := half_words(subject)):
-        subject.found("half", f"In bfloat16 it would not stay so. {words}", REMEDY)
+    if own == "float32" and subject.spent < 0.5 and (half := half_words(subject))[0]:
+        subject.found("half", f"In bfloat16 it would not stay so. {half[0]}", CAST_REMEDY if half[1] else REMEDY)
     mixture = ", ".join(f"{name} ({count})" for name, count in _counts(held).items()) or "no tensors"
     return _elsewhere_too(subject, f"Held: {mixture}, all on {_home(subject)}; {counted(len(leaves), 'output')}: "
                           f"{', '.join(dict.fromkeys(dtype_name(leaf) for _, leaf in leaves)) or 'none'}.")  # fmt: skip

@@ -72,6 +72,8 @@ class Widening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The first heavy operator that computed in a converted, wider dtype; empty: none."""
         self.refused = ""
         """Operator, place and origin where two dtypes met and the operator raised; empty: none."""
+        self.converted = False
+        """What was `refused` came of a conversion that somebody wrote down."""
         self.narrowed = ""
         """ "aten._to_copy to float16 at model.py:41": the first tensor made narrower than the model; empty: none."""
         self.width = width
@@ -141,6 +143,7 @@ class Widening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """An operator takes no two dtypes; where one of them is of the model's own making, it is known which."""
         if not self.refused and (origin := self._origin_of(given)) is not None:
             self.refused = f"{_at(func)} is given {self._wide_of(given)} of {origin.words}"
+            self.converted = origin.kind == CONVERTED
 
     def _origin_of(self, given: list[torch.Tensor]) -> Origin | None:
         """The weightiest origin of what an operator is given; among equals not a parameter's."""
