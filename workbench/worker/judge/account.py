@@ -22,7 +22,7 @@ from workbench.worker.judge import memory
 from workbench.worker.judge.attribution import saved_by_module
 from workbench.worker.judge.graph import components, nodes_behind_each, saved_tensors, storage_key
 from workbench.worker.judge.leaves import flatten
-from workbench.worker.judge.own_graph import OwnGraph, own_graphs
+from workbench.worker.judge.own_graph import with_graph
 from workbench.worker.judge.peak import highest
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def _tensor_parts(bench: Bench, runs: Runs, ledger: _Ledger) -> list[tuple[str, 
     gradients = [one.grad for one in parameters if one.grad is not None]
     outputs = [tensor for output in runs.kept for _, tensor in flatten(output).leaves]
     nodes, whole = nodes_behind_each(outputs)
-    own = own_graphs(model)
-    kept, _ = nodes_behind_each([one.tensor for one in own])
+    own = list(with_graph(model))
+    kept, _ = nodes_behind_each([tensor for _, tensor in own])
     stored = [*runs.store.tensors_in_memory(), *runs.records.tensors(), *runs.recorder.newest]
     parts = [
         ("parameters", *ledger.add(parameters)),
@@ -91,9 +91,9 @@ def _tensor_parts(bench: Bench, runs: Runs, ledger: _Ledger) -> list[tuple[str, 
     return [(name, sizes, f"{words}, {said}" if name == GRAPH else words) for name, sizes, words in parts]
 
 
-def _own_name(own: list[OwnGraph]) -> str:
+def _own_name(own: list[tuple[str, torch.Tensor]]) -> str:
     """ "the model's own graph, behind cell.state"."""
-    return f"the model's own graph, behind {some([one.name for one in own], 1)}" if own else "the model's own graph"
+    return f"the model's own graph, behind {some([name for name, _ in own], 1)}" if own else "the model's own graph"
 
 
 def _alive() -> Iterator[torch.Tensor]:

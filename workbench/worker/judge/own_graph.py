@@ -5,6 +5,7 @@ It walks graphs and unpacks nothing; it never runs the model.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ DEPTH = 3
 """Containers within each other that are looked into."""
 ITEMS = 64
 """Items of one container that are looked at."""
+GRAPHS = 16
+"""Graphs that are walked; each may have `graph.NODE_LIMIT` nodes."""
 _OWN = frozenset(vars(nn.Module()))
 """What nn.Module keeps for itself."""
 
@@ -33,17 +36,19 @@ class OwnGraph:
     """Of the graph behind it, as far as it is walked."""
 
 
-def own_graphs(model: nn.Module) -> list[OwnGraph]:
-    """Every tensor with a graph that the modules' attributes and buffers hold; views of one graph each by its name."""
-    found = []
+def with_graph(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, tensor) of every tensor with a graph behind it that the modules' attributes and buffers hold."""
     for path, module in model.named_modules():
         for name, value in [*vars(module).items(), *module._buffers.items()]:
-            if name in _OWN:
-                continue
-            for label, tensor in _tensors(f"{path}.{name}" if path else name, value, DEPTH):
-                if tensor.grad_fn is not None:
-                    found.append(OwnGraph(label, tensor, len(nodes_behind([tensor])[0])))
-    return found
+            if name not in _OWN:
+                found = _tensors(f"{path}.{name}" if path else name, value, DEPTH)
+                yield from ((label, tensor) for label, tensor in found if tensor.grad_fn is not None)
+
+
+def own_graphs(model: nn.Module) -> list[OwnGraph]:
+    """The first `GRAPHS` of these, with the sizes of their graphs."""
+    found = itertools.islice(with_graph(model), GRAPHS)
+    return [OwnGraph(name, tensor, len(nodes_behind([tensor])[0])) for name, tensor in found]
 
 
 def growing_graphs(before: list[OwnGraph], after: list[OwnGraph]) -> list[tuple[str, int, int]]:

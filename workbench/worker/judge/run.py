@@ -18,7 +18,7 @@ from workbench.worker.judge.cause import OTHER_INPUTS, cause, other_inputs
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.firing import RESERVE, Firing
 from workbench.worker.judge.leaves import Flat
-from workbench.worker.judge.own_graph import own_graphs
+from workbench.worker.judge.own_graph import with_graph
 from workbench.worker.judge.pieces import bytes_of
 from workbench.worker.judge.recording import Recorder
 from workbench.worker.judge.records import Records
@@ -169,7 +169,7 @@ class Runs:
             len(self.kept) - self._kept_before,
             row.saved_bytes,
             row.output_bytes,
-            next((one.name for one in own_graphs(self.bench.model)), "") if line.climbing else "",
+            next((name for name, _ in with_graph(self.bench.model)), "") if line.climbing else "",
         )
         job.emit(leak.explain(line, holding, memory.available()[0], row.times.typical / 1e9))
 
