@@ -68,8 +68,9 @@ def test_a_share_is_never_rounded_to_none_or_all() -> None:
 
 def test_a_speed_within_what_eager_shows_against_itself_proves_nothing() -> None:
     assert numbers.no_difference(replace(SPEED, ratio=1.02))
-    assert not numbers.no_difference(replace(SPEED, ratio=1.04))
-    assert not numbers.no_difference(replace(SPEED, ratio=0.9))
+    assert not numbers.no_difference(replace(SPEED, ratio=1.04, low=1.02, high=1.1))
+    assert not numbers.no_difference(replace(SPEED, ratio=0.9, low=0.8, high=0.95))
+    assert numbers.no_difference(replace(SPEED, ratio=3020.0, low=0.3, high=4200.0))  # its rounds do not agree
 
 
 def test_a_run_says_its_percentiles_its_doubt_its_device_and_its_note() -> None:

@@ -132,8 +132,9 @@ def doubtful(spread: Spread) -> bool:
 
 
 def no_difference(speed: Speed) -> bool:
-    """Whether a speed is within what eager shows against itself (A/A): then it proves no difference."""
-    return speed.control_low <= speed.ratio <= speed.control_high
+    """Whether a speed proves no difference: it is within what eager shows against itself (A/A), or its own rounds
+    are on both sides of 1."""
+    return speed.control_low <= speed.ratio <= speed.control_high or speed.low < 1.0 < speed.high
 
 
 def shape(dtype: str, dimensions: tuple[int, ...]) -> str:
