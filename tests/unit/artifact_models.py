@@ -281,3 +281,10 @@ class Steps(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean((1, 2))
+
+
+class Pooled(nn.Module):
+    """A mean over many numbers that are almost alike, whose order of summing shows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x * 0.01 + 1.37).mean((2, 3)) * 3

@@ -51,6 +51,16 @@ def test_an_input_that_is_written_to_is_not_copied_and_said_to_need_its_layout(t
     assert told[0].startswith("needs contiguous inputs, and reads others as if they were (transposed inputs: ")
 
 
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_long_mean_of_even_numbers_is_as_exact_as_eagers(tmp_path: Path) -> None:
+    make(tmp_path, "Pooled", "aoti", ("x=float32[batch:1..8,4,64,64]",))
+    proof = proven(tmp_path)
+    assert proof.verdict == "pass", proof.checks
+    assert proof.noise_multiple < 1.5
+
+
 def test_no_compiler_is_said_before_the_model_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(bundle._UNAVAILABLE, "aoti", lambda: "there is no compiler")
     monkeypatch.setattr(bundle, "build", lambda *given: pytest.fail("the model was built"))

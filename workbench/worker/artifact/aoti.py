@@ -20,6 +20,7 @@ from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.artifact.entry_copies import copied_at_entry
 from workbench.worker.artifact.export import exported
+from workbench.worker.artifact.long_sums import summed_in_pairs
 from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.bench.failing import first_line, full_text, users_place
 from workbench.worker.job import Job
@@ -48,6 +49,7 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
     """Compile and save `stage/model.pt2`. Raises `WorkbenchError` ("export", "write")."""
     made = exported(subject, job, guarded=True)
     kept = copied_at_entry(made.program, subject)
+    summed_in_pairs(made.program)
     job.progress("compiling native code")
     with _quiet(), _own_cache(stage), warnings.catch_warnings():
         warnings.simplefilter("ignore")

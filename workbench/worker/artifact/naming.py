@@ -139,7 +139,8 @@ class _Naming:
         words = wanted_inputs(self.opened, self.golden, indices, self.device)
         if words or not self.picked():
             return words
-        ignored = ignored_inputs(self.opened, self.golden, self.picked()[0], self.device)
+        picked = [ignored_inputs(self.opened, self.golden, index, self.device) for index in self.picked()]
+        ignored = [name for name in picked[0] if all(name in others for others in picked)]
         if ignored:
             return f"its answer does not depend on {', '.join(ignored)}: the example's values may be baked in"
         return ""
