@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -333,8 +333,12 @@ def test_a_counterexample_to_others_work_is_kept_with_its_script(environment: di
 
     (tmp_path / "rare.py").write_text(RARE)
     (tmp_path / "here").mkdir()
-    model = runpy.run_path(str(tmp_path / "rare.py"))["Rare"]()
-    torch.jit.trace(model, torch.zeros(2, 5)).save(str(tmp_path / "rare.ts"))
+    spec = importlib.util.spec_from_file_location("rare", tmp_path / "rare.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.jit.trace(module.Rare(), torch.zeros(2, 5)).save(str(tmp_path / "rare.ts"))
     against = ("--against", f"{tmp_path}/rare.py:Rare", "--input", "x=float32[2,5]", "--allow-code", "--search", "60")
     keep = str(tmp_path / "here" / "kept")
     code, found = as_json(environment, "verify", str(tmp_path / "rare.ts"), *against, "--keep", keep)
