@@ -7,6 +7,7 @@ from tests.corpus.cases import LINE, Fault
 A = "faults_answers.py"
 D = "faults_dtypes.py"
 K = "faults_kept.py"
+L = "faults_lasting.py"
 M = "faults_misleading.py"
 T = "faults_modes.py"
 MID = "body.mid"
@@ -114,6 +115,21 @@ FAULTS = (
     ),
     Fault("InputInPlace", "inputs_untouched", ("x", LINE)),
     Fault("InputWrittenAtPlace", "inputs_untouched", ("x", LINE)),
+    # left behind
+    _mid("GradLeftOn", "hidden_state", "torch.grad_mode (off → on)", LINE, file=L),
+    _mid("GradLeftOff", "hidden_state", "torch.grad_mode (on → off)", LINE, file=L),
+    Fault("DecoratedGrad", "graph_free", ("the model itself (DecoratedGrad) at", "aten.addmm", LINE), file=L),
+    Fault("net", "randomness", ("seeds torch's generator", LINE), file=L, kwargs={"name": "SeedsTorch"}),
+    Fault("net", "randomness", ("seeds Python's random", LINE), file=L, kwargs={"name": "SeedsPython"}),
+    _mid("MakesLayer", "reload", "body.mid.more is made in the first forward", LINE, file=L),
+    Fault("net", "randomness", ("first forward", "body.mid.more", LINE), file=L, kwargs={"name": "MakesLayer"}),
+    Fault(
+        "MaskWritten",
+        "inputs_untouched",
+        ("ids", "aten.index_put_", LINE, "the model itself (MaskWritten)"),
+        ("ids=int64[4,6]{1..49}", "mask=bool[4,6]"),
+        L,
+    ),
     # values
     _answers("LogOfRelu", "finite", LINE),
     _answers("Overflow", "finite", LINE),

@@ -305,6 +305,7 @@ HEALTHY = (
     Healthy("Slow", (ROWS.format(64),), O),
     Healthy("Switches", (ROWS.format(6),), O),
     Healthy("Edges", ("x=float32[6,8]", "edge=int64[2,10]{0..5}"), O),
+    Healthy("PutsBack", ("x=float32[batch:2..16,6]",), O, dtypes=WIDE),
     Healthy("Islands", ("x=float32[batch:2..8,5,8]",), O),
 )  # fmt: skip
 """Every healthy model of our own; those of timm and transformers are in zoo.py."""

@@ -117,6 +117,8 @@ def check(request: Check, job: int) -> None:
     if request.id == "dies":
         send(WorkerDied("bench", 1, "it called os._exit(3)", 3, "", (), "Check", False))
         send(failed(Failure("engine", "The worker died: it called os._exit(3).")), job)
+    elif request.id.startswith("late"):
+        send(failed(Failure("timeout", "Check did not end.")), job)
     else:
         send(done(CheckRow(request.id, "pass", "")), job)
 

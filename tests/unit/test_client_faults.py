@@ -127,6 +127,23 @@ async def test_a_recovery_that_fails_costs_the_remaining_checks_and_not_the_repo
     assert "no such interpreter" in rows[2].evidence
 
 
+async def test_the_limit_is_waited_out_twice_and_no_more() -> None:
+    async with talking_to("tells") as session:
+        await session.started()
+        await session.open(NET)
+        rows, code, shown = await checked(
+            session, "modes", "late", "late too", "finite", "parameters_finite", "threads"
+        )
+        again, _, _ = await checked(session, "late", "modes", "late too", "finite")
+    assert [row.status for row in rows] == ["pass", "error", "error", "error", "pass", "error"]
+    assert shown == [row.id for row in rows]
+    assert rows[3].evidence == rows[5].evidence
+    assert "Not asked: late and late too" in rows[3].evidence
+    assert "--timeout" in rows[3].remedy
+    assert code == Exit.ENGINE
+    assert [row.status for row in again] == ["error", "pass", "error", "pass"]
+
+
 async def test_a_recovery_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.client.session.START_SECONDS", 0.05)
     monkeypatch.setattr("workbench.client.conversation.CANCEL_GRACE", 0.05)

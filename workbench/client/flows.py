@@ -32,9 +32,16 @@ NOISE_BUDGET = 20.0
 RECOVERY_SECONDS = 300.0
 """Seconds that loading the model again may take after a check took the worker down, when no limit was given."""
 
+_LATE = 2
+"""So many checks in a row that do not end in time show that the next would not either."""
+_NO_FORWARD = {"parameters_finite"}
+"""Checks that run no forward: they answer however long one takes."""
+
 _BY_YARDSTICK = {"repeatable", "hidden_state", "batch_rows", "batch_sizes", "threads", "reload"}
 
 NOTHING_DECLARED = Policy()
+
+_MORE_TIME = "Give each check more time: --timeout."
 
 _GONE = Failure("engine", "Not asked: the worker is gone.", remedy="Press K for a fresh one, then h.")
 
@@ -71,6 +78,7 @@ async def run_checks(
     """Answer each check with at most `timeout` seconds for one (0: no limit); the rows, and the code to leave with.
 
     One that runs out of time, or takes the worker down with it, has status "error"; the rest go on in a fresh worker.
+    After two in a row that ran out of time those that need a forward are not asked: the limit is not waited for again.
     Where there can be none, or without `recover`, they have status "error" too. Raises `WorkbenchError("usage")` for a
     policy that names inputs, outputs or states that the model has not.
     """
@@ -80,14 +88,23 @@ async def run_checks(
     await _require_names(session, policy, timeout)
     lost: Failure | None = None
     unmeasured = session.state.yardstick == "tolerance"
+    late: list[str] = []
     for name in ids:
+        if len(late) >= _LATE and name not in _NO_FORWARD:
+            row = _not_asked(name, late, timeout)
+            show(row)
+            rows.append(row)
+            codes.append(exit_for("timeout"))
+            continue
         if lost is None and session.state.engine in ("dead", "gone"):
             lost = await _recover(session, timeout) if recover else _GONE
         if unmeasured and lost is None and name in _BY_YARDSTICK:  # what needs no yardstick has answered before
             await _measure_first(session, timeout)
             unmeasured = False
         if lost is None:
-            row, code = await _check(session, Check(name, timeout or CHECK_BUDGET, policy, against), timeout)
+            row, code, ended = await _check(session, Check(name, timeout or CHECK_BUDGET, policy, against), timeout)
+            if name not in _NO_FORWARD:
+                late = [] if ended else [*late, name]
         else:
             row, code = CheckRow(name, "error", lost.message, lost.where, lost.remedy), exit_for(lost.kind)
         show(row)
@@ -96,7 +113,15 @@ async def run_checks(
     return tuple(rows), worst(codes)
 
 
-async def _check(session: Session, asked: Check, timeout: float) -> tuple[CheckRow, Exit]:
+def _not_asked(name: str, late: list[str], timeout: float) -> CheckRow:
+    """The row of a check that would wait out its limit as those named in `late` did."""
+    limit = f"within {timeout:g} s" if timeout else "in time"
+    words = f"Not asked: {' and '.join(late)} got no answer {limit}, for a forward takes too long or never ends."
+    return CheckRow(name, "error", words, remedy=_MORE_TIME)
+
+
+async def _check(session: Session, asked: Check, timeout: float) -> tuple[CheckRow, Exit, bool]:
+    """The row, the code to leave with, and whether it ended in time."""
     began = time.monotonic()
     try:
         row: CheckRow = await session.request(asked, timeout)
@@ -105,13 +130,13 @@ async def _check(session: Session, asked: Check, timeout: float) -> tuple[CheckR
         if failure.kind in ("cancelled", "internal"):
             raise
         seconds = time.monotonic() - began
-        if failure.kind == "timeout":
+        ended = failure.kind != "timeout"
+        if not ended:
             words = f"No answer within {timeout:g} s: a forward takes too long for it, or never ends."
-            failure = dataclasses.replace(failure, message=words, remedy="Give each check more time: --timeout.")
-        return CheckRow(asked.id, "error", failure.message, failure.where, failure.remedy, seconds), exit_for(
-            failure.kind
-        )
-    return row, _CODES.get(row.status, Exit.OK)
+            failure = dataclasses.replace(failure, message=words, remedy=_MORE_TIME)
+        row = CheckRow(asked.id, "error", failure.message, failure.where, failure.remedy, seconds)
+        return row, exit_for(failure.kind), ended
+    return row, _CODES.get(row.status, Exit.OK), True
 
 
 def _require_inputs(session: Session, policy: Policy) -> None:

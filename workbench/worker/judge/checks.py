@@ -30,6 +30,7 @@ from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.checks_sizes import check_batch_sizes
 from workbench.worker.judge.checks_state import check_buffers, check_randomness
 from workbench.worker.judge.checks_threads import check_threads
+from workbench.worker.judge.checks_time import TooLong
 from workbench.worker.judge.snapshot import untouched
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def check(bench: Bench, runs: Runs, request: Check, job: Job) -> CheckRow:
             row = function(subject)
         except (Cancelled, KeyboardInterrupt):
             raise
+        except TooLong as problem:
+            row = subject.slow(problem.forwards)
         except Exception as problem:  # noqa: BLE001 (the forward is the user's code)
             row = _error(subject, problem)
         except SystemExit as problem:  # a forward may call sys.exit

@@ -49,7 +49,8 @@ def check_batch_rows(subject: Subject) -> CheckRow:
     seed = bench.recipe.seed
     other_size = batch - 1 if limits and batch == limits[1] else batch + 1
     args, kwargs = example.sample(seed, batch)
-    for _ in range(2):
+    for number in range(2):
+        subject.need(6 - number, of=6)
         subject.forward()  # what does not run, or not twice, is an error, and no matter of batches
     try:
         whole = subject.answer(args, kwargs, seed=seed)

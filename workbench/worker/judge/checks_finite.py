@@ -82,7 +82,7 @@ def _edges(subject: Subject) -> tuple[list[str], list[str], CheckRow | None]:
         if made is None:
             continue
         args, kwargs, inside = made
-        if subject.spent > 0.8:
+        if subject.spent > 0.8 or not subject.room_for(1):
             missed += [name] if inside else []
             continue
         subject.job.progress(f"check {subject.id}: {name}")

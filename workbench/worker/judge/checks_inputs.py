@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
+from torch import nn
 
 from workbench.protocol.artifacts import CheckRow
 from workbench.worker.bench.modes import running
 from workbench.worker.bench.sampling import map_tensors, tensors_in
 from workbench.worker.bench.words import counted, some
-from workbench.worker.judge.checks_places import FirstOperator
+from workbench.worker.judge.checks_places import FirstOperator, named
 from workbench.worker.judge.checks_run import Subject, fresh
 from workbench.worker.judge.leaves import flatten_plain
+from workbench.worker.judge.mixing import Stack
 
 INPUTS = 3
 """Inputs that are tried: a write may depend on the values."""
-
-REMEDY = "Work on a copy (x = x.clone()), or take the operator without the underscore: x = x.mul(2)."
 
 
 def check_inputs_untouched(subject: Subject) -> CheckRow:
@@ -44,7 +45,9 @@ def check_inputs_untouched(subject: Subject) -> CheckRow:
                     "input_flags", f"The forward leaves a mark on its inputs: {words}.", "Work on x.detach()."
                 )
                 continue
-            return subject.failed(f"The forward writes into its inputs: {words}.", _operator(subject, given), REMEDY)
+            return subject.failed(
+                f"The forward writes into its inputs: {words}.", *_operator(subject, given, loud[0][0])
+            )
         if flatten_plain((args, kwargs)).structure != tree:
             evidence = "The forward takes entries out of, or puts entries into, a container among its inputs."
             return subject.failed(evidence, "", "Work on a copy: dict(batch), not batch.pop().")
@@ -82,31 +85,61 @@ def _run(subject: Subject, args: Any, kwargs: Any) -> None:
     subject.job.raise_if_cancelled()
     if subject.policy.mutates:
         subject.snapshot.put_back(subject.policy.may_move)
+    began = time.perf_counter()
     with running(subject.bench.modes):
         subject.bench.model(*args, **kwargs)
+    subject.last = time.perf_counter() - began
 
 
-def _operator(subject: Subject, given: tuple[Any, Any]) -> str:
-    """The first operator that writes into memory of an input, and its line."""
+def _operator(subject: Subject, given: tuple[Any, Any], name: str) -> tuple[str, str]:
+    """(cause, remedy): the first operator that writes into memory of an input, its line and module; `name`: of an
+    input that was written to."""
     args, kwargs = map_tensors(given[0], fresh), map_tensors(given[1], fresh)
     memory = {_address(tensor) for tensor in tensors_in((args, kwargs)) if tensor.numel()}
+    stack, inside = Stack(), []
+    seen: list[str] = []
 
-    def writes(func: Any, operands: Any, named: Any, output: Any) -> bool:
+    def writes(func: Any, operands: Any, keywords: Any, output: Any) -> bool:
         for number, argument in enumerate(func._schema.arguments):
             if argument.alias_info is None or not argument.alias_info.is_write:
                 continue
-            value = operands[number] if number < len(operands) else (named or {}).get(argument.name)
+            value = operands[number] if number < len(operands) else (keywords or {}).get(argument.name)
             if any(_address(tensor) in memory for tensor in tensors_in(value)):
+                inside.extend(stack.names[-1:] or ["the model itself, in a hook"])
+                seen.append(str(func.overloadpacket).rpartition(".")[2])
                 return True
         return False
 
-    with FirstOperator(writes) as watch:
+    with stack.on(subject.bench.model), FirstOperator(writes) as watch:
         _run(subject, args, kwargs)
-    return (
-        f"Written by {watch.words}."
-        if watch.words
-        else "No operator of torch's was seen to write them: look for .data or .numpy()."
-    )
+    if not watch.words:
+        copy = f"Work on a copy: {name}.clone()."
+        return "No operator of torch's was seen to write them: look for .data or .numpy().", copy
+    modules = {named(path, module): module for path, module in subject.bench.model.named_modules()}
+    remedy = _remedy(seen[0], name, inside[0], modules.get(inside[0]))
+    return f"Written by {watch.words}, in {inside[0]}.", remedy
+
+
+_BY_PLACE = ("index_put_", "_index_put_impl_", "masked_fill_", "masked_scatter_", "fill_", "zero_", "copy_",
+             "index_fill_", "index_copy_", "scatter_")  # fmt: skip
+"""What `x[mask] = value` and its like become."""
+
+
+def _remedy(operator: str, name: str, where: str, module: nn.Module | None) -> str:
+    """What to write in the place of an operator that writes into the input `name`."""
+    if getattr(module, "inplace", False) is True:
+        return f"Make {where} with inplace=False, or give it a copy."
+    if operator in _BY_PLACE:
+        return (
+            f"Make a new tensor: torch.where(mask, value, {name}) or {name}.masked_fill(mask, value); "
+            f"or write into a copy, {name}.clone()."
+        )
+    if operator.endswith("_") and not operator.startswith("_"):
+        plain = operator.rstrip("_")
+        return (
+            f"Take the operator without the underscore, {plain} in the place of {operator}, or work on {name}.clone()."
+        )
+    return f"Give it another out=, or work on {name}.clone()."
 
 
 def _address(tensor: torch.Tensor) -> int:

@@ -6,7 +6,8 @@ import time
 
 from workbench.protocol.artifacts import CheckRow
 from workbench.worker.bench.words import counted
-from workbench.worker.judge.checks_run import FIRST_CALLS, Subject
+from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.checks_time import CALLS
 from workbench.worker.judge.latency import quantile
 
 RUNS = 200
@@ -22,12 +23,13 @@ TAIL = 2.0
 
 def check_latency(subject: Subject) -> CheckRow:
     """How long a forward takes: median, p99, and the first call of the process. Votes against a budget alone."""
-    known = subject.bench.model in FIRST_CALLS
+    known = subject.bench.model in CALLS
     subject.forward()
-    first = FIRST_CALLS[subject.bench.model]
+    first = CALLS[subject.bench.model].first
     for _ in range(WARM_UP - 1):
         if subject.last < 1.0:
             subject.forward()
+    subject.need(1, of=2)
     times: list[int] = []
     began = time.monotonic()
     for _ in subject.times(RUNS, least=1):

@@ -15,11 +15,12 @@ from torch import nn
 from workbench.protocol.artifacts import CheckRow
 from workbench.worker.bench.words import counted, some
 from workbench.worker.judge import holders, leak, memory
-from workbench.worker.judge.checks_places import located, watching
+from workbench.worker.judge.checks_places import FirstOperator, located, watching
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.graph import components, nodes_behind, saved_tensors, storage_key
 from workbench.worker.judge.growing import Size, growing, sizes
 from workbench.worker.judge.leaves import flatten
+from workbench.worker.judge.mixing import Stack
 from workbench.worker.judge.own_graph import growing_graphs, own_graphs
 from workbench.worker.judge.peak import Peak
 from workbench.worker.judge.taken import not_looked_at
@@ -76,7 +77,18 @@ def check_graph_free(subject: Subject) -> CheckRow:
 
     with watching(bench.model, before, after):
         subject.forward(modes=modes)
-    cause = f"First in {found[0]}: grad mode is switched on inside the forward." if found else ""
+    stack = Stack()
+
+    def recorded(func: Any, *_: Any) -> bool:
+        views = any(one.alias_info is not None for one in func._schema.arguments)
+        return bool(stack.names) and torch.is_grad_enabled() and not views
+
+    with stack.on(bench.model), FirstOperator(recorded) as watch:
+        subject.forward(modes=modes)
+    operator = f" The first operator under it: {watch.words}." if watch.words else ""
+    cause = (
+        f"First in {found[0]}: grad mode is switched on inside the forward.{operator}" if found else operator.strip()
+    )
     return subject.failed(evidence, cause, "Take enable_grad() out of forward, or return output.detach().")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -53,7 +54,8 @@ def named(path: str, module: nn.Module) -> str:
 
 def located(path: str, module: nn.Module) -> str:
     """`named`, and for modules that are not torch's own the file.py:line of their forward."""
-    code = getattr(getattr(type(module), "forward", None), "__code__", None)
+    forward = getattr(type(module), "forward", None)
+    code = getattr(inspect.unwrap(forward) if callable(forward) else None, "__code__", None)  # decorated, perhaps
     if code is None or not is_users(code.co_filename):
         return named(path, module)
     return f"{named(path, module)} at {os.path.basename(code.co_filename)}:{code.co_firstlineno}"

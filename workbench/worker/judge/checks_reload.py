@@ -20,6 +20,7 @@ from workbench.worker.bench.modes import apply, read_modes
 from workbench.worker.bench.words import counted, some
 from workbench.worker.judge.checks_again import differs_already
 from workbench.worker.judge.checks_run import Subject, multiple_words
+from workbench.worker.judge.lines import first_change
 from workbench.worker.judge.store import same_tensor
 
 DEPTH, MOST = 4, 1000
@@ -32,6 +33,7 @@ _OWN = frozenset(vars(nn.Module()))
 
 def check_reload(subject: Subject) -> CheckRow:
     """The state_dict, saved to a file and loaded strictly into a fresh model of the recipe, gives the same answers."""
+    subject.need(2)
     former = loading.IMPORTS.current
     try:
         with tempfile.TemporaryDirectory(prefix="workbench-reload-") as folder:
@@ -46,6 +48,7 @@ def check_reload(subject: Subject) -> CheckRow:
 def _reloaded(subject: Subject, path: str) -> tuple[nn.Module | None, CheckRow]:
     """A fresh model with the state of the one on the bench, in the same modes; None and the row that says why not."""
     bench = subject.bench
+    made = _made(subject)
     state = bench.model.state_dict()
     try:
         torch.save(state, path)
@@ -68,8 +71,41 @@ def _reloaded(subject: Subject, path: str) -> tuple[nn.Module | None, CheckRow]:
     except Exception as problem:  # noqa: BLE001 (load hooks are the model's own code)
         evidence = f"load_state_dict(strict=True) refuses the model's own state_dict: {first_line(problem)}"
         more = " ".join(str(problem).split("\n")[1:3]).strip()
+        if made:
+            return None, subject.failed(evidence, f"{_made_where(subject, made)} {more}", MADE_REMEDY)
         return None, subject.failed(evidence, more, "Build every parameter and buffer in __init__, under one name.")
     return built.model, subject.passed("")
+
+
+MADE_REMEDY = "Make it in __init__, where its sizes are known, or use nn.LazyLinear and its like."
+
+
+def _made(subject: Subject) -> list[str]:
+    """Parameters that the first forward makes: they are in a state_dict that is saved after it, and the model is left
+    with them. Buffers that it makes are told, and are as before."""
+    model = subject.bench.model
+    before = set(model.state_dict())
+    subject.forward()
+    made = sorted(set(model.state_dict()) - before)
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    if made and parameters.isdisjoint(made):
+        words = f"A fresh model refuses a state_dict saved after a forward, for that makes {some(made, 4)}."
+        subject.found("lazy_buffers", words, "Register it in __init__, or with persistent=False.")
+        made = []
+    if not made:
+        subject.snapshot.restore()
+    return made
+
+
+def _made_where(subject: Subject, made: list[str]) -> str:
+    """A sentence: which parameters are made in the first forward, and at which line."""
+    model = subject.bench.model
+    subject.snapshot.restore()
+    place = first_change(lambda: sum(1 for _ in model.parameters()), subject.forward)
+    owners = list(dict.fromkeys(name.rpartition(".")[0] or name for name in made))
+    at = f" at {place}" if place else ""
+    verb = "is" if len(owners) == 1 else "are"
+    return f"{some(owners, 4)} {verb} made in the first forward{at}: a model rebuilt from code has not got it."
 
 
 def _compare_reloaded(subject: Subject, fresh: nn.Module) -> CheckRow:

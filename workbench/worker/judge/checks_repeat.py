@@ -12,13 +12,15 @@ from workbench.protocol.runs import BEYOND, IDENTICAL
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.words import some
 from workbench.worker.job import Cancelled
+from workbench.worker.judge.aliases import told_aliases
 from workbench.worker.judge.checks_again import already
 from workbench.worker.judge.checks_cause import cause_of
 from workbench.worker.judge.checks_identity import IDENTITY_REMEDY, by_identity
 from workbench.worker.judge.checks_luck import by_luck, unwritten_site, unwritten_words
-from workbench.worker.judge.checks_places import located, watching
+from workbench.worker.judge.checks_places import located
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.checks_seldom import Seldom, counted_words, seldom
+from workbench.worker.judge.checks_switches import SWITCH_REMEDY, left_otherwise, setter
 from workbench.worker.judge.checks_written import parameters_written
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
@@ -90,10 +92,10 @@ def check_hidden_state(subject: Subject) -> CheckRow:
     if digest(flatten(inputs["A"])) == digest(flatten(inputs["B"])):
         return subject.skipped("There is no second input: another seed draws the same values.")
     switches = Switches()
+    subject.need(14)
     cold = _ask(subject, inputs["A"])
+    subject.need(13, of=14)
     _ask(subject, inputs["A"])  # what does not run, or not twice, is an error, and no matter of order
-    if not subject.room_for(12):
-        return subject.slow(14)
     try:
         _ask(subject, inputs["B"])
     except Cancelled:
@@ -101,7 +103,7 @@ def check_hidden_state(subject: Subject) -> CheckRow:
     except Exception as problem:  # noqa: BLE001 (the user's forward; its second input is drawn by us)
         reason = f"Another input of the same spec makes it raise: {first_line(problem)}."
         return subject.skipped(reason, "Declare what it takes: --input 'ids=int64[2,16]{0..100}'.")
-    switched = switches.moved()
+    switched = [*switches.moved(), *left_otherwise(subject).items()]
     answers, moved, going_on = _in_turn(subject, inputs)
     twice = subject.compared(answers[0], answers[1])
     if twice.nothing:
@@ -134,7 +136,8 @@ def check_hidden_state(subject: Subject) -> CheckRow:
         return subject.failed(seen.evidence, seen.cause, HIDDEN_REMEDY)
     if flipped := [(name, how) for name, how in switched if not subject.policy.may_move(name)]:
         words = f"The forward sets {counted_words(flipped)}, and leaves it so: every model after it computes otherwise."
-        return subject.failed(words, f"Set in {_setter(subject, switches)}.", SWITCH_REMEDY)
+        return subject.failed(words, f"Set in {setter(subject, switches, flipped)}.", SWITCH_REMEDY)
+    told_aliases(subject)
     _ask(subject, inputs["B"])  # a parameter may be written only by what looks at more of it
     written, remedy = parameters_written(subject)
     if written:
@@ -164,25 +167,6 @@ def _seldom(subject: Subject, given: Any, moved: list[tuple[str, str]]) -> Seldo
         words = f"{counted_words(moved)} moves on with every run. No effect was seen in {seen.runs} runs{further}."
         subject.found("moving_state", words, "If it is meant, declare it: mutates.")
     return seen
-
-
-def _setter(subject: Subject, switches: Switches) -> str:
-    """The first module in whose forward a switch of torch's is flipped, the innermost."""
-    found: list[str] = []
-    stack: list[Switches] = []
-
-    def before(path: str, module: nn.Module, inputs: Any) -> None:
-        stack.append(Switches())
-
-    def after(path: str, module: nn.Module, output: Any) -> None:
-        if stack.pop().moved() and not found:
-            found.append(located(path, module))
-
-    subject.snapshot.restore()
-    switches.put()
-    with watching(subject.bench.model, before, after):
-        subject.forward()
-    return found[0] if found else "a place that hooks do not see"
 
 
 _Moved = list[tuple[str, str]]
@@ -250,9 +234,6 @@ def _ask(subject: Subject, given: tuple[Any, Any]) -> Answer:
     return subject.answer(*given, seed=subject.bench.recipe.seed)
 
 
-SWITCH_REMEDY = (
-    "Set it once where the program starts, or in a context manager around the computation that puts it back."
-)
 OVER_REMEDY = "Return a copy, out.clone(), or compute into a new tensor."
 HIDDEN_REMEDY = (
     "Return such state and take it as an argument, or reset it at the start of forward; if it is meant, declare it: "

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,9 +26,14 @@ from workbench.worker.bench.modes import generators_kept, running
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.bench.words import some
 from workbench.worker.job import Job
+from workbench.worker.judge import leak
+from workbench.worker.judge.checks_time import CALLS, LARGE, LONG, Calls, TooLong
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.held import Snapshot
+from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.pace import synchronizer
+from workbench.worker.judge.store import output_bytes
+from workbench.worker.judge.switches import Switches
 from workbench.worker.judge.taken import Answer, taken_apart
 from workbench.worker.judge.verdict import judge_all, worst_mark, yardstick_used
 
@@ -62,8 +66,14 @@ class Subject:
     """Forwards of the bench's model that came back."""
     vast: bool = False
     """An answer had leaves of which only a part was kept."""
+    size: int = 0
+    """Bytes of the last output, where its forward took long."""
+    left: dict[str, str] = field(default_factory=dict)
+    """Switches of the thread that a forward of the bench's model left otherwise than it found them: name → how."""
 
     def __post_init__(self) -> None:
+        if (known := CALLS.get(self.bench.model)) is not None and known.count > 1:  # the first may have compiled
+            self.last, self.size = known.fastest, known.size
         self.example = within(self.bench.example, self.policy.domain)
         self.args, self.kwargs = self.bench.args, self.bench.kwargs
         if self.policy.domain:
@@ -129,11 +139,15 @@ class Subject:
         wait = synchronizer(modes.device) or _done
         with kept, running(modes):
             wait()
+            found = Switches(of_thread=True)
             began = time.perf_counter()
             output = model(*args, **kwargs)
             wait()  # an accelerator has only been told to work when the call returns
             self.last = time.perf_counter() - began
-            FIRST_CALLS.setdefault(model, self.last)
+            self.left.update(found.moved())
+            found.put()
+            self.size = output_bytes(flatten(output)) if self.last > LONG else 0
+            CALLS[model] = CALLS.get(model, Calls(self.last)).and_one(self.last, self.size)
             self.answered += model is self.bench.model
             return output
 
@@ -171,14 +185,24 @@ class Subject:
 
     def slow(self, forwards: int) -> CheckRow:
         """The row of a check that does not fit into its budget."""
-        reason = f"One forward takes {self.last:.1f} s: {forwards} of them do not fit into {self.budget:g} s."
+        size = f", with an output of {leak.size(self.size)}" if self.vast or self.size > LARGE else ""
+        reason = f"One forward takes {self.last:.1f} s{size}: {forwards} of them do not fit into {self.budget:g} s."
         return self.skipped(reason, "Give it more time: --timeout.")
 
+    def need(self, forwards: int, of: int = 0) -> None:
+        """Raises `TooLong` where so many more forwards, of `of` in all, do not fit into the budget; before the first,
+        where an earlier check has seen how long they take."""
+        if self.last > LONG and not self.room_for(forwards):
+            raise TooLong(of or forwards)
+
     def times(self, most: int, least: int = 1) -> Iterator[int]:
-        """0, 1, … `most` - 1, ending early (never before `least`) when four fifths of the budget are spent."""
+        """0, 1, … `most` - 1, ending early (never before `least`) when four fifths of the budget are spent or one more
+        forward would not fit. Raises `TooLong` where `least` forwards do not."""
         for number in range(most):
-            if number >= least and self.spent > 0.8:
+            if number >= least and (self.spent > 0.8 or not self.room_for(1)):
                 return
+            if least > 1 and number < least:
+                self.need(least - number, least)
             self.job.progress(f"check {self.id}", number, most)
             yield number
 
@@ -190,10 +214,6 @@ class Subject:
 
 def _done() -> None:
     """A CPU has nothing left to wait for."""
-
-
-FIRST_CALLS: weakref.WeakKeyDictionary[nn.Module, float] = weakref.WeakKeyDictionary()
-"""Seconds of the first forward of each model that a check has run in this process."""
 
 
 def within(example: Example, domain: dict[str, tuple[float, float]]) -> Example:

@@ -45,7 +45,8 @@ def check_batch_sizes(subject: Subject) -> CheckRow:
     )
     if not example.batch:
         return subject.skipped("The inputs have no dimension that could be the batch.")
-    for _ in range(2):
+    for number in range(2):
+        subject.need(6 - number, of=6)
         subject.forward()  # what does not run, or not twice, is an error, and no matter of sizes
     sizes = _sizes(limits if declared else None, example.batch)
     if declared:

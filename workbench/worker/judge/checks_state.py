@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from workbench.worker.judge.checks_modes import cured
 from workbench.worker.judge.checks_places import FirstOperator, named
 from workbench.worker.judge.checks_run import Subject
 from workbench.worker.judge.digest import digest
-from workbench.worker.judge.drawing import first_draw
+from workbench.worker.judge.drawing import first_draw, first_seeded, reseeded
 from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.lines import first_change
@@ -24,23 +26,84 @@ LOOKED_AT = 1 << 16
 
 
 def check_randomness(subject: Subject) -> CheckRow:
-    """The forward draws from no global generator: torch's, Python's, or numpy's where it is imported."""
+    """The forward draws from no global generator: torch's, Python's, or numpy's where it is there; and seeds none."""
     moved: dict[str, None] = {}
+    later: dict[str, None] = {}
     runs = 0
     for _ in subject.times(3):
         if subject.bench.modes.rng == "fixed":
             seed_generators(subject.bench.modes.seed)  # as the forward will, so that seeding is no use of a generator
         before = Generators.take()
         subject.forward()
-        moved.update(dict.fromkeys(before.moved(Generators.take())))
+        found = dict.fromkeys(before.moved(Generators.take()))
+        moved.update(found)
+        later.update(found if runs else {})
         runs += 1
     if not moved:
         return subject.passed(f"No global generator moved in {counted(runs, 'forward')} (torch, random, numpy).")
-    names = {"torch": "torch's generator", "random": "Python's random", "numpy": "numpy.random"}
-    evidence = f"The forward draws from {' and '.join(names.get(name, name) for name in moved)}."
+    if row := _seeds(subject, moved):
+        return row
+    evidence = f"The forward draws from {_generators(moved)}."
     if subject.policy.stochastic:
         subject.excuse("stochastic, so drawing is meant")
         return subject.passed(evidence)
+    if runs > 1 and not later:
+        return _draws_once(subject, moved)
+    return _draws(subject, moved, evidence)
+
+
+def _generators(names: Iterable[str]) -> str:
+    return " and ".join(_NAMES.get(name, name) for name in names)
+
+
+_NAMES = {"torch": "torch's generator", "random": "Python's random", "numpy": "numpy.random"}
+
+
+def _seeds(subject: Subject, moved: Iterable[str]) -> CheckRow | None:
+    """The row of a forward that sets the seed of a global generator; None for one that does not, or where there is no
+    time to ask."""
+    modes = dataclasses.replace(subject.bench.modes, rng="free")
+    if not subject.room_for(4):
+        return None
+    names = reseeded(moved, lambda: subject.forward(modes=modes))
+    if not names:
+        return None
+    places = [first_seeded(name, lambda: subject.forward(modes=modes)) for name in names]
+    evidence = f"The forward seeds {_generators(names)}: all that draws after it draws the same, in training too."
+    at = [f"{_NAMES.get(name, name)} at {place}" for name, place in zip(names, places) if place]  # noqa: B905
+    remedy = "Take a torch.Generator (or random.Random, numpy.random.default_rng) of your own, and seed that."
+    return subject.failed(evidence, f"Seeded: {'; '.join(at)}." if at else "", remedy)
+
+
+def _draws_once(subject: Subject, moved: dict[str, None]) -> CheckRow:
+    """The row of a model whose first forward alone draws: something is made there."""
+    evidence = f"The first forward draws from {_generators(moved)}, and no later one does."
+    watch = FirstOperator(lambda func, *_: torch.Tag.nondeterministic_seeded in func.tags)
+    subject.snapshot.restore()
+    with watch:
+        subject.forward()
+    drawn = [watch.words] if watch.words and "torch" in moved else []
+    drawn += [f"{_NAMES[name]} at {place}" for name, place in _lines(subject, moved)]
+    left = some([name for name, _ in subject.snapshot.moved() if not subject.policy.may_move(name)], 4)
+    made = f" What it makes: {left}." if left else ""
+    cause = f"First draw in {'; in '.join(drawn)}.{made}" if drawn else made.strip()
+    remedy = "Make it in __init__: what is made in the first forward has other numbers in every process, unless loaded."
+    return subject.failed(evidence, cause, remedy)
+
+
+def _lines(subject: Subject, moved: Iterable[str]) -> list[tuple[str, str]]:
+    """(generator, file.py:line) of what is drawn from Python's and numpy's."""
+    found = []
+    for name in ("random", "numpy"):
+        if name in moved:
+            subject.snapshot.restore()
+            if place := first_draw(name, subject.forward):
+                found.append((name, place))
+    return found
+
+
+def _draws(subject: Subject, moved: dict[str, None], evidence: str) -> CheckRow:
+    """The row of a model that draws with every forward."""
     active = [path for path, kind in Parts(subject.bench.model).active() if kind == "dropout"]
     watch = FirstOperator(lambda func, *_: torch.Tag.nondeterministic_seeded in func.tags)
     with watch:
@@ -51,9 +114,7 @@ def check_randomness(subject: Subject) -> CheckRow:
         more, remedy = cured(subject, active[0])
         return subject.failed(evidence, f"{cause}{more}", remedy)
     drawn = [watch.words] if watch.words and "torch" in moved else []
-    for name in ("random", "numpy"):
-        if name in moved and (place := first_draw(name, subject.forward)):
-            drawn.append(f"{names[name]} at {place}")
+    drawn += [f"{_NAMES[name]} at {place}" for name, place in _lines(subject, moved)]
     cause = f"First draw in {'; in '.join(drawn)}." if drawn else ""
     remedy = "Draw nothing in eval: F.dropout(x, p, training=self.training), and no torch.rand in forward."
     if "torch" not in moved:

@@ -17,10 +17,10 @@ LINES = 50_000
 """Lines of user code after which nobody looks any more: each is some 20 µs."""
 
 
-def first_change(state: Callable[[], Any], forward: Callable[[], Any]) -> str:
+def first_change(state: Callable[[], Any], forward: Callable[[], Any], lasting: bool = False) -> str:
     """file.py:line of the user's after which `state` gives something else, in one run of `forward`; empty where none
-    was seen. Raises what the forward raises."""
-    lines = _Lines(state)
+    was seen. With `lasting`, what was put back before the end does not count. Raises what the forward raises."""
+    lines = _Lines(state, lasting)
     before = sys.gettrace()
     sys.settrace(lines.called)
     try:
@@ -33,20 +33,24 @@ def first_change(state: Callable[[], Any], forward: Callable[[], Any]) -> str:
 class _Lines:
     """Follows the user's frames line by line until the state is another."""
 
-    def __init__(self, state: Callable[[], Any]) -> None:
+    def __init__(self, state: Callable[[], Any], lasting: bool) -> None:
         self.found = ""
-        self._state, self._before = state, state()
+        self._lasting = lasting
+        self._state = state
+        self._before: Any = None
         self._last, self._left = "", LINES
 
     def called(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if self.found or not self._left or not is_users(frame.f_code.co_filename):
+        if self._over or not is_users(frame.f_code.co_filename):
             return None
+        if not self._last:  # inside of the contexts that a forward is run in
+            self._before = self._state()
         self._look(frame)
         return self._step
 
     def _step(self, frame: FrameType, event: str, arg: Any) -> Any:
         """A line is about to run, or a frame is left: what moved did so at the line before."""
-        if self.found or not self._left:
+        if self._over:
             return None
         self._look(frame)
         back = frame.f_back
@@ -54,10 +58,14 @@ class _Lines:
             self._last = _place(back)
         return self._step
 
+    @property
+    def _over(self) -> bool:
+        return not self._left or bool(self.found and not self._lasting)
+
     def _look(self, frame: FrameType) -> None:
         self._left -= 1
-        if self._last and self._state() != self._before:
-            self.found = self._last
+        moved = self._last and self._state() != self._before
+        self.found = (self.found or self._last) if moved else ""
         self._last = _place(frame)
 
 

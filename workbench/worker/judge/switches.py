@@ -1,11 +1,12 @@
-"""torch's global switches: what each is, and each put back. A forward that flips one changes every model after it.
+"""torch's switches: what each is, and each put back. A forward that flips one changes every model after it.
 
-Never runs a model. Grad mode is not among them: `running` gives it back by itself.
+Never runs a model. Grad mode and inference mode are of one thread, and whoever runs a forward inside a context gives
+them back by that: look at them inside of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,21 +22,22 @@ class _Switch:
 
 
 class Switches:
-    """Where every switch stands at one moment."""
+    """Where every switch stands at one moment, or with `of_thread` those of this thread alone."""
 
-    def __init__(self) -> None:
-        self._before = [_read(one) for one in _SWITCHES]
+    def __init__(self, of_thread: bool = False) -> None:
+        self._all = _OF_THREAD if of_thread else _SWITCHES
+        self._before = [_read(one) for one in self._all]
 
     def moved(self) -> list[tuple[str, str]]:
         """(name, "highest → high") of every switch that stands otherwise now."""
-        now = ((one, _read(one)) for one in _SWITCHES)
+        now = ((one, _read(one)) for one in self._all)
         pairs = zip(now, self._before)  # noqa: B905 (one table)
         return [(one.name, f"{_word(old)} → {_word(new)}") for (one, new), old in pairs if new != old]
 
     def put(self) -> None:
         """Set back what stands otherwise, and nothing else: some setters import the whole compiler, seconds of it."""
         for _ in range(PASSES):
-            pairs = zip(_SWITCHES, self._before)  # noqa: B905 (one table)
+            pairs = zip(self._all, self._before)  # noqa: B905 (one table)
             wrong = [(one, old) for one, old in pairs if old != _MIXED and _read(one) != old]
             if not wrong:
                 return
@@ -138,7 +140,24 @@ def _flag(owner: Any, name: str, attribute: str) -> _Switch:
     return _Switch(name, lambda: getattr(owner, attribute), lambda value: setattr(owner, attribute, value))
 
 
+def _set_inference(enabled: bool) -> None:
+    guard = torch._C._InferenceMode(enabled)
+    guard.__enter__()  # type: ignore[no-untyped-call]
+    _GUARDS.append(guard)  # what it set is gone with it
+
+
+_GUARDS: list[Any] = []
+
+GRAD = "torch.grad_mode"
+"""Whether operators are recorded for backward."""
+
+_OF_THREAD = (
+    _Switch("torch.inference_mode", torch.is_inference_mode_enabled, _set_inference),
+    _Switch(GRAD, torch.is_grad_enabled, torch.set_grad_enabled),
+)
+
 _SWITCHES = (
+    *_OF_THREAD,
     _Switch("torch.num_threads", torch.get_num_threads, torch.set_num_threads),
     _Switch("torch.default_dtype", torch.get_default_dtype, torch.set_default_dtype),
     _Switch("torch.default_device", _default_device, torch.set_default_device),
@@ -158,3 +177,8 @@ _SWITCHES = (
 
 SWITCH_NAMES = tuple(one.name for one in _SWITCHES)
 """As `mutates` may name them."""
+
+
+def standing(names: Iterable[str]) -> tuple[Any, ...]:
+    """Where these switches stand now."""
+    return tuple(_read(one) for one in _SWITCHES if one.name in names)
