@@ -23,7 +23,7 @@ from .table import Row, draw, machine, save, tell
 
 PROBES = (
     "startup", "bytes", "keys", "throughput", "latency", "face", "tree", "checkpoint", "files", "compare",
-    "attribution", "matrix", "proof", "contract", "copies", "death", "ending", "verdicts",
+    "attribution", "matrix", "proof", "contract", "copies", "death", "ending", "verdicts", "capture",
 )  # fmt: skip
 
 
