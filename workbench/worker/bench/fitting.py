@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import nn
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.bench.failing import failed_in
+from workbench.worker.bench.packages import names_as_read
 from workbench.worker.bench.repair import Repair, solve
 from workbench.worker.bench.weights import Checkpoint
 from workbench.worker.bench.words import counted, shape_text, some
@@ -88,8 +89,12 @@ def put(model: nn.Module, checkpoint: Checkpoint, assign: bool, repair: str = ""
     """
     ties = _ties(model)
     tensors, notes = checkpoint.tensors, list[str]()
+    if difference(model, _with_ties(ties, tensors)):
+        tensors, notes = names_as_read(model, tensors)
+        checkpoint = replace(checkpoint, tensors=tensors)
     if repair and difference(model, _with_ties(ties, tensors)):
-        tensors, notes = _repaired(model, checkpoint, repair, assign)
+        tensors, said = _repaired(model, checkpoint, repair, assign)
+        notes += said
     notes += _fill_ties(ties, tensors)
     wrong = difference(model, tensors)
     notes += _casts(model, tensors, assign)

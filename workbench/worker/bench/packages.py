@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -75,6 +76,42 @@ def from_config(path: str) -> tuple[str, Callable[..., nn.Module], Any]:
         return made
 
     return named or "AutoModel", construct, transformers
+
+
+def names_as_read(model: nn.Module, tensors: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """(the tensors of a file under the names that the model's own package reads them under, what to say of it).
+
+    From version 5 on transformers keeps the names of older versions in its files and changes them while it loads.
+    Raises `WorkbenchError("weights")` where it would compute tensors from others.
+    """
+    transformers = sys.modules.get("transformers")
+    if transformers is None or not isinstance(model, transformers.PreTrainedModel):
+        return tensors, []
+    try:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.core_model_loading import WeightRenaming, rename_source_key
+    except ImportError:  # an older one: its files have its names
+        return tensors, []
+    changes: list[Any] = get_model_conversion_mapping(model)
+    renamings = [one for one in changes if isinstance(one, WeightRenaming)]
+    computing = [one for one in changes if not isinstance(one, WeightRenaming)]
+    found, computed = {}, []
+    for name in tensors:
+        found[name], pattern = rename_source_key(name, renamings, computing)
+        computed += [name] if pattern is not None else []
+    if computed:
+        message = f"transformers computes {found[computed[0]]} from {computed[0]} and others while it loads the file."
+        remedy = "Save what it makes of it, and give that: model = Auto….from_pretrained(DIR); "
+        raise error("weights", message, "--weights", remedy + "torch.save(model.state_dict(), 'state.pt')")
+    moved = {old: new for old, new in found.items() if old != new}
+    own = model.state_dict(keep_vars=True)
+    if len(set(found.values())) < len(found) or sum(map(own.__contains__, found.values())) <= sum(
+        map(own.__contains__, found)
+    ):
+        return tensors, []
+    old, new = next(iter(moved.items()))
+    words = f"{len(moved)} names as transformers {transformers.__version__} reads them: {old} is {new}"
+    return {found[name]: tensor for name, tensor in tensors.items()}, [words]
 
 
 def _torchvision(problem: BaseException | None) -> str:
