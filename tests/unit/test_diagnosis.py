@@ -113,6 +113,8 @@ def twice_backward(x: Tensor) -> None:
 X = torch.randn(4, 10)
 ROWS: list[tuple[nn.Module, Any, Callable[[Tensor], Any] | None, str, tuple[str, ...]]] = [
     (nn.Linear(9, 5), X, None, "inputs", ("body.0 (Linear)", "9", "--input 'x=float32[4,9]'")),
+    (nn.GroupNorm(4, 8), torch.ones(4, 6, 3), None, "inputs", ("float32[4,6,3]", "'x=float32[4,8,3]'")),
+    (nn.GroupNorm(4, 8), torch.ones(4, 12, 3), None, "inputs", ("float32[4,12,3]", "'x=float32[4,8,3]'")),
     (nn.Linear(9, 5), X, torch.relu, "forward", ("body.0 (Linear)", "float32[4,10]", "last size must be 9")),
     (nn.Linear(10, 5), X.double(), None, "inputs", ("float32 and was given float64", "'x=float32[4,10]'", "--dtype")),
     (nn.Linear(10, 5), X, Tensor.double, "forward", ("float64", ".to(torch.float32)")),

@@ -200,3 +200,22 @@ def test_versions_beside_a_state_dict_survive(tmp_path: Path) -> None:
     model = bench_models.Tied()
     fitting.put(model, weights.read(saved(tmp_path / "w.pt", state)), assign=True)
     assert int(model.norm.num_batches_tracked) == 5
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "remedy"),
+    [
+        (b"", "is empty", "Get it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "pointer of Git LFS", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>404</html>", "is a web page", "Get it again"),
+        (b"something else entirely", "is neither", "workbench inspect"),
+    ],
+)
+def test_what_is_often_taken_for_weights_is_called_by_its_name(
+    tmp_path: Path, data: bytes, words: str, remedy: str
+) -> None:
+    (tmp_path / "w.pt").write_bytes(data)
+    with pytest.raises(WorkbenchError) as caught:
+        weights.read(str(tmp_path / "w.pt"))
+    assert words in caught.value.failure.message
+    assert remedy in caught.value.failure.remedy

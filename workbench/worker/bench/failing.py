@@ -76,6 +76,8 @@ def failed_in(problem: BaseException, kind: str, what: str, otherwise: str, reme
             reason += f", because of {first_line(first)}"
         if "torchvision::" in f"{problem} {first}":
             remedy = "This torchvision was built for another torch: install the one of this torch's release, or none."
+    if "before Module.__init__() call" in str(problem):
+        remedy = "Call super().__init__() first in its __init__."
     if isinstance(problem, ModuleNotFoundError) and problem.name:
         remedy = f"Install {problem.name} where the worker runs, or name an interpreter that has it: --python PATH"
     place = users_place(problem) or otherwise

@@ -34,6 +34,13 @@ def _channels(scene: Scene, values: Values) -> str:
     return f"Check what comes before it: it must have {values['want']} channels at dimension 1."
 
 
+def _own_channels(scene: Scene, values: Values) -> str:
+    if not isinstance(scene.module, nn.GroupNorm):
+        return "Check what comes before it."
+    wants = scene.module.num_channels
+    return f"It has {wants} channels. {_channels(scene, {'want': str(wants)})}"
+
+
 def _same_dtype(scene: Scene, values: Values) -> str:
     has, wants = values["t_given"], values["t_weight"]
     if not wants.startswith(("float", "bfloat")):
@@ -130,6 +137,9 @@ _KNOWN: tuple[Rule, ...] = (
          "{at} wants {want} channels and was given {got}: {given}.", _channels),
     Rule("forward", r"running_mean should contain (?P<got>\d+) elements not (?P<want>\d+)",
          "{at} normalises {want} channels and was given {got}: {given}.", _channels),
+    Rule("forward", r"Expected number of channels in input to be divisible by num_groups|"
+         r"Expected weight to be a vector of size equal to the number of channels",
+         "{at} normalises groups of channels and was given other channels than its own: {given}.", _own_channels),
     Rule("forward", r"Expected (?P<dims>.+?) input to (?P<op>conv\w+), but got input of size",
          "{at} wants a {dims} input and was given {given}.", "Give the input its batch and channel dimensions."),
     Rule("forward", r"expected (?P<dims>\dD(?: or \dD)?) input \(got (?P<got>\dD) input\)",

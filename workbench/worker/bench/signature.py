@@ -95,7 +95,9 @@ class Forward:
             elif not self._takes(argument.name):
                 message = f"forward has no argument {argument.name!r}; it takes {self.text}."
                 remedy = closest(argument.name, [*self.positional, *self.keyword_only])
-                if not remedy and len(self.positional) == 1:
+                if not remedy and all(name in {one.name for one in given} for name in self.positional):
+                    remedy = "Leave it out."
+                elif not remedy and len(self.positional) == 1:
                     remedy = f"Call it {self.positional[0]!r}."
                 raise error("inputs", message, "--input", remedy or "Name each input as forward names its argument.")
             if argument.name and argument.name in {one.name for one in named}:

@@ -25,6 +25,16 @@ from workbench.worker.bench.snapshot import Digest, PrivateCopy
 from workbench.worker.bench.words import closest, counted, some, with_article
 from workbench.worker.checkpoint import is_state_dict, state_dict_in
 
+_AGAIN = "Get it again from where it was made."
+_MISTAKEN = (
+    (b"version https", "is a pointer of Git LFS, in the place of the file that it stands for", "git lfs pull"),
+    (b"<!DOC", "is a web page, saved in the place of a file", _AGAIN),
+    (b"<!doc", "is a web page, saved in the place of a file", _AGAIN),
+    (b"<html", "is a web page, saved in the place of a file", _AGAIN),
+    (b"", "is empty", _AGAIN),
+)
+"""How files begin that people take for weights (nothing: an empty one), what they are, what to do."""
+
 
 @dataclass
 class Checkpoint:
@@ -103,6 +113,9 @@ def _content(path: str, copy: PrivateCopy) -> Any:
             return tensorfile.mapped(stream)
     if copy.start[:2] == b"PK" or copy.start[:1] == b"\x80":
         return _read_torch(path, copy)
+    for begins, what, remedy in _MISTAKEN:
+        if copy.start.lstrip().startswith(begins) if begins else not copy.start:
+            raise error("weights", f"{path} {what}.", path, remedy)
     message = f"{path} is neither a .safetensors file nor one of torch.save."
     raise error("weights", message, path, f"workbench inspect {path} says what it holds.")
 
