@@ -242,8 +242,8 @@ class Vision(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.places
-        q, k, v = self.qkv(self.norm1(x)).reshape(len(x), 17, 3, 4, 8).permute(2, 0, 3, 1, 4)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.places
+        q, k, v = self.qkv(self.norm1(x)).reshape(x.shape[0], 17, 3, 4, 8).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v, dropout_p=0.1 if self.training else 0.0)
         x = x + self.project(attended.transpose(1, 2).flatten(2))
         return self.head((x + self.mlp(self.norm2(x)))[:, 0])
