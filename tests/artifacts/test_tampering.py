@@ -190,7 +190,7 @@ def test_every_way_to_spoil_the_manifest_is_refused_by_the_command(bundle: Path,
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_script_itself_refuses_in_a_process_of_its_own(bundle: Path, tmp_path: Path) -> None:
-    for tamper in [one for one in of_files(bundle) if not one.title.startswith("verify.py")][::4]:
+    for tamper in [one for one in of_files(bundle) if "verify.py" not in one.title][::4]:
         code, found = scripted(spoilt(bundle, tamper, tmp_path / "copy"), tmp_path)
         assert (tamper.title, code, statuses(found)["integrity"]) == (tamper.title, 1, "fail")
     for tamper in [*of_manifest(bundle)][::12]:
