@@ -137,3 +137,16 @@ class Simplified(nn.Module):
         if not torch.compiler.is_exporting():
             y = y + x.sign()
         return y - 1
+
+
+class Normed(nn.Module):
+    """Norms whose operators answer with more than one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch, self.layer, self.head = nn.BatchNorm1d(5), nn.LayerNorm(5), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scaled = self.batch(x)
+        even = self.layer(scaled)
+        return self.head(even)

@@ -15,6 +15,7 @@ from workbench.protocol.model import Recipe
 from workbench.worker.artifact import bundle
 from workbench.worker.artifact.clean import file_sha256
 from workbench.worker.artifact.parts import parting_of_compiled
+from workbench.worker.artifact.passages import place_in
 from workbench.worker.artifact.subject import subject_of
 from workbench.worker.bench.load import build
 
@@ -87,6 +88,43 @@ def test_onnx_is_followed_to_the_line_and_the_module_and_told_what_is_made_there
     came = float(words.partition(" come in with")[0].rpartition(" and ")[2])
     assert made > 0.01 > 1e-5 > came
     assert "all before it agree, the last at branch_models.py:" in words
+
+
+@pytest.mark.parametrize("kind", ["trace", "export", "onnx"])
+def test_operators_that_answer_with_more_than_one_tensor_agree_by_the_first(tmp_path: Path, kind: str) -> None:
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+        pytest.importorskip("onnxscript", reason="the extra [onnx] is not installed")
+    torch.manual_seed(0)
+    model, x = branch_models.Normed().eval(), torch.randn(4, 5)
+
+    def write(path: Path) -> None:
+        if kind == "trace":
+            torch.jit.save(torch.jit.trace(model, x, check_trace=False), str(path))
+        elif kind == "export":
+            torch.export.save(torch.export.export(model, (x,)), str(path))
+        else:
+            program = torch.onnx.export(model, (x,), dynamo=True, verbose=False)
+            assert program is not None
+            program.save(path)
+
+    with torch.no_grad():
+        model.head.bias[1] += 1e-3
+        words = theirs(tmp_path, "Normed", write, 0.0)
+    where = line_of(branch_models, "return self.head(even)")
+    assert words.startswith(f"first at branch_models.py:{where}"), words
+
+
+@pytest.mark.parametrize(
+    ("stack", "place"),
+    [
+        ('File "/home/me/net.py", line 3, in forward', ("/home/me/net.py", 3)),
+        ('File "torch/fx/passes/runtime_assert.py", line 24, in insert', None),
+        ('File "/home/me/net.py", line 3, in forward\n File "torch/fx/a.py", line 1, in f', ("/home/me/net.py", 3)),
+    ],
+)
+def test_a_place_is_the_users(stack: str, place: tuple[str, int] | None) -> None:
+    assert place_in(stack) == place
 
 
 def test_what_only_carries_a_difference_on_is_told_apart_from_what_makes_it(tmp_path: Path) -> None:

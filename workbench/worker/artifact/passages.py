@@ -28,6 +28,10 @@ LARGEST = 256 << 20
 _STACK = re.compile(r'(?:File "(?P<file>[^"]+)", line (?P<line>\d+))|(?:(?P<traced>[^\s:()]+\.py)\((?P<at>\d+)\))')
 
 
+_TORCHS_OWN = "torch/"
+"""How passes of torch's exporter begin their place when they make a node themselves: no path of this machine."""
+
+
 @dataclass
 class Passage:
     """Consecutive operators of one line of the user's."""
@@ -85,7 +89,7 @@ def merged(passages: list[Passage]) -> list[Passage]:
 def place_in(stack: str, innermost_first: bool = False) -> tuple[str, int] | None:
     """(file, line) of the innermost frame of the user's in a stack as torch writes it."""
     found = [(match["file"] or match["traced"], int(match["line"] or match["at"])) for match in _STACK.finditer(stack)]
-    own = [(file, line) for file, line in found if is_users(file)]
+    own = [(file, line) for file, line in found if is_users(file) and not file.startswith(_TORCHS_OWN)]
     return (own[0] if innermost_first else own[-1]) if own else None
 
 
@@ -122,7 +126,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         while frame is not None and not is_users(frame.f_code.co_filename):
             frame = None if frame.f_code is run_eager.__code__ else frame.f_back
         if frame is not None:
-            value = tensors[-1] if tensors else None
+            several = len(func._schema.returns) > 1  # the first is the answer; the rest are kept for backward
+            value = tensors[0 if several else -1] if tensors else None
             self.bytes += value.numel() * value.element_size() if value is not None else 0
             module = self.modules[-1] if self.modules else ""
             if self.bytes <= LARGEST:
