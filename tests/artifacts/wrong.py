@@ -52,6 +52,10 @@ def rounded(model: Any) -> None:
         parameter.copy_(parameter.bfloat16().float())
 
 
+def in_bfloat16(model: Any) -> nn.Module:
+    return around(lambda x: x.bfloat16(), lambda y: y.float())(copy.deepcopy(model).bfloat16())
+
+
 def gridded(model: Any) -> None:
     for layer in (model.fc1, model.fc2):
         step = layer.weight.abs().max() / 127
@@ -228,6 +232,13 @@ WRONG: tuple[Made, ...] = (
         export(edited(rounded)),
         ".pt2",
         ("weights_match: rounded to bfloat16",),
+    ),
+    Made(
+        "cast to bfloat16, inputs too",
+        "Classifier",
+        export(in_bfloat16),
+        ".pt2",
+        ("weights_match: the checkpoint's weights cast to bfloat16", "values: its weights were rounded"),
     ),
     Made(
         "weights on an int8 grid",

@@ -17,7 +17,7 @@ from workbench.worker.artifact.manifest import manifest_tensors
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
 from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
 from workbench.worker.artifact.naming_values import relation, swapped
-from workbench.worker.artifact.naming_weights import checkpoint_of, weights_words
+from workbench.worker.artifact.naming_weights import SAME, checkpoint_of, weights_words
 from workbench.worker.artifact.parameters import differing_parameters
 from workbench.worker.artifact.prove_cases import CaseResult, Golden, leaf_name, yardstick_of
 from workbench.worker.judge.verdict import judge
@@ -62,11 +62,13 @@ class _Naming:
     ) -> None:
         self.stage, self.opened, self.golden, self.device = stage, opened, golden, device
         self.results, self.rows = results, rows
+        self.same_weights = False
         self.wrong = {one.index for one in results if _wrong(one, yardstick_of(golden.manifest))}
 
     def rows_named(self, refused: list[str]) -> Iterator[tuple[str, CheckRow]]:
         """(id, row) for each row about which more is known now."""
         weights = self.weights() if "weights_match" in refused else ""
+        self.same_weights = weights.startswith(SAME)
         if weights:
             row = self.rows["weights_match"]
             yield "weights_match", replace(row, cause=weights)
@@ -149,6 +151,8 @@ class _Naming:
         """The row that has the reason already."""
         if "train_ops" in refused:
             return f"it was exported in train mode: {self.rows['train_ops'].evidence.partition(';')[0]}"
+        if "weights_match" in refused and self.same_weights:
+            return "its weights were rounded: see weights_match"
         if "weights_match" in refused:
             return "it was not made from these weights: see weights_match"
         if quantised_operators(self.opened.program):
@@ -204,6 +208,7 @@ _REMEDIES = {
     "it normalises": "Feed it without that step, or export the model without it.",
     "train mode": "Export in eval mode: model.eval() before.",
     "not made from these weights": "Export again from this checkpoint, or name the --weights it was made from.",
+    "weights were rounded": "Export in the dtype it is to be judged in, or say what may differ: --tolerance.",
     "another order": "Export outputs and classes in the model's own order.",
     "is missing": "Export the model with it, or verify against the model without it.",
 }

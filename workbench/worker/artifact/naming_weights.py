@@ -19,6 +19,9 @@ CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_BYTES = 256 << 20
 """Of the model's tensors so many bytes are kept beside the artifact, the smallest tensors first."""
 
+SAME = "the checkpoint's weights"
+"""Begins the words of weights that are other numbers for the same thing."""
+
 _WRITABLE = frozenset(name for name, _ in TENSORFILE_DTYPES.values())
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -63,6 +66,9 @@ def _kind(pairs: dict[str, tuple[torch.Tensor, torch.Tensor]], total: int) -> st
     """One word for all of it."""
     if all(name.rpartition(".")[2] in _STATISTICS for name in pairs):
         return "only running statistics of batch norm differ: it was trained, or run in train mode, since"
+    if all(a.dtype != b.dtype and b.is_floating_point() and torch.equal(a.to(b.dtype), b) for a, b in pairs.values()):
+        into = ", ".join(sorted({str(b.dtype)[6:] for _, b in pairs.values()}))
+        return f"{SAME} cast to {into}"
     floating = [pair for pair in pairs.values() if pair[0].is_floating_point() and pair[0].dtype == pair[1].dtype]
     telling = [pair for pair in floating if pair[0].dim() > 1 and pair[0].numel() >= 8]
     for words, test in _GRIDS:
@@ -140,7 +146,7 @@ def _even(row: torch.Tensor) -> bool:
 
 
 _GRIDS: tuple[tuple[str, Callable[[torch.Tensor, torch.Tensor], bool]], ...] = (
-    ("the checkpoint's weights rounded to bfloat16", _through(torch.bfloat16)),
-    ("the checkpoint's weights rounded to float16", _through(torch.float16)),
-    ("the checkpoint's weights quantised to a grid of integers", _few_levels),
+    (f"{SAME} rounded to bfloat16", _through(torch.bfloat16)),
+    (f"{SAME} rounded to float16", _through(torch.float16)),
+    (f"{SAME} quantised to a grid of integers", _few_levels),
 )
