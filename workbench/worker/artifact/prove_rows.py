@@ -97,7 +97,11 @@ def values_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: 
     cause = f"furthest in case {worst.case} ({where}): {_rows_element(worst.worst)}"
     parts = (golden.manifest.get("search") or {}).get("parts")
     cause = f"where they part: {parts}; {cause}" if parts else cause
-    return CheckRow("values", "fail", words, cause, _rows_remedy(golden.manifest))
+    path_taken = any(
+        word in cause for word in ("and eager does not", "the artifact does not", "where the artifact computes")
+    )
+    remedy = _rows_remedy(golden.manifest) if path_taken else "Export it again from this model and these weights."
+    return CheckRow("values", "fail", words, cause, remedy)
 
 
 def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick, golden: Golden) -> CheckRow:
@@ -108,7 +112,7 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
         groups.setdefault(_rows_sizes(golden, one), []).append(one)
     wrong: list[str] = []
     beyond: list[tuple[tuple[str, int], ...]] = []
-    mixed = False
+    mixed, others = False, 0
     for size, cases in sorted(groups.items()):
         raised = next((one for one in cases if one.raised), None)
         shaped = next((one for one in cases if one.structure), None)
@@ -116,14 +120,17 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
             wrong.append(f"{_rows_named([size])}: {raised.raised}")
         elif shaped is not None:
             wrong.append(f"{_rows_named([size])}: {shaped.structure}")
+            others += 1
         else:
             share = _rows_bad_share(cases, leaves, yardstick)
             mixed = mixed or 0 < share < 1
             beyond += [size] if share == 1 else []
+    sizes = _rows_named(sorted(groups))
+    if len(groups) > 1 and others == len(groups):
+        return CheckRow("sizes", "skip", f"nothing was compared at {sizes}: it is not the size, see structure")
     if not mixed and 0 < len(beyond) < len(groups):  # otherwise it is not the size that makes the difference
         right = _rows_named(sorted(set(groups) - set(beyond)))
         wrong.append(f"values differ at {_rows_named(beyond)}, not at {right.removeprefix('batch ')}")
-    sizes = _rows_named(sorted(groups))
     if declared := batch.get("declared"):
         wrong.insert(0, f"{sizes} only, where batch {declared[0]}..{declared[1]} was declared, which eager serves")
     if wrong:

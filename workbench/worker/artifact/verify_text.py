@@ -27,7 +27,7 @@ from __future__ import annotations
 import sys
 
 # Python looks for modules beside a script first: a file that was put there would run before it is refused
-if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
     del sys.path[0]
 
 import warnings

@@ -159,6 +159,15 @@ def seed_generators(seed: int) -> None:
         numpy_random.seed(seed % 2**32)
 
 
+def stir_generators() -> None:
+    """Draw one number from each of these generators on the CPU, so that none stands where a seed puts it."""
+    torch.rand(1)
+    random.random()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.random()
+
+
 @contextlib.contextmanager
 def running(modes: Modes) -> Iterator[None]:
     """For one forward: the grad mode, and with `rng` "fixed" every generator seeded first."""

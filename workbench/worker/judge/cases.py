@@ -40,15 +40,16 @@ class Measured:
     """By leaf path, for floating leaves that have a float64 twin."""
 
 
+OTHER_FORM = ("shape", "dtype", "layout", "missing", "not ")
+"""How the reasons of leaves begin that have another form than the reference, so that no values stand side by side."""
+
 CaseKind = TypeVar("CaseKind", bound=Measured)
 
 
 def measured(case: CaseKind, eager: Flat, answer: Flat, exact: dict[str, torch.Tensor]) -> CaseKind:
     """`case` with what was measured of its `answer`; `exact`: float64 answers by leaf path, as far as there are any."""
     structure, diffs = compare(eager, answer)
-    shapes = [
-        f"{one.path}: {one.reason}" for one in diffs if one.reason.startswith(("shape", "dtype", "missing", "not "))
-    ]
+    shapes = [f"{one.path}: {one.reason}" for one in diffs if one.reason.startswith(OTHER_FORM)]
     words = structure or "; ".join(shapes[:3])
     if words:
         return replace(case, structure=words, leaves=diffs)

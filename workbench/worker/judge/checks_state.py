@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from workbench.protocol.artifacts import CheckRow
-from workbench.worker.bench.modes import seed_generators
+from workbench.worker.bench.modes import seed_generators, stir_generators
 from workbench.worker.bench.words import counted, some
 from workbench.worker.judge.checks_modes import cured
 from workbench.worker.judge.checks_places import FirstOperator, named
@@ -33,6 +33,8 @@ def check_randomness(subject: Subject) -> CheckRow:
     for _ in subject.times(3):
         if subject.bench.modes.rng == "fixed":
             seed_generators(subject.bench.modes.seed)  # as the forward will, so that seeding is no use of a generator
+        else:
+            stir_generators()  # else a forward that sets the seed that was set already would move nothing
         before = Generators.take()
         subject.forward()
         found = dict.fromkeys(before.moved(Generators.take()))
