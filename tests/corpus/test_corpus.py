@@ -15,11 +15,11 @@ from tests.corpus.healthy import HEALTHY
 from tests.corpus.smallest import smallest
 from workbench.protocol.artifacts import CHECK_IDS
 
-QUICK = ("repeatable", "buffers", "finite", "batch_rows", "reload")
+QUICK = ("repeatable", "buffers", "finite", "batch_rows", "batch_sizes", "reload")
 """Checks that take a moment and compare."""
 MUST_SPEAK = ("modes", "repeatable", "buffers", "inputs_untouched", "finite", "graph_free", "memory_flat")
 """Checks that have something to say of every model in the corpus."""
-OFTEN = ("Experts", "Encoder", "Nested", "Autocast", "Masked", "quantised")
+OFTEN = ("PadsToLongest", "Experts", "Encoder", "Nested", "Autocast", "Masked", "quantised")
 ZOO_OFTEN = ("mobilenetv3_small_050", "BertModel", "LlamaForCausalLM")
 
 

@@ -140,6 +140,7 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
         return subject.passed(f"{start}; no output has exactly one dimension of their size, so rows are not compared.")
     marks = set()
     worst = ""
+    varying: dict[str, None] = {}
     if 1 in others and (lost := _without_rows(axes, answers[1])):
         words = f"{start}, and a batch of 1 is answered without its dimension: {lost}."
         place = _squeezed(subject, parts[1])
@@ -155,6 +156,11 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
         if any(dict(answers[size].leaves)[path].shape[axis] != size for path, axis in axes.items()):
             words = f"{start}, and a batch of {size} is answered with another number of rows."
             return subject.skipped(f"{words} See the check hidden_state.")
+        longer = _otherwise_sized(axes, answers[largest], answers[size])
+        varying.update(dict.fromkeys(longer))
+        if len(longer) == len(axes):
+            continue
+        axes = {path: axis for path, axis in axes.items() if path not in longer}
         found = subject.compared(*_first(axes, answers[largest], answers[size], size))
         if found.differs and _near_ties(subject, found, size):
             continue
@@ -174,8 +180,21 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
                 return subject.skipped(f"{words}: {found.words}. {kept_words(left)}")
             cause, remedy = _cause(subject, (parts[largest], parts[size]), (largest, size))
             return subject.failed(f"{words}: {found.words}.", cause, remedy)
+    apart = f" Not compared: {some(list(varying), 4)}, whose other dimensions depend on the rows." if varying else ""
+    if not marks and varying:
+        return subject.skipped(f"{start}.{apart}")
     bits = "identical bits" if marks <= {IDENTICAL} else f"within the noise ({worst})"
-    return subject.passed(f"{start}, and their rows agree: {bits}.{answers[largest].thinned}")
+    return subject.passed(f"{start}, and their rows agree: {bits}.{apart}{answers[largest].thinned}")
+
+
+def _otherwise_sized(axes: dict[str, int], large: Answer, small: Answer) -> list[str]:
+    """Paths of outputs whose other dimensions depend on the rows that are asked, as of those padded to the longest."""
+    found = []
+    for path, axis in axes.items():
+        one, other = (list(dict(answer.leaves)[path].shape) for answer in (large, small))
+        del one[axis], other[axis]
+        found += [path] if one != other else []
+    return found
 
 
 def _without_rows(axes: dict[str, int], single: Answer) -> str:
