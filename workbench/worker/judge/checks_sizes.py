@@ -158,10 +158,10 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
             return subject.skipped(f"{words} See the check hidden_state.")
         longer = _otherwise_sized(axes, answers[largest], answers[size])
         varying.update(dict.fromkeys(longer))
-        if len(longer) == len(axes):
+        shared = {path: axis for path, axis in axes.items() if path not in longer}
+        if not shared:
             continue
-        axes = {path: axis for path, axis in axes.items() if path not in longer}
-        found = subject.compared(*_first(axes, answers[largest], answers[size], size))
+        found = subject.compared(*_first(shared, answers[largest], answers[size], size))
         if found.differs and _near_ties(subject, found, size):
             continue
         marks.add(found.mark)
@@ -175,7 +175,7 @@ def _sizes_agree(subject: Subject, declared: bool, answers: dict[int, Answer], p
             if again := differs_already(subject):
                 return subject.skipped(f"{again} ({words}.)")
             pair, _ = anew(subject, [parts[largest], parts[size]], subject.bench.recipe.seed)
-            alone = subject.compared(*_first(axes, pair[0], pair[1], size))
+            alone = subject.compared(*_first(shared, pair[0], pair[1], size))
             if not alone.differs:
                 return subject.skipped(f"{words}: {found.words}. {kept_words(left)}")
             cause, remedy = _cause(subject, (parts[largest], parts[size]), (largest, size))

@@ -172,6 +172,7 @@ def _thread_alone(subject: Subject, one: _Caller) -> bool:
     _wait([thread], time.monotonic() + max(1.0, SLOWER * subject.last))
     if thread.is_alive():
         _end(thread)
+        _wait([thread], time.monotonic() + LEAVING)
     return bool(found) and subject.compared(one.serial, found[0]).differs
 
 
