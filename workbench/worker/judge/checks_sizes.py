@@ -191,7 +191,7 @@ def _otherwise_sized(axes: dict[str, int], large: Answer, small: Answer) -> list
     """Paths of outputs whose other dimensions depend on the rows that are asked, as of those padded to the longest."""
     found = []
     for path, axis in axes.items():
-        one, other = (list(dict(answer.leaves)[path].shape) for answer in (large, small))
+        one, other = (list(answer.shape_of(path, dict(answer.leaves)[path])) for answer in (large, small))
         del one[axis], other[axis]
         found += [path] if one != other else []
     return found
