@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,21 @@ def job() -> Job:
     return Job(1, lambda body, number: None)
 
 
-def ran(found: Repair, names: list[str], own: Shapes) -> dict[str, Any]:
-    """What the printed code makes of a state_dict with these names."""
+def ran(found: Repair, names: Iterable[str], own: Shapes) -> dict[str, Any]:
+    """What the printed code makes of a state_dict with these names, each of which holds its own name."""
 
     class Model:
-        def state_dict(self) -> Shapes:
-            return own
+        def state_dict(self) -> dict[str, str]:
+            return dict.fromkeys(own, "as constructed")
 
-    space: dict[str, Any] = {"state": dict.fromkeys(names), "model": Model()}
+    space: dict[str, Any] = {"state": {name: name for name in names}, "model": Model()}
     exec(found.code, space)
     return dict(space["state"])
+
+
+def meant(found: Repair, own: Shapes) -> dict[str, str]:
+    """What the printed code has to make of it."""
+    return dict.fromkeys(own, "as constructed") | {new: old for old, new in found.names.items()}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_what_was_changed_for_all_names_is_found_and_undone(change: Any, words: 
     assert (found.safe, found.after, found.random, found.unused) == (True, len(BODY), (), ())
     assert words in found.words
     assert "all shapes agree" in found.words
-    assert set(ran(found, list(file), BODY)) == set(BODY)
+    assert ran(found, file, BODY) == meant(found, BODY)
 
 
 def test_a_prefix_that_the_file_lacks_is_put_there() -> None:
@@ -77,7 +83,7 @@ def test_a_prefix_that_the_file_lacks_is_put_there() -> None:
     found = solve(BODY, own)
     assert (found.safe, found.after) == (True, len(own))
     assert "putting 'encoder.' before them" in found.words
-    assert set(ran(found, list(BODY), own)) == set(own)
+    assert ran(found, BODY, own) == meant(found, own)
 
 
 def test_a_head_of_another_size_stays_random_and_is_never_taken_unasked() -> None:
@@ -90,6 +96,7 @@ def test_a_head_of_another_size_stays_random_and_is_never_taken_unasked() -> Non
     assert found.random == ("head.weight", "head.bias")
     assert found.shapes[0] == "head.weight [10,8] in the file, [5,8] in the model"
     assert "would stay random" in found.words
+    assert ran(found, file, BODY) == meant(found, BODY)
 
 
 def test_two_copies_in_one_file_are_a_doubt() -> None:
@@ -106,6 +113,108 @@ def test_names_that_could_change_places_are_a_doubt() -> None:
     assert found.after == 4
     assert found.doubt
     assert not found.safe
+
+
+def layers(numbers: Iterable[int], name: str = "layers.{}.") -> Shapes:
+    """Layers of one shape under these numbers."""
+    return {
+        name.format(number) + leaf: (4, 4)[: 1 + (leaf == "weight")]
+        for number in numbers
+        for leaf in ("weight", "bias")
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "model", "words"),
+    [
+        ("layers.{}.", range(3), range(1, 4), "counting 'layers.' from 1 instead of 0"),
+        ("layers.{}.", range(1, 4), range(3), "counting 'layers.' from 0 instead of 1"),
+        ("h.{}.mlp.", range(12), range(1, 13), "counting 'h.' from 1 instead of 0"),
+        ("a.norm{}.", (1, 2), (2, 3), "counting 'a.norm' from 2 instead of 1"),
+    ],
+)
+def test_numbers_that_begin_elsewhere_move_together(name: str, file: Any, model: Any, words: str) -> None:
+    file, own = layers(file, name), layers(model, name)
+    found = solve(file, own)
+    assert list(found.names.items()) == list(zip(file, own, strict=True))
+    assert (found.safe, found.doubt) == (True, "")
+    assert words in found.words
+    assert ran(found, file, own) == meant(found, own)
+
+
+def test_numbers_under_a_prefix_that_goes_move_together() -> None:
+    file, own = layers(range(3), "module.layers.{}."), {**layers(range(1, 4)), "head.weight": (5, 4)}
+    file["module.head.weight"] = (5, 4)
+    found = solve(file, own)
+    assert [found.names[f"module.layers.{number}.weight"] for number in range(3)] == [
+        f"layers.{number}.weight" for number in (1, 2, 3)
+    ]
+    assert (found.safe, found.after) == (True, 7)
+    assert ran(found, file, own) == meant(found, own)
+
+
+def test_numbers_with_gaps_keep_their_order_and_are_a_doubt_where_shapes_do_not_tell() -> None:
+    file, own = layers(range(3)), layers((0, 2, 4))
+    found = solve(file, own)
+    assert list(found.names.items()) == list(zip(file, own, strict=True))
+    assert "numbering 'layers.' 0, 2, 4 instead of 0, 1, 2" in found.words
+    assert "their order was kept" in found.doubt
+    assert ran(found, file, own) == meant(found, own)
+    told = {f"layers.{old}.weight": (old + 1, 4) for old in range(3)}
+    own = {f"layers.{2 * old}.weight": (old + 1, 4) for old in range(3)}
+    assert solve(told, own).safe
+
+
+def test_some_layers_of_many_are_a_doubt() -> None:
+    found = solve(layers(range(6), "module.layers.{}."), layers(range(3)))
+    assert found.after == 6
+    assert not found.safe
+    assert "counting 'layers.'" in found.doubt
+    assert not solve(layers(range(3)), layers(range(1, 6))).safe
+
+
+@pytest.mark.parametrize(
+    ("file", "model"), [("qk", "kv"), ("qkv", "kvo"), (("up", "gate", "down"), ("up", "gate", "last"))]
+)
+def test_a_rename_beside_names_that_could_be_meant_as_well_is_a_doubt(file: Any, model: Any) -> None:
+    found = solve(*({f"{place}.{one}.weight": (4, 4) for place in "01" for one in names} for names in (file, model)))
+    assert found.random == ()
+    assert "may be meant by" in found.doubt
+    assert not found.safe
+
+
+def test_a_rename_beside_names_of_another_shape_or_meaning_is_none() -> None:
+    file = {"body.weight": (4, 4), "head.weight": (5, 4), "norm.scale": (4,), "norm.bias": (4,)}
+    own = {"body.weight": (4, 4), "classifier.weight": (5, 4), "norm.weight": (4,), "norm.bias": (4,)}
+    found = solve(file, own)
+    assert found.names["head.weight"] == "classifier.weight"
+    assert found.names["norm.scale"] == "norm.weight"
+    assert (found.doubt, found.safe) == ("", True)
+
+
+def test_the_printed_code_takes_the_values_that_the_map_takes() -> None:
+    file = {"head.weight": (5, 8), "module.head.weight": (5, 8), "module.body.weight": (8, 6)}
+    own = {"head.weight": (5, 8), "body.weight": (8, 6)}
+    found = solve(file, own)
+    assert found.names["head.weight"] == "head.weight"
+    assert (
+        ran(found, file, own)
+        == meant(found, own)
+        == {"head.weight": "head.weight", "body.weight": "module.body.weight"}
+    )
+
+
+def test_names_that_fit_but_for_a_head_are_offered_and_never_taken_unasked() -> None:
+    for file in (
+        BODY | {"head.weight": (10, 8), "head.bias": (10,)},
+        {name: shape for name, shape in BODY.items() if not name.startswith("head")},
+        BODY | {"aux.weight": (2, 2)},
+    ):
+        found = solve(file, BODY)
+        assert (found.helps, found.safe) == (True, False)
+        assert "fit as they are" in found.words
+        assert ran(found, file, BODY) == meant(found, BODY)
+    assert not solve({"head.bias": (5,), "x": (1,)}, BODY).helps
 
 
 def test_what_fits_nowhere_is_not_forced() -> None:
@@ -138,6 +247,7 @@ def test_a_map_never_joins_two_names_or_shapes_that_differ(names: list[str], pre
     assert all(file[old] == own[new] for old, new in found.names.items())
     assert found.total == len(own)
     assert set(found.random) | set(found.names.values()) == set(own)
+    assert ran(found, file, own) == meant(found, own)
 
 
 SOURCE = """
@@ -194,6 +304,20 @@ def test_what_nothing_fits_keeps_the_constructors_values(net: tuple[Recipe, dict
     assert torch.equal(built.model.state_dict()["head.weight"], plain["head.weight"])
     assert torch.equal(built.model.state_dict()["body.0.bias"], state["module.body.0.bias"])
     assert any("head.weight stay random" in note for note in built.info.warnings)
+
+
+def test_a_head_of_another_size_alone_is_offered_and_stays_as_constructed(net: tuple[Recipe, dict[str, Any]]) -> None:
+    recipe, state = net
+    asked = saved(recipe, state | {"head.weight": torch.randn(10, 8), "head.bias": torch.randn(10)})
+    with pytest.raises(WorkbenchError) as caught:
+        build(dataclasses.replace(asked, repair="auto"), job())
+    assert caught.value.failure.repair == "yes"
+    assert "4 of 6 fit as they are" in caught.value.failure.remedy
+    plain = build(dataclasses.replace(recipe, weights=""), job()).model.state_dict()
+    built = build(dataclasses.replace(asked, repair="yes"), job())
+    assert torch.equal(built.model.state_dict()["head.weight"], plain["head.weight"])
+    assert torch.equal(built.model.state_dict()["body.0.bias"], state["body.0.bias"])
+    assert any("head.weight, head.bias stay random" in note for note in built.info.warnings)
 
 
 def test_the_renamed_file_loads_by_itself(net: tuple[Recipe, dict[str, torch.Tensor]], tmp_path: Path) -> None:

@@ -11,54 +11,18 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workbench.worker.bench.renaming import Rule, form
+from workbench.worker.bench.renumbering import renumbered
 from workbench.worker.bench.words import counted, some
 
 Shapes = Mapping[str, tuple[int, ...] | None]
 """Name → shape; None for what is no tensor, which fits by its name alone."""
 
-ROUNDS = 6
+ROUNDS = 8
 """Rules that are looked for, one after the other: encoders and heads may be wrapped differently."""
-
-KNOWN = {
-    "module.": "DataParallel and DistributedDataParallel put it there",
-    "_orig_mod.": "torch.compile put it there",
-    "model.": "a wrapping class put it there",
-    "ema_model.": "an averaged copy was kept under it",
-}
-"""Prefixes and who writes them (torch/nn/parallel/data_parallel.py, torch/_dynamo/eval_frame.py)."""
-
 
 ALIASES = {("gamma", "weight"), ("beta", "bias")}
 """Parts that mean the same: TensorFlow's names of a normalisation's parameters, and torch's."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One change of names: the prefix `old` becomes `new`, or the part `old` between two dots does."""
-
-    kind: str
-    """"prefix" or "part"."""
-    old: str
-    new: str
-    count: int
-    """Names that fit by it."""
-
-    @property
-    def words(self) -> str:
-        """ "removing 'module._orig_mod.' (torch.compile put it there)"."""
-        if self.kind == "part":
-            return f"renaming '{self.old}' to '{self.new}'"
-        if self.old and self.new:
-            return f"writing '{self.new}' for '{self.old}' at the beginning"
-        reason = next((words for name, words in KNOWN.items() if (self.old or self.new).endswith(name)), "")
-        told = f" ({reason})" if reason else ""
-        return f"removing '{self.old}'{told}" if self.old else f"putting '{self.new}' before them{told}"
-
-    def apply(self, name: str) -> str:
-        """The other name; the same where the rule does not touch it."""
-        if self.kind == "prefix":
-            return self.new + name[len(self.old) :] if name.startswith(self.old) else name
-        return ".".join(self.new if part == self.old else part for part in name.split("."))
 
 
 @dataclass(frozen=True)
@@ -80,31 +44,32 @@ class Repair:
     """Of `random`: "head.weight [10,8] in the file, [5,8] in the model"."""
     doubt: str = ""
     """Why another map would do as well; empty when there is one alone."""
-    tied: int = 0
+    tied: tuple[str, ...] = ()
     """Names of the model that come from another one that they are tied to."""
 
     @property
     def after(self) -> int:
         """Names of the model that fit with it."""
-        return len(self.names) + self.tied
+        return len(self.names) + len(self.tied)
 
     @property
     def helps(self) -> bool:
-        """Whether more fits with it than without."""
-        return self.after > self.before
+        """Whether it makes more fit, or lets a file be taken of which most fits as it is: with a head of another size,
+        or with names too many."""
+        return self.after > self.before or (self.after >= self.total / 2 and bool(self.random or self.unused))
 
     @property
     def safe(self) -> bool:
-        """Whether it may be applied unasked: everything fits, in one way only."""
-        return not self.random and not self.doubt
+        """Whether it may be applied unasked: everything fits by it, in one way only."""
+        return self.after > self.before and not self.random and not self.doubt
 
     @property
     def words(self) -> str:
         """ "0 of 161 → 161 of 161 after removing 'module._orig_mod.'; all shapes agree"."""
         how = " and ".join(rule.words for rule in self.rules)
-        after = f" after {how}" if how else ""
         shapes = "all shapes agree" if not self.shapes else f"{len(self.shapes)} of another shape ({self.shapes[0]})"
-        told = f"{self.before} of {self.total} → {self.after} of {self.total}{after}; {shapes}"
+        after = f"{self.before} of {self.total} → {self.after} of {self.total}{f' after {how}' if how else ''}"
+        told = f"{after if self.after > self.before else f'{self.after} of {self.total} fit as they are'}; {shapes}"
         if self.random:
             told += f"; {some(self.random)} would stay random"
         if self.unused:
@@ -114,24 +79,35 @@ class Repair:
 
     @property
     def code(self) -> str:
-        """Python that does the same to a state_dict called `state`."""
-        lines = []
-        if any(_renamed(name, self.rules) != other for name, other in self.names.items()):
-            names = {name: other for name, other in self.names.items() if name != other}
-            return f"names = {names!r}\nstate = {{names.get(key, key): value for key, value in state.items()}}"
+        """Python after which a state_dict called `state` loads strictly into the `model`."""
+        lines = self._by_rule() or self._by_name()
+        if self.random or self.tied:
+            lines.append("state = {**model.state_dict(), **state}  # what the file lacks stays as it is")
+        return "\n".join(lines)
+
+    def _by_rule(self) -> list[str]:
+        """A line a rule; none where rules for all names do not do what was found for each."""
+        every = [*self.names, *self.unused]
+        state = {name: name for name in every}
         for rule in self.rules:
-            if rule.kind == "part":
-                new = f'".".join({rule.new!r} if part == {rule.old!r} else part for part in key.split("."))'
-            elif rule.old:
-                new = f"{rule.new!r} + key.removeprefix({rule.old!r}) if key.startswith({rule.old!r}) else key"
-                if not rule.new:
-                    new = f"key.removeprefix({rule.old!r})"
-            else:
-                new = f"{rule.new!r} + key"
-            lines.append(f"state = {{{new}: value for key, value in state.items()}}")
+            state = {rule.apply(key): name for key, name in state.items()}
+            if len(state) < len(every) or not rule.code:
+                return []
+        where = {name: key for key, name in state.items()}
+        model = {*self.names.values(), *self.random, *self.tied}
+        if any(where[name] != other for name, other in self.names.items()):
+            return []
+        if not model.isdisjoint(where[name] for name in self.unused):
+            return []
+        lines = ["import re"] if any(rule.kind == "numbers" for rule in self.rules) else []
+        lines += [rule.code for rule in self.rules]
         if self.unused:
             lines.append("state = {key: value for key, value in state.items() if key in model.state_dict()}")
-        return "\n".join(lines)
+        return lines
+
+    def _by_name(self) -> list[str]:
+        """The map itself."""
+        return [f"names = {self.names!r}", "state = {new: state[old] for old, new in names.items()}"]
 
     @property
     def complete(self) -> str:
@@ -150,35 +126,80 @@ def solve(file: Shapes, model: Shapes, ties: Sequence[Sequence[str]] = ()) -> Re
     Rules are sought one at a time, the one that explains most names first, and each only for what is still unmatched.
     """
     names = {name: name for name in file if name in model and _fits(file[name], model[name])}
+    now = {name: name for name in file}
     before, rules, doubt = len(names), [], ""
-    now = {name: name for name in file if name not in names}
     for _ in range(ROUNDS):
         taken = set(names.values())
-        left = {other: file[name] for name, other in now.items()}
+        left = {now[name]: shape for name, shape in file.items() if name not in names}
         open_ = {name: shape for name, shape in model.items() if name not in taken}
         found, rival = _better(_prefix(left, open_), _part(left, open_))
         if found is None:
-            break
+            found, rival = renumbered(now, file, model, names)
+            doubt = doubt or rival
+            if found is None:
+                break
+            names = {name: new for name, new in names.items() if found.apply(now[name]) == now[name]}
         rules.append(found)
-        doubt = doubt or rival
-        now = {name: found.apply(other) for name, other in now.items()}
-        for name, other in list(now.items()):
-            if other in open_ and other not in taken and _fits(file[name], open_[other]):
-                names[name] = other
-                taken.add(other)
-                del now[name]
+        kept = dict(names)
+        for name in file:
+            if name not in kept:
+                now[name] = found.apply(now[name])
+        _take(names, now, file, model)
+        moved = {new for name, new in names.items() if name not in kept}
+        doubt = doubt or rival or _interchangeable(found, moved, set(kept.values()), model)
     taken = set(names.values())
-    tied = {name for group in ties if taken.intersection(group) for name in group} - taken
-    taken |= tied
+    tied = {name: None for group in ties if taken.intersection(group) for name in group if name not in taken}
+    taken.update(tied)
     random = tuple(name for name in model if name not in taken)
-    renamed = {other: file[name] for name, other in now.items()}
+    unused = tuple(name for name in file if name not in names)
+    renamed = {now[name]: file[name] for name in unused}
     shapes = tuple(
         f"{name} {_text(renamed[name])} in the file, {_text(model[name])} in the model"
         for name in random
         if name in renamed and not _fits(renamed[name], model[name])
     )
-    unused = tuple(name for name in file if name not in names)
-    return Repair(tuple(rules), names, before, len(model), random, unused, shapes, doubt, len(tied))
+    return Repair(tuple(rules), names, before, len(model), random, unused, shapes, doubt, tuple(tied))
+
+
+def _take(names: dict[str, str], now: Mapping[str, str], file: Shapes, model: Shapes) -> None:
+    """Add to `names` what fits by now and is not taken."""
+    taken = set(names.values())
+    for name, other in now.items():
+        if name not in names and other in model and other not in taken and _fits(file[name], model[other]):
+            names[name] = other
+            taken.add(other)
+
+
+def _interchangeable(rule: Rule, moved: set[str], kept: set[str], model: Shapes) -> str:
+    """Whether names that stayed as they are could have been meant by what `rule` moved beside them; in words, or empty.
+
+    Of the same shape and under the same parent: more of them than were moved, or one whose name differs in one letter
+    (q, k → k, v), which may be the next of a row.
+    """
+    old, new = rule.old.rstrip("."), rule.new.rstrip(".")
+    if rule.kind == "numbers" or not old or not new or (old, new) in ALIASES:
+        return ""
+    place = new.count(".") if rule.kind == "prefix" else -1
+    beside: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in kept:
+        parts = name.split(".")
+        for at in range(len(parts)) if place < 0 else [place]:
+            beside[(*parts[:at], "", *parts[at + 1 :])].append(name)
+    siblings = []
+    for name in moved:
+        parts = name.split(".")
+        for at in [at for at, part in enumerate(parts) if part == new] if place < 0 else [place]:
+            found = beside.get((*parts[:at], "", *parts[at + 1 :]), ())
+            siblings += [(one.split(".")[at], parts[at]) for one in found if model[one] == model[name]]
+    near = [one for one, part in siblings if _next(one, part)]
+    if not near and len(siblings) <= len(moved):
+        return ""
+    return f"'{(near or [siblings[0][0]])[0]}', which is there by its name, may be meant by '{new}' as well as '{old}'"
+
+
+def _next(one: str, other: str) -> bool:
+    """Whether two names differ in one letter alone."""
+    return len(one) == len(other) and sum(a != b for a, b in zip(one, other)) == 1  # noqa: B905 (of one length)
 
 
 Found = tuple[Rule | None, str]
@@ -191,12 +212,6 @@ def _better(one: Found, other: Found) -> Found:
         return other if one[0] is None else one
     plain = not (one[0].old and one[0].new)
     return one if one[0].count > other[0].count or (one[0].count == other[0].count and plain) else other
-
-
-def _renamed(name: str, rules: Sequence[Rule]) -> str:
-    for rule in rules:
-        name = rule.apply(name)
-    return name
 
 
 def _fits(one: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool:
@@ -220,12 +235,14 @@ def _prefix(file: Shapes, model: Shapes) -> Found:
             if len(ends.get(rest, ())) > 64:
                 continue  # a name that ends everywhere says nothing about where it begins
             for new in ends.get(rest, ()):
-                if (old or new) and not (old and new and _last(old) == _last(new)) and _fits(shape, model[new + rest]):
+                if (old or new) and not (old and new and _same(old, new)) and _fits(shape, model[new + rest]):
                     votes[old, new] += 1
     if not votes:
         return None, ""
     order = {pair: place for place, pair in enumerate(votes)}
-    (old, new), count = min(votes.items(), key=lambda one: (-one[1], bool(one[0][0] and one[0][1]), order[one[0]]))
+    (old, new), count = min(
+        votes.items(), key=lambda one: (-one[1], bool(one[0][0] and one[0][1]), _numbered(*one[0]), order[one[0]])
+    )
     if old and new and count < 2 and len(model) > 1:
         return None, ""  # one name alone under two other prefixes is chance
     rivals = [pair for pair, other in votes.items() if other == count and pair[1] == new and pair[0] != old]
@@ -234,9 +251,15 @@ def _prefix(file: Shapes, model: Shapes) -> Found:
     return Rule("prefix", old, new, count), doubt
 
 
-def _last(prefix: str) -> str:
-    """The last part of a prefix: where both have the same, a shorter change says the same."""
-    return prefix.rstrip(".").rpartition(".")[2]
+def _same(old: str, new: str) -> bool:
+    """Whether a change of prefix is none, or not the shortest: the last part is one, or numbers alone differ (those
+    move together, see `renumbered`)."""
+    return old.rstrip(".").rpartition(".")[2] == new.rstrip(".").rpartition(".")[2] or form(old) == form(new)
+
+
+def _numbered(old: str, new: str) -> bool:
+    """Whether a change of prefix moves one number of many."""
+    return bool(old and new) and form(old) != old and form(new) != new
 
 
 def _starts(name: str) -> list[int]:
@@ -257,7 +280,7 @@ def _part(file: Shapes, model: Shapes) -> Found:
         for place, part in enumerate(parts):
             for new in by_rest.get((place, (*parts[:place], "", *parts[place + 1 :])), ()):
                 other = ".".join((*parts[:place], new, *parts[place + 1 :]))
-                if new != part and not (part.isdigit() and new.isdigit()) and _fits(shape, model[other]):
+                if form(new) != form(part) and _fits(shape, model[other]):
                     votes[part, new] += 1
     if not votes:
         return None, ""
