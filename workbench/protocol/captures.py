@@ -65,19 +65,6 @@ def is_capture(path: str) -> bool:
     return os.path.isfile(os.path.join(path, MANIFEST))
 
 
-def is_open(path: str) -> bool:
-    """Whether a program that is still there writes it."""
-    try:
-        with open(os.path.join(path, MANIFEST), "rb") as stream:
-            content = json.loads(stream.read(_LIMIT))
-        os.kill(int(content["pid"]), 0)
-        return bool(content["cut"])
-    except PermissionError:
-        return True  # somebody else's program
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
-        return False
-
-
 def read_capture(path: str) -> Capture:
     """Raises `WorkbenchError("load")` for a manifest that does not read."""
     place = os.path.join(path, MANIFEST)

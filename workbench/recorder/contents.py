@@ -18,6 +18,7 @@ from torch import nn
 from workbench.protocol.captures import CODE, EXTRA, FACTORY, MANIFEST, OBJECT, SCHEMA, SOURCE, STATE
 
 from .objects import FROM_ARGUMENTS, FROM_OBJECT, Structure
+from .place import written
 from .slices import Slice, program_name
 from .source import is_typed
 
@@ -68,7 +69,8 @@ def write_contents(
         "code": {name: _digest(os.path.join(place, name)) for name in code},
         "torch": torch.__version__,
         "python": sys.version.split()[0],
-        **({"cut": True, "pid": os.getpid()} if cut else {}),
+        "files": written(place),
+        **({"cut": True} if cut else {}),
     }
     with open(os.path.join(place, f"{MANIFEST}.part"), "w", encoding="utf-8") as stream:
         json.dump(manifest, stream, indent=1)

@@ -19,9 +19,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.protocol.captures import CALL, SAMPLES, is_capture, is_open
+from workbench.protocol.captures import CALL, SAMPLES
 
 from .contents import write_contents
+from .place import Place
 from .samples import Budget, Unfit, plain_call
 
 EARLY_BYTES = 64 << 20
@@ -38,8 +39,7 @@ class Recorder:
         """Where the capture is, absolute; empty when nothing could be begun."""
         self.why = ""
         """What went wrong, in words; empty while nothing did."""
-        self._place = ""
-        """Where samples are written: a directory beside `path`, and `path` itself once it can be opened."""
+        self._place: Place | None = None
         self._early = False
         self._handle: Any = None
         self._closed = False
@@ -53,6 +53,9 @@ class Recorder:
             self._begin(path)
         except Exception as problem:  # noqa: BLE001 (the user's program goes on whatever this cannot do)
             self._give_up("nothing is captured", problem)
+            if self._place is not None:
+                self._place.drop()
+                self._place = None
 
     def __enter__(self) -> Recorder:
         return self
@@ -68,9 +71,10 @@ class Recorder:
     def _begin(self, path: str) -> None:
         if not isinstance(self._model, nn.Module):
             raise TypeError(f"a {type(self._model).__name__} is no nn.Module")
-        self.path = _free(os.path.abspath(os.path.expanduser(path)))
-        self._place = f"{self.path}.part{os.getpid()}"
-        os.makedirs(os.path.join(self._place, SAMPLES))
+        self._place = Place(os.path.abspath(os.path.expanduser(path)))
+        self.path = self._place.path
+        if self._place.words:
+            _say(self._place.words)
         self._handle = self._watched.register_forward_pre_hook(self._called, with_kwargs=True)
         atexit.register(self.close)
 
@@ -86,8 +90,8 @@ class Recorder:
             began = time.perf_counter()
             self._record(args, kwargs)
             self._budget.spend(time.perf_counter() - began)
-            if self._budget.taken and not self._early:
-                self._begin_to_last()
+            if self._budget.taken and not self._early and self._place is not None:
+                self._begin_to_last(self._place)
             if self._budget.full and self._handle is not None:
                 self._handle.remove()
         except Exception as problem:  # noqa: BLE001 (the user's program goes on whatever this cannot do)
@@ -102,63 +106,65 @@ class Recorder:
             self._refused[str(reason)] = self._refused.get(str(reason), 0) + 1
             return
         content = {CALL: 1, "args": list(plain_args), "kwargs": plain_kwargs}
-        partial = os.path.join(self._place, "sample.part")
+        assert self._place is not None  # without one there is no hook
+        samples = self._place.samples()
+        partial = os.path.join(self._place.stage, "sample.part")
         torch.save(content, partial)
-        os.replace(partial, os.path.join(self._place, SAMPLES, f"{self._budget.taken:05d}.pt"))
+        os.replace(partial, os.path.join(samples, f"{self._budget.taken:05d}.pt"))
         self._budget.take(size)
 
-    def _begin_to_last(self) -> None:
+    def _begin_to_last(self, place: Place) -> None:
         """Have it opened from now on, whatever becomes of the program; at its end all of this is written anew."""
         self._early, began = True, time.perf_counter()
         try:
             state = sum(one.nbytes for one in self._model.state_dict().values() if isinstance(one, torch.Tensor))
-            write_contents(self._place, self._model, self._kwargs, (0, 0), (), lambda words: None, cut=True,
+            write_contents(place.stage, self._model, self._kwargs, (0, 0), (), lambda words: None, cut=True,
                            values=state <= EARLY_BYTES)  # fmt: skip
-            if not os.path.lexists(self.path):  # an earlier capture stays until this one is whole
-                os.rename(self._place, self.path)
-                self._place = self.path
+            place.begin_to_last()
         except Exception as problem:  # noqa: BLE001 (the samples go on; only a kill would find them unfinished)
             self._notes.append(f"it could not be opened before its end: {type(problem).__name__}: {problem}")
         self._budget.begin_to_last(time.perf_counter() - began)
 
     def close(self) -> None:
         """Write the model's state and how it is built, and put the capture where it was wanted. Never raises."""
+        if os.getpid() != self._pid:
+            return  # the lock may have been taken when this process was forked
         with self._lock:
-            if self._closed or os.getpid() != self._pid:
+            if self._closed:
                 return
             self._closed = True
         atexit.unregister(self.close)
         if self._handle is not None:
             self._handle.remove()
-        if not self._place or not os.path.isdir(self._place):
+        if self._place is None:
             return
         try:
-            self._finish()
+            self._finish(self._place)
         except Exception as problem:  # noqa: BLE001 (the user's program goes on whatever this cannot do)
             self._give_up("the capture could not be finished", problem)
-            if not is_capture(self._place):
-                shutil.rmtree(self._place, ignore_errors=True)
+            self._place.drop()
         finally:
             self._model = self._watched = None
 
-    def _finish(self) -> None:
+    def _finish(self, place: Place) -> None:
         """The whole capture beside the one that was cut short, then in its place."""
-        whole = f"{self.path}.whole{os.getpid()}"
+        whole = place.room()
         told = [self.why] if self.why else []
         left_out = [f"calls left out: {number} × {reason}" for reason, number in self._refused.items()]
+        counts, moved = (self._budget.taken, self._budget.calls), os.path.join(whole, SAMPLES)
         try:
-            os.makedirs(whole)
-            counts = (self._budget.taken, self._budget.calls)
             write_contents(whole, self._model, self._kwargs, counts, [*self._notes, *left_out, *told], self._tell)
-            os.rename(os.path.join(self._place, SAMPLES), os.path.join(whole, SAMPLES))
+            samples = place.samples()
+            os.rename(samples, moved)
+            place.settle(whole)
         except BaseException:
+            if os.path.isdir(moved):
+                os.rename(moved, samples)
             shutil.rmtree(whole, ignore_errors=True)
             raise
-        if os.path.isdir(self.path):  # this one, as far as it was, or an earlier one of the same name
-            shutil.rmtree(self.path)
-        os.rename(whole, self.path)
-        if self._place != self.path:
-            shutil.rmtree(self._place, ignore_errors=True)
+        if place.path != self.path:
+            _say(place.words)
+            self.path = place.path
 
     def _give_up(self, what: str, problem: Exception) -> None:
         """Take the hook off, and say why."""
@@ -169,7 +175,11 @@ class Recorder:
 
     def _tell(self, words: str) -> None:
         self.why = words
-        print(f"workbench.capture: {words}", file=sys.stderr)  # noqa: T201 (the only way to be heard in a program)
+        _say(words)
+
+
+def _say(words: str) -> None:
+    print(f"workbench.capture: {words}", file=sys.stderr)  # noqa: T201 (the only way to be heard in a program)
 
 
 def _bare(model: Any) -> Any:
@@ -178,11 +188,3 @@ def _bare(model: Any) -> Any:
     if inner is None and isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         inner = model.module
     return model if inner is None else _bare(inner)
-
-
-def _free(path: str) -> str:
-    """`path`, or with a number where something lies there that is no earlier capture, or one that is being written."""
-    place, number = path, 2
-    while os.path.lexists(place) and not (os.path.isdir(place) and is_capture(place) and not is_open(place)):
-        place, number = f"{path}-{number}", number + 1
-    return place
