@@ -353,6 +353,22 @@ def test_leaving_python_finishes_it_and_another_process_does_not(tmp_path: Path)
     assert read_capture(str(tmp_path / "net.capture")).samples == 1
 
 
+def test_a_process_that_is_forked_while_a_call_is_written_ends(tmp_path: Path) -> None:
+    text = """
+        import os, torch
+        from workbench import capture
+        captured = capture.watch(torch.nn.Linear(2, 2), "net.capture")
+        captured._lock.acquire()   # another thread is at it
+        child = os.fork()
+        if not child:
+            captured.close()
+            os._exit(0)
+        captured._lock.release()
+        print(os.waitpid(child, 0)[1])
+    """
+    assert program(tmp_path, text, "program.py").split() == ["0"]
+
+
 def test_an_earlier_capture_makes_room_and_nothing_else_does(tmp_path: Path) -> None:
     for _ in range(2):
         with capture.watch(nn.Linear(2, 2), str(tmp_path / "a")) as captured:
