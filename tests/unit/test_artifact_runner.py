@@ -46,7 +46,7 @@ def shell(script: str) -> str:
     return f"sh -c {shlex.quote(script)} {{inputs}} {{outputs}}"
 
 
-def gone(pid: int, seconds: float = 10.0) -> bool:
+def gone(pid: int, seconds: float = 100.0) -> bool:
     """Whether the process ends, or is dead and only not yet buried, within so many seconds."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -59,8 +59,12 @@ def gone(pid: int, seconds: float = 10.0) -> bool:
     return False
 
 
-def appeared(path: Path) -> int:
-    while not path.exists() or not path.read_text().strip():
+def appeared(path: Path, seconds: float = 100.0) -> int:
+    """The number that a command writes there. Raises TimeoutError when it never does."""
+    until = time.monotonic() + seconds
+    while not path.exists() or not path.read_text().endswith("\n"):
+        if time.monotonic() > until:
+            raise TimeoutError(f"nothing was written to {path}")
         time.sleep(0.01)
     return int(path.read_text())
 
@@ -84,6 +88,19 @@ def test_what_went_wrong_is_said(tmp_path: Path, command: str, words: str) -> No
     with pytest.raises(RunnerFailed) as caught:
         call(command, tmp_path)
     assert words in str(caught.value)
+
+
+def test_inputs_come_under_their_whole_names(tmp_path: Path) -> None:
+    entries = [{"name": name, "passed": "positional"} for name in ("a", "b", "mask")]
+    names = ("a.0", "b.0", "b.mask", "mask")
+    manifest = {"inputs": entries, "output": {"paths": [f"output['{name}']" for name in names]}}
+    one, two, three, four = (torch.full((2,), float(number)) for number in range(4))
+    call = RunnerCall(Runner(COPY, str(tmp_path)), manifest, quiet_job())
+    found = call([one], {"0": two, "mask": three}, four)
+    assert [float(leaf[0]) for leaf in found] == [0.0, 1.0, 2.0, 3.0]
+    with pytest.raises(RunnerFailed) as caught:
+        call([one], {"x": {"y": two}, "x.y": three}, four)
+    assert "under one name, b.x.y" in str(caught.value)
 
 
 def test_other_names_are_listed_beside_eagers(tmp_path: Path) -> None:
@@ -118,9 +135,16 @@ def test_one_that_takes_too_long_is_ended_with_its_children(tmp_path: Path, stub
     assert gone(appeared(child))
 
 
+def test_what_a_command_left_running_ends_with_the_call(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    found = call(shell(f"sleep 600 & echo $! > {child}; cp $0 $1"), tmp_path)
+    assert found.shape == (2, 3)
+    assert gone(appeared(child))
+
+
 def test_a_cancel_ends_it(tmp_path: Path) -> None:
     child, job = tmp_path / "child", quiet_job()
-    canceller = threading.Thread(target=lambda: (appeared(child), job.cancel()))
+    canceller = threading.Thread(target=lambda: (appeared(child), job.cancel()), daemon=True)
     canceller.start()
     with pytest.raises(Cancelled):
         call(shell(f"sleep 600 & echo $! > {child}; wait"), tmp_path, job)

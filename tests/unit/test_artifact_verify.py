@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,27 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+ENDINGS = """
+import os, signal, sys, torch
+
+class Ending(torch.nn.Module):
+    def __init__(self, how=""):
+        super().__init__()
+        self.fc1, self.norm, self.fc2 = torch.nn.Linear(5, 6), torch.nn.BatchNorm1d(6), torch.nn.Linear(6, 3)
+        self.how = how
+        if how == "sys.exit":
+            sys.exit(0)
+
+    def forward(self, x):
+        if self.how == "os._exit":
+            os._exit(0)
+        if self.how:
+            os.kill(os.getpid(), getattr(signal, self.how))
+        return self.fc2(torch.relu(self.norm(self.fc1(x))))
+"""
+"""A module whose weights those of `Net` fit, and which ends the process that calls it."""
+
+
 @pytest.fixture
 def bundle(bundles: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the traced one, to be tampered with."""
@@ -44,8 +67,15 @@ def verify(bundle: Path, cwd: Path, *options: str) -> tuple[int, dict[str, objec
     return ended.returncode, json.loads(ended.stdout)
 
 
+def listed(bundle: Path) -> dict[str, tuple[int, int]]:
+    """Every file of a bundle, with its size and when it was written."""
+    found = [(one, one.stat()) for one in bundle.rglob("*")]
+    return {str(one.relative_to(bundle)): (facts.st_size, facts.st_mtime_ns) for one, facts in found}
+
+
 @pytest.mark.parametrize("kind", ["weights", "trace", "export"])
 def test_it_proves_its_bundle_with_torch_alone(bundles: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    before = listed(bundles[kind])
     code, said = verify(bundles[kind], tmp_path)
     assert code == 0, said
     assert said["verdict"] == "pass"
@@ -54,7 +84,7 @@ def test_it_proves_its_bundle_with_torch_alone(bundles: dict[str, Path], tmp_pat
     assert isinstance(modules, list)
     assert "torch" in modules
     assert not {"workbench", "safetensors", "artifact_models"} & set(modules)
-    assert sorted(os.listdir(bundles[kind])) == sorted({*os.listdir(bundles[kind])} - {"__pycache__"})
+    assert listed(bundles[kind]) == before
 
 
 def test_weights_without_an_architecture_prove_bits_and_say_so(bundles: dict[str, Path], tmp_path: Path) -> None:
@@ -83,6 +113,50 @@ def test_it_exits_3_for_what_does_not_load_and_1_for_what_is_wrong(bundle: Path,
     code, said = verify(bundle, tmp_path)
     assert code == 3
     assert said["verdict"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "words"),
+    [
+        ("SIGSEGV", 1, "the process that loaded and ran it died: segmentation fault in native code"),
+        ("SIGKILL", 4, "ended without a verdict: killed from outside (SIGKILL)"),
+        ("os._exit", 4, "ended without a verdict: it called os._exit(0)"),
+        ("sys.exit", 3, "could not be built: SystemExit"),
+    ],
+)
+def test_whatever_ends_the_process_there_is_a_verdict_and_its_code(
+    bundles: dict[str, Path], tmp_path: Path, how: str, code: int, words: str
+) -> None:
+    (tmp_path / "ending.py").write_text(ENDINGS)
+    options = ("--architecture", f"{tmp_path}/ending.py:Ending", "--kwargs", json.dumps({"how": how}))
+    ended, said = verify(bundles["weights"], tmp_path, *options)
+    assert (ended, said["verdict"]) == (code, "fail" if code == 1 else "error")
+    assert words in json.dumps(said)
+
+
+def test_what_goes_wrong_in_the_script_itself_is_no_verdict(bundle: Path, tmp_path: Path) -> None:
+    script = bundle / "verify.py"
+    script.write_text(
+        script.read_text().replace("def prove(", "def prove(*given):\n    raise KeyError('x')\n\n\ndef _(", 1)
+    )
+    code, said = verify(bundle, tmp_path)
+    assert (code, said["verdict"], said["error"]["kind"]) == (70, "error", "internal")  # type: ignore[index]
+
+
+def test_nothing_goes_on_when_the_script_is_killed(bundles: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import os, time, pathlib\npathlib.Path('pid').write_text(f'{os.getpid()} ')\ntime.sleep(600)\n"
+    )
+    command = [sys.executable, str(bundles["weights"] / "verify.py"), "--architecture", f"{tmp_path}/slow.py:Net"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        until = time.monotonic() + 100
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().endswith(" "):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.kill()
+        assert process.stdout is not None
+        assert process.stdout.read() == b""  # the end comes when nobody holds it open any more
+    assert process.returncode == -signal.SIGKILL
 
 
 def flipped(bundle: Path) -> str:

@@ -105,6 +105,21 @@ def test_the_script_shows_both_answers_with_torch_alone(tmp_path: Path) -> None:
     assert proof.returncode == 1
     assert "note  counterexample" in proof.stdout
 
+    for planted in ("argparse.py", "os.py", "verify/__init__.py"):  # files beside a script come first in Python
+        (tmp_path / planted).parent.mkdir(exist_ok=True)
+        (tmp_path / planted).write_text("import sys\nsys.stdout.write('they agree')\nsys.exit(0)\n")
+        script = [sys.executable, "counterexample.py"]
+        done = subprocess.run(script, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert (done.returncode, f"{planted}: not in the manifest" in done.stdout) == (1, True), done.stderr
+        assert "agree" not in done.stdout
+        (tmp_path / planted).unlink()
+    (tmp_path / "verify").rmdir()
+    path = tmp_path / made.file
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    done = subprocess.run(script, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, f"{made.file}: sha256" in done.stdout) == (1, True), done.stderr
+    assert "they part" not in done.stdout
+
 
 def test_what_does_not_repeat_is_not_searched(tmp_path: Path) -> None:
     recipe = Recipe(f"{artifact_models.__file__}:Counting", inputs=X)

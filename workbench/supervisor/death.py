@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Sequence
 
+from workbench.protocol.died import SIGNAL_WORDS, signal_name
 from workbench.protocol.failures import Failure
 from workbench.protocol.messages import WorkerDied
 
 INTERPRETER = "Give a Python of at least 3.10 that has torch: --python PATH."
 """What to do when a worker cannot be started with its interpreter."""
-
-_WORDS = {
-    "SIGSEGV": "segmentation fault in native code",
-    "SIGABRT": "native code aborted",
-    "SIGBUS": "bus error: a file that was mapped into memory became shorter or could not be read",
-    "SIGFPE": "arithmetic error in native code (SIGFPE)",
-    "SIGILL": "illegal instruction: native code was built for another processor",
-    "SIGSYS": "a system call was refused (SIGSYS)",
-    "SIGTRAP": "native code stopped at a trap (SIGTRAP)",
-    "SIGXCPU": "killed by the kernel: its limit of processor time was reached",
-    "SIGXFSZ": "killed by the kernel: it wrote a file beyond the size limit",
-    "SIGPIPE": "it wrote into a pipe that nobody reads any more (SIGPIPE)",
-}
 
 _RUNGS = {
     "asked": "ended by the workbench: it went when asked",
@@ -76,16 +63,13 @@ def not_started(died: WorkerDied, interpreter: str, purpose: str = "") -> Failur
 
 
 def _signalled(number: int, tail: Sequence[str], out_of_memory: bool | None) -> str:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
+    name = signal_name(number)
     if name == "SIGKILL":
         if out_of_memory:
             return "killed by the kernel: out of memory"
         doubt = "; the kernel does that too when memory runs out" if out_of_memory is None else ""
         return f"killed from outside (SIGKILL{doubt})"
-    words = _WORDS.get(name)
+    words = SIGNAL_WORDS.get(name)
     if words is None:
         return f"killed from outside ({name})"
     if name == "SIGABRT" and (reason := _abort_reason(tail)):

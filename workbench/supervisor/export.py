@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench.protocol import files
-from workbench.protocol.artifacts import KINDS, MANIFEST_SCHEMA, PROOF_IDS, CheckRow, ExportResult, Made, Proof
+from workbench.protocol.artifacts import KINDS, MANIFEST_SCHEMA, ExportResult, Made, Proof
 from workbench.protocol.codec import plain
+from workbench.protocol.died import FATAL, died_of_it
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Export, MakeArtifact, Prove, Verify
-from workbench.protocol.runs import BEYOND
 from workbench.report.bundle import render_report
 
 from .bundles import hash_files, is_refused, write_manifest
@@ -136,28 +135,6 @@ async def clean_proof(flow: Flow, wanted: Prove, python: str, timeout: float) ->
             return died_of_it(problem.died.cause, flow.seconds)
     proof: Proof = expect(answer, Proof)
     return proof
-
-
-FATAL = frozenset(-number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL))
-"""Exit statuses of a process whose native code went wrong: nobody sends these from outside."""
-
-
-def died_of_it(cause: str, seconds: float) -> Proof:
-    """The verdict on an artifact of which the process died that proved it: it must not be shipped."""
-    rows = {
-        "load": CheckRow(
-            "load",
-            "fail",
-            f"the process that loaded and ran it died: {cause}",
-            "native code of the artifact, or of torch reading it, failed",
-            "Make it again on the machine that it is for; nothing else was running in that process.",
-        )
-    }
-    rest = "not reached: the process died"
-    checks = tuple(rows.get(check) or CheckRow(check, "skip", rest) for check in PROOF_IDS)
-    return Proof(
-        "fail", BEYOND, checks, (), (), 0, 0.0, "tolerance", "nothing was compared", seconds, 0.0, "", "", False
-    )
 
 
 def absolute_python(python: str) -> str:

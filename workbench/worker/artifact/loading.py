@@ -163,7 +163,7 @@ def build_architecture(stage: Path, target: str, kwargs: dict[str, Any]) -> torc
         for part in name.split("."):
             found = getattr(found, part)
         model = found if isinstance(found, torch.nn.Module) else found(**kwargs)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise ValueError(f"{target} could not be built: {_loading_first_line(problem)}") from problem
     finally:
         sys.dont_write_bytecode = written

@@ -92,8 +92,13 @@ class Golden:
 
 def leaf_name(path: str) -> str:
     """A leaf's path as a plain name: "output.logits" → "logits", "output['past'][0]" → "past.0"."""
-    name = path.replace("['", ".").replace("']", "").replace("[", ".").replace("]", "")
+    name = whole_name(path)
     return name.partition(".")[2] or name
+
+
+def whole_name(path: str) -> str:
+    """A leaf's path as a plain name that keeps its root: "batch['mask']" → "batch.mask", "a[0]" → "a.0"."""
+    return path.replace("['", ".").replace("']", "").replace("[", ".").replace("]", "")
 
 
 def plain_output(output: Any, within: bool = True) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ Owns the process: nothing of it is left when a call ends, is cancelled or takes 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -14,7 +15,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +23,7 @@ import torch
 from workbench.protocol.outside import INPUTS, OUTPUTS, Runner
 from workbench.worker.artifact.loading import Opened
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN
-from workbench.worker.artifact.prove_cases import Golden, leaf_name
+from workbench.worker.artifact.prove_cases import Golden, leaf_name, whole_name
 from workbench.worker.job import Job
 from workbench.worker.judge.leaves import flatten_plain
 from workbench.worker.tensorfile import load, save
@@ -39,6 +39,9 @@ _TAIL = 4096
 
 _GUARD = 'read word; [ "$word" = done ] || kill -s KILL -- "-$1"'
 """A shell that waits for the end of its stdin: when this process is killed, the command's group goes with it."""
+
+_GATE = 'read word && exec "$@" < /dev/null'
+"""A shell that becomes the command once it is guarded: with no word to go, because we were killed, it never does."""
 
 
 class RunnerFailed(Exception):
@@ -86,7 +89,11 @@ class RunnerCall:
         for entry in self.inputs:
             name = entry["name"]
             value = kwargs[name] if entry.get("passed") == "keyword" else next(places)
-            found.update({leaf_name(path): leaf.detach().cpu() for path, leaf in flatten_plain(value, name).leaves})
+            for path, leaf in flatten_plain(value, name).leaves:
+                word = whole_name(path)
+                if word in found:
+                    raise RunnerFailed(f"two of the inputs would come to it under one name, {word}: rename a key")
+                found[word] = leaf.detach().cpu()
         return found
 
     def _outputs(self, path: Path) -> tuple[torch.Tensor, ...]:
@@ -106,31 +113,33 @@ class RunnerCall:
     def _run(self, given: Path, written: Path) -> None:
         command = self._command(given, written)
         with tempfile.TemporaryFile() as stderr:
-            try:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                    cwd=self.runner.directory,
-                    start_new_session=True,
-                    shell=self.runner.shell,
-                )
-            except OSError as problem:
-                raise RunnerFailed(f"it could not be started: {problem.strerror or problem}") from problem
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", _GATE, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                cwd=self.runner.directory,
+                start_new_session=True,
+            )
             with _guarded(process):
+                assert process.stdin is not None
+                with contextlib.suppress(BrokenPipeError), process.stdin as gate:
+                    gate.write(b"go\n")
                 code = self._wait(process, stderr)
             if code:
                 raise RunnerFailed(f"it {_ended(code)}{_said(stderr)}")
 
-    def _command(self, given: Path, written: Path) -> Any:
-        """A list of words, or one line for a shell."""
+    def _command(self, given: Path, written: Path) -> list[str]:
+        """The words of the command, or a shell with its one line."""
         if self.runner.shell:
             line = self.runner.command.replace(INPUTS, shlex.quote(str(given)))
-            return line.replace(OUTPUTS, shlex.quote(str(written)))
+            return ["/bin/sh", "-c", line.replace(OUTPUTS, shlex.quote(str(written)))]
         words = shlex.split(self.runner.command)
-        if not shutil.which(words[0], path=None) and not (Path(self.runner.directory) / words[0]).exists():
+        beside = Path(self.runner.directory) / words[0]
+        if not shutil.which(words[0]) and not beside.exists():
             raise RunnerFailed(f"there is no program {words[0]}")
+        if not shutil.which(words[0]) and (os.sep not in words[0] or not os.access(beside, os.X_OK)):
+            raise RunnerFailed(f"it could not be started: {beside} may not be executed, or lies on no PATH")
         return [word.replace(INPUTS, str(given)).replace(OUTPUTS, str(written)) for word in words]
 
     def _wait(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> int:
@@ -145,10 +154,10 @@ class RunnerCall:
                 raise RunnerFailed(f"it did not answer within {self.runner.timeout:g} s{_said(stderr)}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Inside, the command's group dies with us whatever happens; what is still alive of it afterwards is ended, unless
-    the command itself ended by itself."""
+    """Inside, the command's group dies with us whatever happens; what is still alive of it afterwards is ended, also
+    what a command left behind that ended well."""
     guard = subprocess.Popen(
         ["/bin/sh", "-c", _GUARD, "sh", str(process.pid)],
         stdin=subprocess.PIPE,
@@ -159,8 +168,7 @@ def _guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
         yield
     finally:
-        if process.poll() is None:
-            _end(process)
+        _end(process)
         guard.communicate(b"done\n")
 
 

@@ -6,36 +6,64 @@ Carried into a bundle's verify.py: torch, the standard library and carried modul
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import math
 import sys
+import traceback
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from workbench.protocol.artifacts import Proof
-from workbench.protocol.runs import IDENTICAL, NOISE, SIGNS
-from workbench.worker.artifact.clean import file_sha256
+from workbench.protocol.runs import IDENTICAL, NOISE
+from workbench.worker.artifact.clean import file_differences, file_sha256
 from workbench.worker.artifact.guards_apart import APART_FLAG, apart_main
-from workbench.worker.artifact.loading import open_artifact
-from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, read_manifest
+from workbench.worker.artifact.loading import Opened, open_artifact
+from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, read_manifest, require_golden
 from workbench.worker.artifact.prove import prove
 from workbench.worker.artifact.prove_cases import Golden, case_answer, yardstick_of
+from workbench.worker.artifact.prove_environment import load_advice, unfit_here
+from workbench.worker.artifact.verify_said import (
+    VERIFY_EXITS,
+    VERIFY_INTERNAL,
+    VERIFY_INTERRUPTED,
+    VERIFY_UNTRUSTED,
+    VERIFY_USAGE,
+    verify_printable,
+    verify_say_error,
+    verify_say_lines,
+    verify_say_proof,
+)
+from workbench.worker.artifact.verify_watch import watch_begun, watch_ended
 from workbench.worker.judge.compare import compare
 from workbench.worker.judge.verdict import judge
 from workbench.worker.tensorfile import load
 
-VERIFY_EXITS = {"pass": 0, "fail": 1, "error": 3}
-"""The exit codes of `workbench verify` for the same verdicts."""
-
-VERIFY_UNTRUSTED = 5
-"""Its exit code for what nobody said yes to."""
-
 
 def main() -> int:
-    """Prove the bundle in which this script lies; print the report; return the exit code."""
+    """Prove the bundle in which this script lies, or show one case of it; print what came of it; return the exit code.
+
+    Whatever is raised on the way ends in words and a code of its own: 1 is for a verdict.
+    """
+    given, stage = _verify_options(), Path(__file__).resolve().parent
+    if given.guards:
+        apart_main(stage, given.device, False)
+        return 0
+    watch_begun(stage, given.json)
+    try:
+        code = _verify_bundle(given, stage)
+    except KeyboardInterrupt:
+        code = VERIFY_INTERRUPTED
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 (whatever it is, it is told, and is no verdict)
+        traceback.print_exc()
+        words = f"An error of verify.py's own, and no verdict: {type(problem).__name__}: {problem}"
+        remedy = "The traceback is on standard error; workbench verify proves the same bundle."
+        verify_say_error("internal", words, str(stage), remedy, given.json)
+        code = VERIFY_INTERNAL
+    watch_ended(code)
+    return code
+
+
+def _verify_options() -> argparse.Namespace:
+    """The command line, read; leaves with 2 for what makes no sense."""
     parser = argparse.ArgumentParser(description="Prove this bundle with Python and torch alone.")
     parser.add_argument(
         "--architecture", default="", metavar="file.py:Name", help="for weights: what to fill with them"
@@ -47,52 +75,85 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--case", type=int, metavar="N", help="instead of proving, show both answers to one case")
     parser.add_argument(APART_FLAG, action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.guards:
-        apart_main(Path(__file__).resolve().parent, given.device, False)
-        return 0
     try:
-        kwargs = json.loads(given.kwargs) if given.kwargs else None
+        given.kwargs = json.loads(given.kwargs) if given.kwargs else None
     except ValueError as problem:
         parser.error(f"--kwargs is no JSON: {problem}")
-    architecture = given.architecture
-    place, separator, name = architecture.rpartition(":")
+    if given.case is not None and given.json:
+        parser.error("--case prints text: leave --json away")
+    place, separator, name = given.architecture.rpartition(":")
     if place.endswith(".py") and Path(place).exists():
-        architecture = f"{Path(place).resolve()}{separator}{name}"
-    stage = Path(__file__).resolve().parent
-    if given.trust and (untrusted := _verify_untrusted(stage, given.trust)):
-        said = {"schema": 1, "verdict": "error", "error": untrusted}
-        sys.stdout.write((json.dumps(said) if given.json else untrusted["message"]) + "\n")
+        given.architecture = f"{Path(place).resolve()}{separator}{name}"
+    return given
+
+
+def _verify_bundle(given: argparse.Namespace, stage: Path) -> int:
+    if given.trust and (found := _verify_untrusted(stage, given.trust)):
+        words = f"manifest.json is not what was trusted: its sha256 is {found}. Nothing was loaded."
+        remedy = "Get the bundle again from where it was made."
+        verify_say_error("trust", verify_printable(words), "manifest.json", remedy, given.json)
         return VERIFY_UNTRUSTED
-    blocked = () if architecture else None
-    proof = prove(stage, blocked, given.device, given.threads, architecture, kwargs)
-    lines = [_verify_json(proof)] if given.json else _verify_lines(stage, proof)
-    sys.stdout.write("\n".join(lines) + "\n")
+    if given.case is not None:
+        return _verify_case(given, stage)
+    blocked = () if given.architecture else None
+    proof = prove(stage, blocked, given.device, given.threads, given.architecture, given.kwargs)
+    verify_say_proof(stage, proof, given.json)
     return VERIFY_EXITS[proof.verdict]
 
 
-def _verify_untrusted(stage: Path, trusted: str) -> dict[str, str]:
-    """The error when the manifest is not the one of digest `trusted`; empty when it is."""
+def _verify_untrusted(stage: Path, trusted: str) -> str:
+    """The digest of the manifest when it is not `trusted`, or why it has none; empty when it is."""
     try:
         found = file_sha256(stage / "manifest.json")[0]
     except (ValueError, OSError) as problem:
         found = f"not to be had ({problem})"
-    if found == trusted.removeprefix("sha256:").lower():
-        return {}
-    message = _verify_printable(f"manifest.json is not what was trusted: its sha256 is {found}. Nothing was loaded.")
-    return {"kind": "trust", "message": message, "where": "manifest.json",
-            "remedy": "Get the bundle again from where it was made."}  # fmt: skip
+    return "" if found == trusted.removeprefix("sha256:").lower() else found
 
 
-def show_case(stage: Path, index: int) -> int:
-    """Print the inputs of one golden case, eager's recorded answer and the artifact's; 1 when they differ, else 0."""
-    manifest = read_manifest(stage)
-    golden = Golden(load(str(stage / MANIFEST_GOLDEN)), manifest)
-    opened = open_artifact(stage, manifest, "cpu")
+def _verify_case(given: argparse.Namespace, stage: Path) -> int:
+    """Print the inputs of one golden case, eager's recorded answer and the artifact's; 1 when they differ, else 0.
+
+    Nothing is loaded unless every digest holds.
+    """
+    try:
+        manifest = read_manifest(stage)
+        wrong = file_differences(stage, manifest["files"])
+    except ValueError as problem:
+        wrong = [str(problem)]
+    if wrong:
+        verify_say_lines([*wrong[:6], "Nothing was loaded: get the bundle again from where it was made."])
+        return VERIFY_EXITS["fail"]
+    index, count = given.case, len(manifest["cases"])
+    if not 0 <= index < count:
+        verify_say_error("usage", f"There is no case {index}.", "--case", f"The cases are 0 to {count - 1}.", False)
+        return VERIFY_USAGE
+    try:
+        if why := unfit_here(manifest, given.device):
+            raise ValueError(f"not loaded: {why}")
+        golden = Golden(load(str(stage / MANIFEST_GOLDEN)), manifest)
+        require_golden(golden.tensors, manifest)
+        opened = open_artifact(stage, manifest, given.device, given.architecture, given.kwargs)
+    except (ValueError, OSError) as problem:
+        verify_say_error("artifact", str(problem), str(stage), load_advice(manifest, str(problem)), False)
+        return VERIFY_EXITS["error"]
+    if opened.call is None:
+        remedy = "Name what to fill: --architecture file.py:Name"
+        verify_say_error("usage", "Weights alone answer nothing.", "--architecture", remedy, False)
+        return VERIFY_USAGE
+    lines, parts = _verify_compared(opened, golden, index, given.device)
+    verify_say_lines(lines)
+    return int(parts)
+
+
+def _verify_compared(opened: Opened, golden: Golden, index: int, device: str) -> tuple[list[str], bool]:
+    """Both answers in words, and whether they part."""
+    manifest = golden.manifest
     lines = [f"case {index}: {manifest['cases'][index].get('words') or ''}"]
     lines += [f"{name}: {_verify_tensor(value)}" for name, value in golden.part(index, "input").items()]
-    eager, answer = golden.eager(index), case_answer(opened, golden, index, "cpu")
+    eager, answer = golden.eager(index), case_answer(opened, golden, index, device)
     lines += [f"eager    {path}: {_verify_tensor(value)}" for path, value in eager.leaves]
     if isinstance(answer, str):
         lines.append(f"artifact raises {answer}")
@@ -106,8 +167,7 @@ def show_case(stage: Path, index: int) -> int:
         bad = [diff for diff in diffs if judge(diff, yardstick_of(manifest)).mark not in (IDENTICAL, NOISE)]
         parts = bool(structure or bad)
     lines.append("they part" if parts else "they agree")
-    sys.stdout.write("\n".join(_verify_printable(line) for line in lines) + "\n")
-    return int(parts)
+    return lines, parts
 
 
 def _verify_tensor(value: torch.Tensor) -> str:
@@ -115,45 +175,6 @@ def _verify_tensor(value: torch.Tensor) -> str:
     numbers = ", ".join(f"{one:.7g}" if isinstance(one, float) else str(one) for one in few)
     more = f", … {value.numel()} in all" if value.numel() > 12 else ""
     return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)} {numbers}{more}"
-
-
-def _verify_lines(stage: Path, proof: Proof) -> list[str]:
-    lines = []
-    for row in proof.checks:
-        cause = f" ({row.cause})" if row.cause else ""
-        lines.append(f"{row.status:<6}{row.id:<15}{row.evidence}{cause}")
-    lines += [f"{'note':<6}{finding.id:<15}{finding.words}" for finding in proof.findings]
-    words = {"pass": "proven", "fail": "refused", "error": "could not be proven"}[proof.verdict]
-    sign = SIGNS["beyond"] if proof.verdict == "fail" else SIGNS[proof.mark]
-    if proof.verdict == "pass" and not proof.cases:
-        words = "hashes, names and shapes hold; no answer was compared, for that wants --architecture"
-    lines.append(f"{sign} {words}: {proof.cases} cases, torch {proof.torch}, python {proof.python}")
-    try:
-        lines.append(f"manifest sha256:{file_sha256(stage / 'manifest.json')[0]}")
-    except ValueError:
-        lines.append("there is no manifest.json")
-    return [_verify_printable(line) for line in lines]
-
-
-def _verify_printable(line: str) -> str:
-    """Nothing of a file's may steer a terminal."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in line)
-
-
-def _verify_json(proof: Proof) -> str:
-    record = _verify_plain(dataclasses.asdict(proof))
-    record = {"schema": 1, **record, "modules": sorted({name.partition(".")[0] for name in sys.modules})}
-    return json.dumps(record, allow_nan=False)
-
-
-def _verify_plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
-    if isinstance(value, dict):
-        return {key: _verify_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_verify_plain(item) for item in value]
-    return value
 
 
 if __name__ == "__main__":

@@ -13,13 +13,17 @@ from workbench import __version__
 ROOT = Path(__file__).resolve().parents[2]
 """The `workbench` folder."""
 
+FIRST = "workbench.worker.artifact.verify_watch"
+"""What runs before torch is imported."""
+
 LAST = "workbench.worker.artifact.verify_main"
 
 _HEADER = '''"""Proves the bundle in this directory: python verify.py [--json] [--trust sha256:…] [--device D]
-    [--architecture F.py:Name]
+    [--architecture F.py:Name] [--case N]
 
 Needs Python 3.10 and torch, and nothing of the model's source. Joined from the sources of workbench {version}.
-Exit codes: 0 proven, 1 refused, 3 would not load, 5 not the manifest that --trust names.
+Exit codes: 0 proven, 1 refused, 2 wrong usage, 3 would not load, 4 ended without a verdict, 5 not the manifest that
+--trust names, 70 an error of its own.
 """
 
 from __future__ import annotations
@@ -53,7 +57,7 @@ def verify_text() -> str:
 
 
 def carried() -> list[str]:
-    """Names of the carried modules, each after those that it imports."""
+    """Names of the carried modules: what watches with what it imports, then each after those that it imports."""
     order: list[str] = []
 
     def visit(module: str) -> None:
@@ -62,6 +66,7 @@ def carried() -> list[str]:
                 visit(needed)
             order.append(module)
 
+    visit(FIRST)
     visit(LAST)
     return order
 
