@@ -31,7 +31,7 @@ def model_info(modules: ModuleColumns | None = None) -> ModelInfo:
     return ModelInfo(
         "Cnn", "models/cnn.py:Cnn", "models/cnn.py", "ab" * 32, "cnn.safetensors", "3f9a" * 16, "CODE (Python)",
         11_700_000, 46_800_000, 9_000, {"float32": 11_700_000}, modules or columns(),
-        (InputInfo("x", "x=float32[4,3,32,32]", "given"),), 4, 0.31,
+        (InputInfo("x", "x=float32[4,3,32,32]", "given", parts=("x=float32[4,3,32,32]",)),), 4, 0.31,
     )  # fmt: skip
 
 

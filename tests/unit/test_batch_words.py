@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from workbench.protocol.spec_reader import parse
-from workbench.worker.bench.arguments import Argument, from_specs
+from workbench.worker.bench.arguments import Argument
+from workbench.worker.bench.given import from_specs
 from workbench.worker.bench.inputs import Example
 from workbench.worker.judge.batch_words import batch_declared, declare, remedy_at
 

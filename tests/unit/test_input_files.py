@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import struct
@@ -20,8 +21,9 @@ from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.model import Recipe
 from workbench.tui.screens.arguments import parse_inputs
 from workbench.worker import tensorfile
+from workbench.worker.bench.example_sources import example_from
 from workbench.worker.bench.input_files import find_files
-from workbench.worker.bench.inputs import Example, example_from
+from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.numpy_files import load_npy, load_npz
 from workbench.worker.judge.case_inputs import case_inputs, real_seeds
 from workbench.worker.judge.plan import CASES, GIVEN, plan
@@ -235,6 +237,46 @@ def test_the_models_own_examples_may_be_many() -> None:
     made = example_from(Recipe("x.py:Net"), bench_models.Net(), own)
     assert [float(made.sample(number)[0][0][0, 0]) for number in range(3)] == [0, 1, 2]
     assert made.words.startswith("3 samples from example_inputs()")
+
+
+def test_example_inputs_of_another_class_of_the_file_are_left_aside_where_there_is_another_way() -> None:
+    def of_another() -> dict[str, torch.Tensor]:
+        return {"a": torch.ones(2)}
+
+    recipe = Recipe("x.py:Net")
+    made = example_from(recipe, bench_models.Net(), of_another)
+    assert [info.spec for info in made.infos] == ["x=float32[4,10]"]
+    assert made.left.startswith(
+        "The model file's example_inputs() does not fit this model: forward has no argument 'a'"
+    )
+    with pytest.raises(WorkbenchError, match=r"does not fit this model: .*'a'.* No input was given, and what"):
+        example_from(recipe, bench_models.Opaque(), of_another)
+    given = dataclasses.replace(recipe, inputs=("left=float32[4]", "right=float32[4]"))
+    assert not example_from(given, bench_models.Opaque(), of_another).left, "every argument is given: nobody asks it"
+
+
+def test_example_inputs_that_fail_are_an_error_unless_other_inputs_were_given() -> None:
+    def fails() -> None:
+        raise ValueError("no data here")
+
+    class Masked(nn.Module):
+        def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+            return x
+
+    with pytest.raises(WorkbenchError, match=r"example_inputs\(\) failed: ValueError: no data here") as caught:
+        example_from(Recipe("x.py:Net"), bench_models.Net(), fails)
+    assert caught.value.failure.where.startswith(__file__)
+    made = example_from(Recipe("x.py:Net", inputs=("x=float32[3]",)), Masked(), fails)
+    assert ([info.spec for info in made.infos], "no data here" in made.left) == (["x=float32[3]"], True)
+
+
+def test_a_spec_without_a_name_takes_the_first_argument_and_example_inputs_the_others() -> None:
+    def own() -> dict[str, torch.Tensor]:
+        return {"left": torch.ones(2), "right": torch.full((2,), 7.0)}
+
+    made = example_from(Recipe("x.py:Net", inputs=("float32[2]{zeros}",)), bench_models.Opaque(), own)
+    (left, right), _ = made.sample(0)
+    assert (left.tolist(), right.tolist()) == ([0, 0], [7, 7])
 
 
 def test_the_field_of_the_inputs_takes_specs_and_files() -> None:

@@ -15,7 +15,8 @@ from workbench.client.spec_edits import split_specs
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.model import Recipe
 from workbench.worker import tensorfile
-from workbench.worker.bench.inputs import Example, example_from
+from workbench.worker.bench.example_sources import example_from
+from workbench.worker.bench.inputs import Example
 
 
 def example(model: nn.Module, *specs: str, file: str = "", seed: int = 0) -> Example:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
 from tests.unit import bench_models
 from workbench.client.command import command_for
@@ -11,9 +17,13 @@ from workbench.client.spec_edits import Row, edited, next_dtype, next_values, ro
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.inputs import SetInputs
 from workbench.protocol.messages import Load
-from workbench.protocol.model import InputInfo, ModeChange, Recipe
+from workbench.protocol.model import FROM_FILE, InputInfo, ModeChange, Recipe
 from workbench.protocol.spec_reader import parse
+from workbench.worker.bench.arguments import Argument
 from workbench.worker.bench.bench import Bench
+from workbench.worker.bench.example_sources import example_from
+from workbench.worker.bench.given import from_specs
+from workbench.worker.bench.inputs import Example
 from workbench.worker.job import Job
 
 JOB = Job(1, lambda body, job: None)
@@ -57,18 +67,44 @@ def test_elements_are_added_one_by_one_until_there_is_none() -> None:
     assert with_element("float32[0]") == "float32[0]"
 
 
+def infos(*specs: str, **changed: str) -> tuple[InputInfo, ...]:
+    """What the bench says of arguments that these specs describe; changed: source by name of the argument."""
+    made = Example(tuple(from_specs(specs))).infos
+    return tuple(replace(one, source=changed.get(one.name, one.source), origin="from it") for one in made)
+
+
 def test_rows_of_parts_of_arguments_and_of_arguments_without_names() -> None:
-    infos = (InputInfo("b", 'b.x=float32[2]{normal(0,2)} b["a b"]=None', "given"), InputInfo("", "float32[4]", "given"),
-             InputInfo("how", "how='a = b'", "given"))  # fmt: skip
-    found = rows(infos)
-    assert [(row.name, row.text) for row in found] == [
-        ("b.x", "float32[2]{normal(0,2)}"), ('b["a b"]', "None"), ("", "float32[4]"), ("how", "'a = b'"), ("", ""),
+    specs = ("b.x=float32[2]{normal(0,2)}", 'b["a = b"]=None', "float32[4]", "how='a = b'")
+    assert [(row.name, row.text, row.fixed) for row in rows(infos(*specs), Recipe("m.py:Net", inputs=specs))] == [
+        ("b.x", "float32[2]{normal(0,2)}", False), ('b["a = b"]', "None", False), ("", "float32[4]", False),
+        ("how", "'a = b'", False), ("", "", False),
     ]  # fmt: skip
+
+
+def test_an_argument_of_many_parts_has_a_row_for_each_and_one_of_too_many_is_left_as_it_is() -> None:
+    nine = tuple(f"b.k{number}=float32[{number}]" for number in range(9))
+    recipe = Recipe("m.py:Net", inputs=nine)
+    found = rows(infos(*nine), recipe)
+    assert [row.name for row in found] == [*(f"b.k{number}" for number in range(9)), ""]
+    assert edited(recipe, found, [*(row.text for row in found[:-1]), "k=3"], 1).inputs == (*nine, "k=3")
+    many = tuple(f"b.k{number}=float32[{number}]" for number in range(150))
+    recipe = Recipe("m.py:Net", inputs=(*many, "c=3"))
+    found = rows(infos(*many, "c=3"), recipe)
+    assert [(row.name, row.fixed) for row in found] == [("b", True), ("c", False), ("", False)]
+    assert edited(recipe, found, [found[0].text, "4", ""], 0).inputs == (*many, "c=4")
+    with pytest.raises(WorkbenchError, match="cannot be edited here"):
+        edited(recipe, found, ["None", "3", ""], 0)
+
+
+def test_what_no_spec_can_say_is_no_row_to_edit() -> None:
+    value = {"x": torch.ones(2), "when": datetime.date(2020, 1, 1)}
+    found = rows(Example((Argument("b", None, value, "from x.pt", source=FROM_FILE),)).infos, Recipe("m.py:Net"))
+    assert [(row.name, row.fixed) for row in found] == [("b.x", False), ("b.when", True), ("", False)]
 
 
 def test_rows_that_nobody_touched_stay_with_their_files() -> None:
     recipe = Recipe("m.py:Net", inputs_files=("x.npy",))
-    before = [Row("x", "float32[4]", "from x.npy"), Row("mask", "None", "given"), Row("", "", "")]
+    before = [Row("x", "float32[4]", "from x.npy", FROM_FILE), Row("mask", "None", "given"), Row("", "", "")]
     same = edited(recipe, before, ["float32[4]", "None", "k=3"], 5)
     assert (same.inputs, same.inputs_files, same.seed) == (("mask=None", "k=3"), ("x.npy",), 5)
     assert edited(recipe, before, ["float32[4]", " None", ""], recipe.seed) is recipe
@@ -76,6 +112,57 @@ def test_rows_that_nobody_touched_stay_with_their_files() -> None:
     assert (other.inputs, other.inputs_files) == (("x=float32[5]",), ())
     with pytest.raises(WorkbenchError, match="cannot be read"):
         edited(recipe, before, ["float32[", "None", ""], 0)
+    two = [Row("x", "float32[4]", "from x.npy", FROM_FILE), Row("y", "float32[4]", "from x.npy", FROM_FILE)]
+    with pytest.raises(WorkbenchError, match=r"y would come from x\.npy again"):
+        edited(recipe, two, ["float32[4]", ""], 0)
+    bare = [replace(row, name="") for row in two]
+    with pytest.raises(WorkbenchError, match="no names"):
+        edited(recipe, bare, ["float32[4]", "float32[5]"], 0)
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(1000, 3)
+
+    def forward(self, ids: torch.Tensor, scale: torch.Tensor, batch: dict[str, Any] | None = None) -> torch.Tensor:
+        return self.embed(ids) * scale
+
+
+def test_values_of_example_inputs_outlive_the_edit_of_another_row() -> None:
+    def own() -> dict[str, torch.Tensor]:
+        return {"ids": torch.tensor([[901, 902, 903]]), "scale": torch.ones(3)}
+
+    recipe, model = Recipe("m.py:Net"), Scaled()
+    before = rows(example_from(recipe, model, own).infos, recipe)
+    wanted = edited(recipe, before, [before[0].text, "float32[3]{zeros}", ""], 0)
+    assert wanted.inputs == ("scale=float32[3]{zeros}",)
+    made = example_from(wanted, model, own)
+    (ids, scale), _ = made.sample(0)
+    assert (ids.tolist(), scale.tolist()) == ([[901, 902, 903]], [0, 0, 0])
+    seeded = edited(recipe, before, [row.text for row in before], 7)
+    assert example_from(seeded, model, own).sample(7)[0][0].tolist() == [[901, 902, 903]]
+    after = rows(made.infos, wanted)
+    again = edited(wanted, after, [after[0].text, "float32[3]{ones}", ""], 0)
+    assert again.inputs == ("scale=float32[3]{ones}",)
+    with pytest.raises(WorkbenchError, match=r"ids would come from example_inputs\(\) again"):
+        edited(recipe, before, ["", before[1].text, ""], 0)
+
+
+def test_one_part_of_a_dict_in_a_file_is_changed_and_its_other_parts_stay(tmp_path: Path) -> None:
+    parts = {"x": torch.full((2, 3), 5.0), "y": torch.full((2, 3), 6.0)}
+    torch.save({"ids": torch.tensor([[901]]), "scale": torch.ones(3), "batch": parts}, tmp_path / "x.pt")
+    recipe, model = Recipe("m.py:Net", directory=str(tmp_path), inputs_files=("x.pt",)), Scaled()
+    for value in ("float32[2,3]{zeros}", "float32[2,3]{ones}"):  # the second edit finds the first one's row
+        before = rows(example_from(recipe, model).infos, recipe)
+        texts = [value if row.name == "batch.x" else row.text for row in before]
+        recipe = edited(recipe, before, texts, 0)
+        assert (recipe.inputs, recipe.inputs_files) == ((f"batch.x={value}",), ("x.pt",))
+        (_, _, batch), _ = example_from(recipe, model).sample(0)
+        assert (float(batch["x"][0, 0]), float(batch["y"][0, 0])) == (float("ones" in value), 6)
+    wrong = replace(recipe, inputs=("batch.x.deep=3",))
+    with pytest.raises(WorkbenchError, match=r"There is no batch\.x\.deep: batch\.x is a Tensor"):
+        example_from(wrong, model)
 
 
 def test_the_bench_takes_other_inputs_and_keeps_everything_else() -> None:

@@ -31,7 +31,7 @@ COLUMNS = ModuleColumns(
 INFO = ModelInfo(
     name="Net", target="story.py:Net", source="story.py", source_sha256="", weights="", weights_sha256="",
     trust="CODE (Python)", parameters=44, parameter_bytes=176, buffer_bytes=0, dtypes={"float32": 44}, modules=COLUMNS,
-    inputs=(InputInfo("x", "x=float32[4,10]", "given"),), batch=4, seconds=0.1,
+    inputs=(InputInfo("x", "x=float32[4,10]", "given", parts=("x=float32[4,10]",)),), batch=4, seconds=0.1,
 )  # fmt: skip
 
 

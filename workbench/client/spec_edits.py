@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.model import InputInfo, Recipe
-from workbench.protocol.spec import FLOATING, InputSpec
+from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.model import FROM_FILE, FROM_MODEL, FROM_SPEC, InputInfo, Recipe
+from workbench.protocol.spec import FLOATING, InputSpec, Step, steps_of
 from workbench.protocol.spec_reader import parse
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
 """Those that are gone through; any other can be typed."""
 
-_FROM_FILE = re.compile(
-    r"from \S.*\.(safetensors|np[yz]|pth?|json|png|jpe?g|bmp|gif|webp|tiff?)( #\d+)?", re.IGNORECASE
-)
-"""Origin of an input that a file of --inputs or of a capture gave."""
+Place = tuple[str, tuple[Step, ...]]
+"""An argument, and the way to a part of it."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +28,26 @@ class Row:
     """What stands behind the "=": `float32[4,10]`, `None`."""
     origin: str
     """Where it came from; empty for one that is to be added."""
+    source: str = FROM_SPEC
+    """Who gives it now, as `InputInfo.source`."""
+    fixed: bool = False
+    """It cannot be edited: no spec says what it is."""
 
 
-def rows(infos: Sequence[InputInfo]) -> list[Row]:
+def rows(infos: Sequence[InputInfo], recipe: Recipe) -> list[Row]:
     """The inputs of the bench, one row each part, and an empty one for one more."""
+    given = [_place(text) for text in recipe.inputs]
     found = []
     for info in infos:
-        for word in split_specs(info.spec):
-            name, equals, rest = word.partition("=")
-            bare = equals and re.fullmatch(r"[^\[{]*", name) is None and not name.endswith("]")
-            found.append(Row("" if bare or not equals else name, word if bare or not equals else rest, info.origin))
+        for part in info.parts or (info.spec,):
+            if info.parts and _reads(part):
+                leaf = parse(part)
+                text = part[len(leaf.name) + 1 :] if leaf.name else part
+                said = bool(leaf.name) and any(_within(steps_of(leaf.name), one) for one in given)
+                found.append(Row(leaf.name, text, info.origin, FROM_SPEC if said else info.source))
+            else:
+                name, equals, rest = part.partition("=")
+                found.append(Row(*((name, rest) if equals else ("", part)), info.origin, info.source, fixed=True))
     return [*found, Row("", "", "")]
 
 
@@ -66,26 +73,58 @@ def split_specs(text: str) -> tuple[str, ...]:
 
 
 def edited(recipe: Recipe, before: Sequence[Row], texts: Sequence[str], seed: int) -> Recipe:
-    """The recipe with what stands in the rows now; rows out of files that nobody touched stay with their files.
+    """The recipe with what stands in the rows now. Rows that nobody touched and whose values no spec can say (those of
+    a file, or of the model's own `example_inputs()`) are left to where they came from.
 
-    Raises `WorkbenchError("inputs")` for a row that does not read.
+    Raises `WorkbenchError("inputs")` for a row that does not read, or that cannot be had so.
     """
-    if seed == recipe.seed and all(text.strip() == row.text for row, text in zip(before, texts, strict=True)):
+    pairs = [(row, text.strip()) for row, text in zip(before, texts, strict=True)]
+    if seed == recipe.seed and all(text == row.text for row, text in pairs):
         return recipe
+    kept = [row for row, text in pairs if row.source in (FROM_FILE, FROM_MODEL) and text == row.text]
     specs: list[str] = []
-    kept = 0
-    for row, text in zip(before, texts, strict=True):
-        text = text.strip()
-        if _FROM_FILE.fullmatch(row.origin) and text == row.text:
-            kept += 1
+    for row, text in pairs:
+        if row.fixed:
+            _unchanged(row, text)
+            if row.source == FROM_SPEC:
+                specs += [one for one in recipe.inputs if _place(one)[0] == steps_of(row.name)[0] and one not in specs]
+        elif row.source in (FROM_FILE, FROM_MODEL) and text == row.text:
             continue
-        if text:
+        elif text:
             spec = f"{row.name}={text}" if row.name else text
             parse(spec)
+            _alone(row, kept)
             specs.append(spec)
-    files = recipe.inputs_files if kept else ()
+        elif row.source == FROM_MODEL or (row.source == FROM_FILE and kept):
+            raise error(
+                "inputs", f"{row.name or 'It'} would come {row.origin} again.", remedy="Write None to pass none."
+            )
+    files = recipe.inputs_files if any(row.source == FROM_FILE for row in kept) else ()
     init = _init_seed(recipe, seed)
     return dataclasses.replace(recipe, inputs=tuple(specs), inputs_files=files, seed=seed, init_seed=init)
+
+
+def _unchanged(row: Row, text: str) -> None:
+    """Raises `WorkbenchError("inputs")` for a row of what no spec says."""
+    if text != row.text:
+        message = f"{row.name or 'It'} cannot be edited here: no spec says what it is."
+        raise error("inputs", message, remedy="Give it in a file: --inputs FILE")
+
+
+def _alone(row: Row, kept: Sequence[Row]) -> None:
+    """Raises `WorkbenchError("inputs")` for one of several inputs without names, of which others stay as they were."""
+    if row.source in (FROM_FILE, FROM_MODEL) and not row.name and any(not one.name for one in kept):
+        message = "These inputs have no names, so that one of them alone cannot be another."
+        raise error("inputs", message, remedy="Change all of them, or give forward's arguments names.")
+
+
+def _place(spec: str) -> Place:
+    return steps_of(parse(spec).name)
+
+
+def _within(place: Place, other: Place) -> bool:
+    """Whether `place` is `other`, or a part of it."""
+    return place[0] == other[0] and place[1][: len(other[1])] == other[1]
 
 
 def _init_seed(recipe: Recipe, seed: int) -> int | None:
@@ -144,4 +183,8 @@ def _tensor(text: str) -> InputSpec | None:
 
 
 def _reads(text: str) -> bool:
-    return _tensor(text) is not None
+    try:
+        parse(text)
+    except WorkbenchError:
+        return False
+    return True

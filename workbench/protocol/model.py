@@ -105,6 +105,10 @@ class ModuleColumns:
     """extra_repr, shortened: "p=0.5", "3, 16, kernel_size=(3, 3)"."""
 
 
+FROM_SPEC, FROM_FILE, FROM_MODEL, INFERRED = "spec", "file", "model", "inferred"
+"""Who gives an input: --input; --inputs or a capture; the model file's own `example_inputs()`; the layers."""
+
+
 @dataclass(frozen=True)
 class InputInfo:
     """One argument of forward as it will be passed."""
@@ -113,7 +117,11 @@ class InputInfo:
     spec: str
     """The spec that makes it again: `x=float32[4,10]`."""
     origin: str
-    """"given", "file", or why it was inferred: "from stem.weight [16, 3, 3, 3]"."""
+    """"given", "from x.npy", or why it was inferred: "from stem.weight [16, 3, 3, 3]"."""
+    source: str = FROM_SPEC
+    """`FROM_SPEC`, `FROM_FILE`, `FROM_MODEL` or `INFERRED`: who must be asked for the same values again."""
+    parts: tuple[str, ...] = ()
+    """`spec` in its parts, one for each leaf; none where there are too many. Not every one reads as a spec."""
 
 
 @dataclass(frozen=True)

@@ -58,13 +58,15 @@ class InputsScreen(Dialog[bool]):
     ) -> None:
         super().__init__()
         self._recipe, self._command, self._apply, self._undo = recipe, command, apply, undo
-        self._rows: list[Row] = rows(infos)
+        self._rows: list[Row] = rows(infos, recipe)
 
     def content(self) -> ComposeResult:
         for place, row in enumerate(self._rows):
             with Horizontal():
                 yield words(_label(row), "label")
-                yield field(row.text, "one more: mask=None, k=3, m=bool[4]", id=f"row{place}")
+                line = field(row.text, "one more: mask=None, k=3, m=bool[4]", id=f"row{place}")
+                line.disabled = row.fixed
+                yield line
             if row.origin:
                 yield words(row.origin, "origin")
         with Horizontal():
@@ -75,7 +77,7 @@ class InputsScreen(Dialog[bool]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#row0", Input).focus()
+        next(line for line in self.query(Input) if not line.disabled).focus()
         self._show()
 
     @on(Input.Changed)

@@ -1,26 +1,31 @@
 """One argument of a call of forward: a spec to draw from, a value that was given, or a tree of both.
 
-Owns `Argument`, and how specs of places (`batch.x`, `xs[0]`) grow into the argument that they are parts of.
+Owns `Argument`, how its parts are written as specs, and what a file or a function gave as arguments.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from workbench.protocol.captures import CALL
-from workbench.protocol.failures import WorkbenchError, error
-from workbench.protocol.spec import InputSpec, Plain, Step, steps_of
-from workbench.protocol.spec_reader import parse
+from workbench.protocol.failures import error
+from workbench.protocol.model import FROM_FILE, FROM_SPEC
+from workbench.protocol.spec import InputSpec, Plain, Step
 from workbench.worker.bench.sampling import map_leaves, tensors_in
 from workbench.worker.bench.words import shape_text, with_article
 
 GIVEN = "given"
 """Origin of what was asked for with --input."""
+
+_MOST_NAMED = 8
+"""Parts of an argument that its `text` names."""
+_MOST_PARTS = 100
+"""Parts of an argument that are written one by one at all."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +41,26 @@ class Argument:
     origin: str
     keyword: bool = False
     """Passed by name."""
+    source: str = FROM_SPEC
+    """As `InputInfo.source`."""
 
     @property
     def text(self) -> str:
-        """The specs that make it again, or a description where none can."""
-        if self.spec is not None:
-            return self.spec.text
-        parts = [_leaf_text(place, leaf) for place, leaf in _leaves(self.name or "_", self.value)]
-        if not parts or len(parts) > 8:
+        """The specs that make it again, or a description where they would be many."""
+        parts = self.parts
+        if not parts or len(parts) > _MOST_NAMED:
             body = f"{type(self.value).__name__} of {len(tensors_in(self.value))} tensors"
             return f"{self.name}={body}" if self.name else body
-        return " ".join(part if self.name else part.removeprefix("_=") for part in parts)
+        return " ".join(parts)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """A spec for each of its leaves; none where there are more than `_MOST_PARTS`."""
+        if self.spec is not None:
+            return (self.spec.text,)
+        leaves = _leaves(self.name or "_", self.value)
+        texts = [_leaf_text(place, leaf) for place, leaf in leaves] if len(leaves) <= _MOST_PARTS else []
+        return tuple(text if self.name else text.removeprefix("_=") for text in texts)
 
     @property
     def specs(self) -> tuple[tuple[str, InputSpec], ...]:
@@ -67,73 +81,19 @@ class Argument:
         return dataclasses.replace(self, value=map_leaves(self.value, function, InputSpec))
 
 
-def from_specs(texts: Iterable[str]) -> list[Argument]:
-    """The arguments that specs describe, in the order of their first mention. Raises `WorkbenchError("inputs")`."""
-    arguments: list[Argument] = []
-    parts: dict[str, list[tuple[tuple[Step, ...], InputSpec | Plain]]] = {}
-    for text in texts:
-        leaf = parse(text)
-        name, steps = steps_of(leaf.name)
-        if not steps:
-            if name and name in parts:
-                raise _both(name)
-            spec, value = (leaf, None) if isinstance(leaf, InputSpec) else (None, leaf.value)
-            arguments.append(Argument(name, spec, value, GIVEN))
-            continue
-        if name not in parts:
-            if any(one.name == name for one in arguments):
-                raise _both(name)
-            arguments.append(Argument(name, None, None, GIVEN))
-        parts.setdefault(name, []).append((steps, leaf))
-    return [
-        dataclasses.replace(one, value=_grown(one.name, parts[one.name])) if one.name in parts else one
-        for one in arguments
-    ]
-
-
-def named(content: Any, origin: str) -> list[Argument]:
+def named(content: Any, origin: str, source: str = FROM_FILE) -> list[Argument]:
     """The arguments in what a file or a function gave: by name, by place, or one. Raises `WorkbenchError("inputs")`."""
     if isinstance(content, dict) and CALL in content:  # as a capture records it
-        by_place = [Argument("", None, value, origin) for value in content.get("args", ())]
-        return by_place + named(dict(content.get("kwargs", {})), origin)
+        by_place = named(tuple(content.get("args", ())), origin, source)
+        return by_place + named(dict(content.get("kwargs", {})), origin, source)
     if isinstance(content, dict):
-        return [Argument(str(name), None, value, origin) for name, value in content.items()]
+        return [Argument(str(name), None, value, origin, source=source) for name, value in content.items()]
     if isinstance(content, (tuple, list)):
-        return [Argument("", None, value, origin) for value in content]
+        return [Argument("", None, value, origin, source=source) for value in content]
     if isinstance(content, torch.Tensor):
-        return [Argument("", None, content, origin)]
+        return named((content,), origin, source)
     message = f"The inputs {origin} are {with_article(type(content).__name__)}, not tensors."
     raise error("inputs", message, remedy="Give a dict of name → tensor, a tuple of tensors, or one tensor.")
-
-
-def _grown(place: str, parts: list[tuple[tuple[Step, ...], InputSpec | Plain]]) -> Any:
-    """The value at `place` from its parts. Raises `WorkbenchError("inputs")` where they contradict each other."""
-    ends = [leaf for steps, leaf in parts if not steps]
-    if ends:
-        if len(parts) > 1:
-            raise _both(place)
-        return ends[0].value if isinstance(ends[0], Plain) else ends[0]
-    kinds = {steps[0].kind for steps, _ in parts}
-    if len(kinds) > 1:
-        message = f"{place} cannot be a {' and a '.join(sorted(kinds))} at once."
-        raise error("inputs", message.replace("a key", "a dict"), "--input", "Use .key, [0] or .0 throughout.")
-    below: dict[Any, list[tuple[tuple[Step, ...], InputSpec | Plain]]] = {}
-    for steps, leaf in parts:
-        below.setdefault(steps[0], []).append((steps[1:], leaf))
-    grown = {step.key: _grown(f"{place}{step.text}", inner) for step, inner in below.items()}
-    kind = kinds.pop()
-    if kind == "key":
-        return grown
-    missing = next((number for number in range(len(grown)) if number not in grown), None)
-    if missing is not None:
-        lacking = f"{place}{Step(kind, missing).text}"
-        raise error("inputs", f"{lacking} is missing.", "--input", f"Give it: --input '{lacking}=float32[4,…]'")
-    values = [grown[number] for number in range(len(grown))]
-    return tuple(values) if kind == "tuple" else values
-
-
-def _both(place: str) -> WorkbenchError:
-    return error("inputs", f"{place} is given whole and in parts.", "--input", "Leave one of the two out.")
 
 
 def _leaves(place: str, value: Any) -> list[tuple[str, Any]]:

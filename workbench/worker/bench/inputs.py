@@ -1,8 +1,7 @@
 """The example inputs of a model: which arguments there are, and samples of them.
 
-Owns `Example`, and where it comes from: specs that were given, a file, the model file's own `example_inputs()`,
-or inference from the first layers. It never runs a model's forward by itself (`infer.py` may) and never touches the
-global generators.
+Owns `Example`; where it comes from is `example_sources.py`'s business. It never runs a model's forward and never
+touches the global generators.
 """
 
 from __future__ import annotations
@@ -12,15 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
-from workbench.protocol.failures import error
-from workbench.protocol.model import InputInfo, Recipe
+from workbench.protocol.model import InputInfo
 from workbench.protocol.spec import InputSpec
-from workbench.worker.bench.arguments import GIVEN, from_specs, named
 from workbench.worker.bench.arguments import Argument as Argument
 from workbench.worker.bench.sampling import draw, map_leaves, map_tensors, resize, tensors_in, vary
-from workbench.worker.bench.signature import Forward
 
 
 class Example:
@@ -45,6 +40,8 @@ class Example:
         self.device = torch.device("cpu")
         self.words = ""
         """Where many real samples come from, and how many; empty for one."""
+        self.left = ""
+        """Why the model file's own `example_inputs()` are left aside; empty when they are not."""
 
     def copy(self) -> Example:
         """The same arguments, not placed anywhere."""
@@ -77,7 +74,7 @@ class Example:
 
     @property
     def infos(self) -> tuple[InputInfo, ...]:
-        return tuple(InputInfo(one.name, one.text, one.origin) for one in self.arguments)
+        return tuple(InputInfo(one.name, one.text, one.origin, one.source, one.parts) for one in self.arguments)
 
     @property
     def batch_name(self) -> str:
@@ -177,79 +174,3 @@ def rows_of(arguments: tuple[Argument, ...], otherwise: int) -> int:
         if first is not None:
             return first[0]
     return otherwise
-
-
-def example_from(recipe: Recipe, model: nn.Module, own: Any = None) -> Example:
-    """The example inputs of `model`: given, from a file, its file's own (`own`, called), or inferred.
-
-    Raises `WorkbenchError("inputs")` when a given one does not read or fit forward's signature, or when none was
-    given and none can be inferred; then it names each argument that is wanted.
-    """
-    forward = Forward.of(model)
-    given = from_specs(recipe.inputs)
-    if recipe.inputs_files:
-        return _from_files(recipe, forward, given)
-    if not given and callable(own):
-        return _from_own(own(), recipe, forward)
-    if not given:
-        from workbench.worker.bench.infer import infer
-
-        given = [Argument(spec.name, spec, None, origin) for spec, origin in infer(model, forward, recipe.seed)]
-    example = Example(forward.arrange(given), recipe.seed)
-    _one_size_each(example)
-    return example
-
-
-def _from_files(recipe: Recipe, forward: Forward, given: list[Argument]) -> Example:
-    """The real samples of files, with what specs say of the other arguments."""
-    from workbench.worker.bench.input_files import find_files
-    from workbench.worker.bench.samples import Samples
-
-    samples = Samples(find_files(recipe.inputs_files, recipe.directory))
-    origin = samples.origin
-    said = {one.name for one in given}
-
-    def sample(at: int) -> list[Argument]:  # what a spec says counts more
-        own = forward.named(named(samples[at], origin(at)))
-        return given + [one for one in own if not one.name or one.name not in said]
-
-    count = len(samples) if any(one.origin != GIVEN for one in forward.arrange(sample(0))) else 1
-    return _of_samples(recipe, forward, sample, count, samples.words)
-
-
-def _from_own(content: Any, recipe: Recipe, forward: Forward) -> Example:
-    """What the model file's `example_inputs()` gave: one sample, or a list of dicts or tuples that are one each."""
-    origin = "from example_inputs()"
-    several = isinstance(content, list) and content and all(isinstance(one, (dict, tuple)) for one in content)
-    samples = content if several else [content]
-    words = f"{len(samples)} samples {origin}"
-    return _of_samples(recipe, forward, lambda at: named(samples[at], origin), len(samples), words)
-
-
-def _of_samples(
-    recipe: Recipe, forward: Forward, sample: Callable[[int], list[Argument]], count: int, words: str
-) -> Example:
-    first = forward.arrange(sample(0))
-
-    def arguments(number: int) -> tuple[Argument, ...]:
-        found = forward.arrange(sample(number))
-        if [one.name for one in found] != [one.name for one in first]:
-            message = f"Sample {number} ({found[0].origin if found else ''}) has other arguments than the first."
-            raise error("inputs", message, "--inputs", "Give every sample the same names.")
-        return found
-
-    example = Example(first, recipe.seed, arguments if count > 1 else None, count)
-    example.words = words if count > 1 else ""
-    _one_size_each(example)
-    return example
-
-
-def _one_size_each(example: Example) -> None:
-    """A dynamic dimension that appears twice must have one size. Raises `WorkbenchError("inputs")`."""
-    sizes: dict[str, tuple[int, str]] = {}
-    for spec in example.specs:
-        for dim in spec.dynamic:
-            size, text = sizes.setdefault(dim.name, (spec.shape[dim.axis], spec.text))
-            if size != spec.shape[dim.axis]:
-                message = f"The dimension {dim.name} has other ranges in {text} and in {spec.text}."
-                raise error("inputs", message, "--input", "Write the same range in both.")

@@ -23,9 +23,10 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModelInfo, Recipe
 from workbench.worker.bench import captured, fitting, packages, weights
 from workbench.worker.bench.diagnosis import explain
+from workbench.worker.bench.example_sources import example_from
 from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.info import absolute, describe, tied, unset_tensors
-from workbench.worker.bench.inputs import Example, example_from
+from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.modes import flags, generators_kept, set_flags
 from workbench.worker.bench.target import Imports, Resolved, module_classes
 from workbench.worker.bench.words import some, with_article
@@ -149,7 +150,7 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         if recipe.init_seed is not None:
             torch.manual_seed(recipe.seed)  # inputs that the file itself draws are this seed's
         example = example or find_example(recipe, filled.model, resolved)
-        notes += [f"inputs: {example.words}"] if example.words else []
+        notes += [f"inputs: {words}" for words in (example.words, example.left) if words]
         notes += _give_shapes(filled.model, example, recipe.seed)
     given = ("", "")
     if checkpoint is not None:

@@ -78,6 +78,12 @@ class Forward:
                 arranged.append(dataclasses.replace(argument, keyword=known))
         return tuple(sorted(arranged, key=lambda argument: argument.keyword))
 
+    def lacks(self, given: list[Argument]) -> bool:
+        """Whether it takes more arguments by name than are given. Raises `WorkbenchError("inputs")` as `named` does."""
+        names = {argument.name for argument in self.named(given)}
+        more = self.more_keywords or any(name not in names for name in (*self.positional, *self.keyword_only))
+        return more and "" not in names
+
     def named(self, given: list[Argument]) -> list[Argument]:
         """Every argument with the name that it has in forward. Raises `WorkbenchError("inputs")`."""
         taken = {argument.name for argument in given}

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.model import INFERRED
 from workbench.protocol.runs import IDENTICAL
 from workbench.worker.bench.failing import first_line, users_place
 from workbench.worker.bench.sampling import map_tensors, tensors_in
@@ -41,7 +42,7 @@ def check_batch_sizes(subject: Subject) -> CheckRow:
     example = subject.example
     limits = example.batch_range
     declared = limits is not None and any(
-        one.origin == "given" and any(spec.dynamic for _, spec in one.specs) for one in example.arguments
+        one.source != INFERRED and any(spec.dynamic for _, spec in one.specs) for one in example.arguments
     )
     if not example.batch:
         return subject.skipped("The inputs have no dimension that could be the batch.")
