@@ -150,7 +150,8 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         if recipe.init_seed is not None:
             torch.manual_seed(recipe.seed)  # inputs that the file itself draws are this seed's
         example = example or find_example(recipe, filled.model, resolved)
-        notes += [f"inputs: {words}" for words in (example.words, example.left) if words]
+        notes += [f"inputs: {example.words}"] if example.words else []
+        notes += [example.left] if example.left else []
         notes += _give_shapes(filled.model, example, recipe.seed)
     given = ("", "")
     if checkpoint is not None:
