@@ -158,6 +158,48 @@ def test_a_trial_changes_nothing_of_the_model() -> None:
     assert torch.equal(torch.get_rng_state(), generator)
 
 
+class Remembers(nn.Module):
+    """Its forward leaves something in every kind of place; no copy of it can be made."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.fc = nn.Linear(2 * 26 * 26, 3)
+        self.register_buffer("mean", torch.zeros(1))
+        self.calls, self.seen, self.cache = 0, None, {"last": torch.zeros(1)}
+
+    def __deepcopy__(self, memo: object) -> Remembers:
+        raise TypeError("it holds a lock")
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        self.calls, self.seen, self.mean = self.calls + 1, image.shape, self.mean + 1
+        self.cache["last"] += 1
+        self.cache[str(self.calls)] = image
+        Remembers.made += 1
+        return self.fc(self.conv(image).flatten(1))
+
+
+def test_a_trial_on_the_model_itself_leaves_nothing_in_it() -> None:
+    model = Remembers()
+    mean, last = model.mean, model.cache["last"]
+    assert example(model).infos[0].spec == "image=float32[4,1,28,28]"
+    assert (model.calls, model.seen, Remembers.made, list(model.cache)) == (0, None, 0, ["last"])
+    assert model.mean is mean
+    assert model.cache["last"] is last
+    assert (float(mean), float(last)) == (0, 0)
+    assert model.training
+
+
+def test_a_trial_on_a_copy_leaves_nothing_in_its_class() -> None:
+    model = Remembers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(Remembers, "__deepcopy__")
+        example(model)
+    assert Remembers.made == 0
+
+
 def test_what_cannot_be_told_is_asked_for_by_name() -> None:
     failure = refused(bench_models.Opaque())
     assert "--input 'left=float32[4,…]' --input 'right=float32[4,…]'" in failure.remedy

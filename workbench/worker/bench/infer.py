@@ -1,9 +1,9 @@
 """Example inputs where none were given: from what the model says of itself, from the layers that take the arguments,
 and from trials.
 
-Owns the guessing. What nothing settles it tries on the model, in eval and without a graph, on a copy or with
-everything put back afterwards; the side of pictures is searched for by what their flattened size comes to. What it
-cannot find out it asks for by name.
+Owns the guessing. What nothing settles it tries on the model, in eval and without a graph, on a copy or on the model
+itself, with everything put back afterwards; the side of pictures is searched for by what their flattened size comes
+to. What it cannot find out it asks for by name.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.protocol.failures import Failure
+from workbench.protocol.failures import Failure, error
 from workbench.protocol.spec import DynamicDim, InputSpec
 from workbench.worker.bench.consumers import Consumer, consumer_of
 from workbench.worker.bench.declared import by_name, declared
 from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.layers import BATCH, LAYERS, MOST_ROWS, is_spatial, options, reason
-from workbench.worker.bench.modes import flags, generators_kept, set_flags
+from workbench.worker.bench.modes import set_flags
 from workbench.worker.bench.sampling import draw, tensors_in
 from workbench.worker.bench.signature import Forward, wanted
+from workbench.worker.bench.words import some
 
 _TRIALS = 24
 _WIDEST = 1024
@@ -202,22 +203,23 @@ def _excess(trial: _Trial, rows: int) -> float | None:
 
 @contextlib.contextmanager
 def _on_trial(model: nn.Module) -> Iterator[nn.Module]:
-    """The model, or a copy of it, in eval under no_grad; afterwards flags, buffers and generators are as before."""
+    """The model, or a copy of it, in eval under no_grad; afterwards model, process and generators are as before.
+
+    Raises `WorkbenchError("inputs")` when parameters of a large model were written to, which nothing brings back.
+    """
+    from workbench.worker.judge.snapshot import untouched_model
+
     subject = model
     if sum(parameter.nbytes for parameter in model.parameters() if not nn.parameter.is_lazy(parameter)) <= _COPY_LIMIT:
         with contextlib.suppress(Exception):  # __deepcopy__ may raise anything; what cannot be copied is tried itself
             subject = copy.deepcopy(model)
-    before = flags(subject)
-    buffers = [(buffer, buffer.detach().clone()) for buffer in subject.buffers()] if subject is model else []
-    set_flags(subject, False, ())
-    try:
-        with torch.no_grad(), generators_kept():
-            yield subject
-    finally:
-        set_flags(subject, *before)
+    with untouched_model(subject, budget=_COPY_LIMIT) as held:  # a copy shares module variables and class attributes
+        set_flags(subject, False, ())
         with torch.no_grad():
-            for buffer, content in buffers:
-                buffer.copy_(content)
+            yield subject
+    if subject is model and held.lost:
+        message = f"No input was given, and trying some changed {some(held.lost)}, which cannot be put back."
+        raise error("inputs", message, "--input", "Say what forward takes: --input 'x=float32[4,…]'")
 
 
 def _first_layer(model: nn.Module) -> Consumer | None:
