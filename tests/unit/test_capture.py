@@ -627,3 +627,76 @@ def test_what_is_run_is_what_was_read_and_hashed(script: Path, tmp_path: Path, m
     assert "blocks" not in sys.modules
     with pytest.raises(ModuleNotFoundError):
         __import__("blocks")
+
+
+# a model that more than one process, or more than the CPU, has a part in
+
+SHARDED = """
+    import sys, torch
+    import torch.distributed as dist
+    from torch import nn
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    from workbench import capture
+
+    dist.init_process_group("gloo", rank=0, world_size=1, init_method=f"file://{sys.path[0]}/ranks")
+    mesh = init_device_mesh("cpu", (1,))
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    late = capture.watch(net, "late")
+    fully_shard(net, mesh=mesh)
+    net.register_state_dict_pre_hook(lambda *_: print("asked for its state"))
+    early = capture.watch(net, "early")
+    net(torch.ones(1, 2))
+    for one in (late, early):
+        one.close()
+        print(one.why)
+    print(net(torch.ones(1, 2)).shape)
+    dist.destroy_process_group()
+"""
+
+
+def test_a_sharded_model_is_not_asked_for_a_state_that_all_its_processes_would_have_to_gather(tmp_path: Path) -> None:
+    said = program(tmp_path, SHARDED, "program.py")
+    assert "asked for its state" not in said
+    assert said.count("is sharded over processes (FSDP); capture the model before it is sharded") >= 2
+    assert "torch.Size([1, 2])" in said
+    assert not [one for one in os.listdir(tmp_path) if one.startswith(("early", "late"))]
+
+
+def test_a_module_that_was_spread_by_hand_is_named(tmp_path: Path) -> None:
+    net = nn.Linear(2, 2)
+    net.weight._fsdp_flattened = True  # type: ignore[attr-defined]
+    assert "weight is spread over processes (Parameter)" in capture.watch(net, str(tmp_path / "a")).why
+
+
+def test_a_call_that_a_cuda_graph_records_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No copy to the CPU while one is recorded: it would end the graph of the program."""
+    recording = [True]
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_current_stream_capturing", lambda: recording[0])
+    net = nn.Linear(2, 2)
+    captured = capture.watch(net, str(tmp_path / "a"))
+    net(torch.ones(1, 2))
+    captured.close()
+    assert (captured.samples, os.path.exists(tmp_path / "a")) == (0, False)
+    recording.clear()
+    recording.append(False)
+    net(torch.ones(1, 2))
+    captured.close()
+    assert (captured.samples, captured.why, read_capture(str(tmp_path / "a")).samples) == (1, "", 1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_cuda_graph_is_recorded_while_its_model_is_watched(tmp_path: Path) -> None:
+    net, x = nn.Linear(2, 2).cuda(), torch.ones(1, 2, device="cuda")
+    expected = net(x)
+    captured = capture.watch(net, str(tmp_path / "a"))
+    graph = torch.cuda.CUDAGraph()
+    with torch.no_grad(), torch.cuda.graph(graph):
+        y = net(x)
+    graph.replay()
+    assert torch.equal(y, expected)
+    assert captured.samples == 0
+    net(x)
+    captured.close()
+    assert (captured.samples, captured.why) == (1, "")

@@ -22,6 +22,7 @@ from torch import nn
 from workbench.protocol.captures import CALL, SAMPLES
 
 from .contents import write_contents
+from .models import bare, records_a_graph, refuse_shared
 from .place import Place
 from .samples import Budget, Unfit, plain_call
 
@@ -47,7 +48,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._refused: dict[str, int] = {}
         self._notes: list[str] = []
-        self._watched, self._model, self._kwargs = model, _bare(model), kwargs
+        self._watched, self._model, self._kwargs = model, bare(model), kwargs
         self._budget = Budget(samples, every, megabytes << 20)
         try:
             self._begin(path)
@@ -71,6 +72,7 @@ class Recorder:
     def _begin(self, path: str) -> None:
         if not isinstance(self._model, nn.Module):
             raise TypeError(f"a {type(self._model).__name__} is no nn.Module")
+        refuse_shared(self._model)
         self._place = Place(os.path.abspath(os.path.expanduser(path)))
         self.path = self._place.path
         if self._place.words:
@@ -82,7 +84,7 @@ class Recorder:
         """Before each forward: perhaps write down what it is given."""
         if torch.compiler.is_compiling() or not self._budget.wants():
             return
-        if os.getpid() != self._pid or torch._C._get_tracing_state() is not None:
+        if os.getpid() != self._pid or torch._C._get_tracing_state() is not None or records_a_graph():
             return
         if not self._lock.acquire(blocking=False):
             return  # another thread's call is being written
@@ -117,6 +119,7 @@ class Recorder:
         """Have it opened from now on, whatever becomes of the program; at its end all of this is written anew."""
         self._early, began = True, time.perf_counter()
         try:
+            refuse_shared(self._model)  # it may have been sharded since
             state = sum(one.nbytes for one in self._model.state_dict().values() if isinstance(one, torch.Tensor))
             write_contents(place.stage, self._model, self._kwargs, (0, 0), (), lambda words: None, cut=True,
                            values=state <= EARLY_BYTES)  # fmt: skip
@@ -129,6 +132,9 @@ class Recorder:
         """Write the model's state and how it is built, and put the capture where it was wanted. Never raises."""
         if os.getpid() != self._pid:
             return  # the lock may have been taken when this process was forked
+        if records_a_graph():
+            _say("a CUDA graph is being recorded, which writing the state would end: close the capture after it")
+            return
         with self._lock:
             if self._closed:
                 return
@@ -153,6 +159,7 @@ class Recorder:
         left_out = [f"calls left out: {number} × {reason}" for reason, number in self._refused.items()]
         counts, moved = (self._budget.taken, self._budget.calls), os.path.join(whole, SAMPLES)
         try:
+            refuse_shared(self._model)
             write_contents(whole, self._model, self._kwargs, counts, [*self._notes, *left_out, *told], self._tell)
             samples = place.samples()
             os.rename(samples, moved)
@@ -180,11 +187,3 @@ class Recorder:
 
 def _say(words: str) -> None:
     print(f"workbench.capture: {words}", file=sys.stderr)  # noqa: T201 (the only way to be heard in a program)
-
-
-def _bare(model: Any) -> Any:
-    """The model inside what torch.compile and data parallelism wrap around it."""
-    inner = getattr(model, "_orig_mod", None)
-    if inner is None and isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        inner = model.module
-    return model if inner is None else _bare(inner)
