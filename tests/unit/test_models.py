@@ -114,6 +114,8 @@ def test_another_dtype_is_measured_in_a_s_own(tmp_path: Path) -> None:
     assert (half.mark, half.leaves[0].worst.dtype) == (BEYOND, "float32")
     assert "The dtype is as loaded in A and float16 in B." in half.cause
     assert compared(side(), side("Net", ModeChange(dtype="float64"))).mark == NOISE
+    double = compared(side("Sparse"), side("Sparse", ModeChange(dtype="float64")))
+    assert (double.mark, double.leaves[0].worst.reason) == (NOISE, ""), double
     assert compared(side(), side("Net", ModeChange(dtype="bfloat16")), tolerance=0.1).verdict == "pass"
 
 

@@ -51,7 +51,7 @@ def divergence_lines(divergence: Divergence, width: int) -> list[Line]:
         lines += wrapped(f"· {seen}", width, "dim", indent="  ")
     others = [path for path in divergence.modules if path != divergence.module]
     if others:
-        lines += wrapped("then " + ", ".join(others), width, "dim", indent="  ")
+        lines += wrapped("then " + ", ".join(path or "(root)" for path in others), width, "dim", indent="  ")
     return lines
 
 

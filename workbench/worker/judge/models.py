@@ -239,5 +239,5 @@ def _placed(changes: Sequence[ModeChange]) -> tuple[str, str]:
 
 
 def _cast(leaf: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
-    plain = leaf.layout is torch.strided and not leaf.is_quantized and leaf.is_floating_point()
-    return leaf.to(dtype) if dtype is not None and plain and dtype.is_floating_point else leaf
+    castable = not (leaf.is_mkldnn or leaf.is_quantized) and leaf.is_floating_point()
+    return leaf.to(dtype) if dtype is not None and castable and dtype.is_floating_point else leaf
