@@ -96,11 +96,11 @@ class OtherName(Net):
 
 
 class Wide(nn.Module):
-    """An answer of more bytes than a float64 run is made of."""
+    """An answer of 4 MB."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(()))
 
     def forward(self, x: Tensor) -> Any:
-        return (x.sum() * self.scale).expand(70_000_000)
+        return (x.sum() * self.scale).expand(1_000_000)

@@ -201,7 +201,8 @@ def test_a_side_that_cannot_answer_is_a_failure_that_names_it(a: Side, b: Side, 
     assert failure.kind == kind or (kind == "inputs" and failure.kind == "forward")
 
 
-def test_an_answer_too_large_for_float64_is_judged_by_tolerance() -> None:
+def test_an_answer_too_large_for_float64_is_judged_by_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.worker.judge.answers.LARGE", 1 << 20)
     wide = side("Wide", inputs=("x=float32[4]",))
     found = compared(wide, wide)
     assert (found.mark, found.yardstick) == (IDENTICAL, "tolerance")
