@@ -288,3 +288,17 @@ class Pooled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x * 0.01 + 1.37).mean((2, 3)) * 3
+
+
+def training(**changes: Any) -> dict[str, Any]:
+    """A training checkpoint: a model, an averaged copy of it, and an optimizer that has stepped."""
+    state, ema = ({"fc.weight": torch.full((3, 2), value)} for value in (1.0, 2.0))
+    moments = {0: {"step": torch.tensor(5.0), "exp_avg": torch.full((3, 2), 3.0)}}
+    optimizer = {"state": moments, "param_groups": [{"lr": 0.001, "betas": (0.9, 0.999), "params": [0]}]}
+    return {
+        "epoch": 7,
+        "args": {"width": 8, "name": "small"},
+        "model": state,
+        "ema": ema,
+        "optimizer": optimizer,
+    } | changes

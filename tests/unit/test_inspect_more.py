@@ -1,9 +1,10 @@
-"""Looking into what lies in several files, ONNX models, and two files at once."""
+"""Looking into what lies in several files, ONNX models, and what a file tells besides its tensors."""
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
-import math
 import os
 import struct
 from pathlib import Path
@@ -11,16 +12,20 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from tests.unit.artifact_bench import eager, quiet_job
+from tests.unit.artifact_models import training
+from workbench.cli.inspected import show_inspection
 from workbench.protocol.artifacts import Inspection
 from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.inspected import InspectedPair, InspectPair
 from workbench.protocol.messages import Inspect
+from workbench.report.sharing import shared
+from workbench.tui.draw.inspection import inspection_told
 from workbench.worker import tensorfile
 from workbench.worker.artifact.inspect import inspect
-from workbench.worker.artifact.inspect_pair import compare_values, inspect_pair
+from workbench.worker.bench.weights import read
 
 
 def look(path: Path) -> Inspection:
@@ -32,10 +37,6 @@ def refused(path: Path) -> str:
         look(path)
     assert caught.value.failure.kind == "artifact"
     return caught.value.failure.message
-
-
-def pair(one: Path, other: Path, values: bool = False) -> InspectedPair:
-    return inspect_pair(InspectPair(str(one), str(other), values), quiet_job())
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_what_an_index_claims_is_held_against_its_files(folder: Path) -> None:
     words = "\n".join(look(folder / "model.safetensors.index.json").words)
     assert "gone.weight is not in model-00001-of-00002.safetensors" in words
     assert "not-there.safetensors is missing" in words
-    assert "../../etc/passwd lies outside" in words
+    assert "../../etc/passwd does not lie beside the index" in words
     assert "b.bias is in a shard and not in the index" in words
     assert "does not load as it is" in words
 
@@ -104,6 +105,16 @@ def test_a_shard_that_is_a_pickle_of_objects_is_no_data(folder: Path) -> None:
     found = look(folder)
     assert found.trust == "CODE (Python)"
     assert found.unsafe_globals
+
+
+def test_an_index_that_leads_elsewhere_is_seen_and_loaded_by_one_rule(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "model-00002-of-00002.safetensors").rename(folder / "sub" / "b.safetensors")
+    index = {"weight_map": {"a.weight": "model-00001-of-00002.safetensors", "b.bias": "sub/b.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "it does not load as it is" in "\n".join(look(folder).words)
+    with pytest.raises(WorkbenchError, match="does not lie beside it"):
+        read(str(folder))
 
 
 def test_an_index_that_names_a_tensor_twice_is_broken(folder: Path) -> None:
@@ -189,80 +200,70 @@ def test_weights_of_an_onnx_model_outside_of_its_directory_are_said(tmp_path: Pa
     assert "outside of its directory" in "\n".join(look(tmp_path / "net.onnx").words)
 
 
-# two files
+# what is told besides
 
 
-def test_two_files_with_the_same_tensors_are_the_same(tmp_path: Path) -> None:
-    state = eager("Net").state_dict()
-    torch.save(state, tmp_path / "a.pt")
-    tensorfile.save(str(tmp_path / "b.safetensors"), state)
-    found = pair(tmp_path / "a.pt", tmp_path / "b.safetensors", values=True)
-    assert found.kinds == ("state_dict", "safetensors")
-    assert (found.first, found.second, found.shapes, found.dtypes, found.differing) == ((), (), (), (), ())
-    assert found.compared == found.alike == len(state)
-    assert "same bits" in found.words[-1]
+def test_a_training_checkpoint_tells_its_epoch_arguments_and_optimizer(tmp_path: Path) -> None:
+    for legacy in (False, True):
+        path = tmp_path / f"{legacy}.pt"
+        torch.save(training(), path, _use_new_zipfile_serialization=not legacy)
+        assert look(path).metadata == {
+            "epoch": "7",
+            "args": "width=8, name=small",
+            "model": "1 tensor",
+            "ema": "1 tensor",
+            "optimizer": "optimizer, lr=0.001, betas=(0.9, 0.999); state of 1 parameter",
+        }
+    torch.save({"epoch": 10**30, "names": ["a"] * 50, "args": argparse.Namespace(lr=0.1)}, tmp_path / "b.pt")
+    assert look(tmp_path / "b.pt").metadata == {
+        "epoch": "a number of many digits", "names": "50 items", "args": "lr=0.1"
+    }  # fmt: skip
+    torch.save({"w": torch.zeros(2)}, tmp_path / "c.pt")
+    assert look(tmp_path / "c.pt").metadata == {}
 
 
-def test_names_shapes_and_dtypes_that_differ_are_listed(tmp_path: Path) -> None:
-    one = {"a": torch.zeros(2), "b": torch.zeros(3), "c": torch.zeros(4), "d": torch.zeros(1)}
-    other = {"a": torch.zeros(2), "b": torch.zeros(5), "c": torch.zeros(4, dtype=torch.float16), "e": torch.zeros(1)}
-    torch.save(one, tmp_path / "a.pt")
-    torch.save(other, tmp_path / "b.pt")
-    found = pair(tmp_path / "a.pt", tmp_path / "b.pt")
-    assert (found.first, found.second) == (("d",), ("e",))
-    assert found.shapes == ("b [3] against [5]",)
-    assert found.dtypes == ("c float32 against float16",)
+def test_names_that_share_memory_are_told(tmp_path: Path) -> None:
+    weight = torch.ones(4, 2)
+    torch.save({"e": weight, "o": weight, "view": weight[1:], "own": weight.clone()}, tmp_path / "tied.pt")
+    found = look(tmp_path / "tied.pt")
+    assert shared(found.tensors) == {"o": "e", "view": "e"}
+    out = Console(width=100, file=io.StringIO())
+    show_inspection(out, found)
+    rows = {line.split()[0]: line for line in out.file.getvalue().splitlines() if line.strip()}  # type: ignore[attr-defined]
+    assert rows["o"].rstrip().endswith(" e")
+    assert rows["own"].rstrip().endswith("32 B")
+    assert "2 of them in the memory of others" in out.file.getvalue()  # type: ignore[attr-defined]
+    assert any("o  float32[4,2]  in the memory of e" in words for _, words in inspection_told(found))
 
 
-def test_a_wrapper_s_or_a_checkpoint_s_key_is_taken_off_and_said(tmp_path: Path) -> None:
-    state = eager("Net").state_dict()
-    torch.save(state, tmp_path / "a.pt")
-    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "b.pt")
-    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "c.pt")
-    for other, key in (("b.pt", "state_dict."), ("c.pt", "module.")):
-        found = pair(tmp_path / "a.pt", tmp_path / other, values=True)
-        assert found.alike == found.compared == len(state)
-        assert not found.differing
-        assert any(repr(key) in words for words in found.words)
+def test_a_pickled_module_of_the_old_format_is_told_by_its_own_class(tmp_path: Path) -> None:
+    for legacy in (False, True):
+        torch.save(eager("Net"), tmp_path / "m.pt", _use_new_zipfile_serialization=not legacy)
+        assert look(tmp_path / "m.pt").metadata == {}
+        assert "a pickled module (tests.unit.artifact_models.Net)" in look(tmp_path / "m.pt").words[0]
 
 
-def test_values_that_differ_are_ranked(tmp_path: Path) -> None:
-    one = {"a": torch.ones(1000), "b": torch.ones(10), "c": torch.ones(3)}
-    other = {name: value.clone() for name, value in one.items()}
-    other["a"][7] += 0.5
-    other["b"] *= 2
-    torch.save(one, tmp_path / "a.pt")
-    torch.save(other, tmp_path / "b.pt")
-    first, second = pair(tmp_path / "a.pt", tmp_path / "b.pt", values=True).differing
-    assert (first.name, first.differing, first.relative) == ("b", 10, 1.0)
-    assert (second.name, second.differing, second.max_abs) == ("a", 1, 0.5)
-    assert second.relative == pytest.approx(math.sqrt(0.25 / 1000))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8, torch.bool, torch.complex64])
-def test_values_of_every_dtype_are_compared_by_their_bits(dtype: torch.dtype) -> None:
-    one = torch.ones(5, dtype=dtype)
-    other = one.clone()
-    assert compare_values("x", one, other) is None
-    other[2] = 0
-    found = compare_values("x", one, other)
-    assert found is not None
-    assert (found.differing, found.elements) == (1, 5)
-
-
-def test_nan_in_one_file_only_is_counted_and_the_same_nan_is_no_difference() -> None:
-    one, other = torch.tensor([1.0, float("nan")]), torch.tensor([float("nan"), float("nan")])
-    found = compare_values("x", one, other)
-    assert found is not None
-    assert (found.differing, found.nonfinite) == (1, 1)
-    assert compare_values("x", other, other.clone()) is None
-
-
-def test_values_of_what_runs_code_are_refused(tmp_path: Path) -> None:
-    torch.save(eager("Net"), tmp_path / "a.pt")
-    torch.save(eager("Net").state_dict(), tmp_path / "b.pt")
-    with pytest.raises(WorkbenchError, match="its values are not read"):
-        pair(tmp_path / "a.pt", tmp_path / "b.pt", values=True)
+@pytest.mark.parametrize(
+    ("begins", "what", "remedy"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS", "git lfs pull"),
+        (b"<!DOCTYPE html>", "a web page", "Get it again"),
+        (b"GGUF\3\0\0\0", "a GGUF file", ".safetensors"),
+        (b"\x1f\x8b\x08\0", "an archive of gzip's", "Unpack it"),
+        (b"a.txt".ljust(257, b"\0") + b"ustar\x0000", "a tar archive", "Unpack it"),
+        (b"\x93NUMPY\1\0", "a NumPy array", "--inputs"),
+    ],
+)
+def test_what_people_take_for_weights_is_named_by_whoever_reads_it(
+    tmp_path: Path, begins: bytes, what: str, remedy: str
+) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(begins + bytes(300))
+    assert what in look(path).words[0]
+    assert remedy in look(path).words[0]
+    with pytest.raises(WorkbenchError, match=what) as caught:
+        read(str(path))
+    assert remedy in caught.value.failure.remedy
 
 
 def test_ten_gigabytes_open_in_the_time_of_their_header(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 from rich.console import Console
 
 from workbench.protocol.artifacts import Inspection
-from workbench.protocol.inspected import InspectedPair
+from workbench.protocol.inspected import InspectedPair, ValueDifference
 from workbench.protocol.text import clean_line
 from workbench.report.numbers import size
+from workbench.report.sharing import shared
 
 from .tables import plain_table
 
@@ -31,13 +34,16 @@ def show_inspection(out: Console, found: Inspection) -> None:
     for name, text in found.metadata.items():
         out.print(f"{clean_line(name)}: {clean_line(text)}", style="dim")
     if found.tensor_count:
-        listed = plain_table("tensor", "dtype", "shape", "bytes")
+        owners = shared(found.tensors)
+        listed = plain_table("tensor", "dtype", "shape", "bytes", *(["shares memory with"] if owners else []))
         for tensor in found.tensors[:TENSORS_SHOWN]:
-            listed.add_row(clean_line(tensor.name), tensor.dtype, str(list(tensor.shape)), size(tensor.bytes))
+            row = [clean_line(tensor.name), tensor.dtype, str(list(tensor.shape)), size(tensor.bytes)]
+            listed.add_row(*row, *([clean_line(owners.get(tensor.name, ""))] if owners else []))
         out.print(listed)
         if found.tensor_count > TENSORS_SHOWN:
             out.print(f"… and {found.tensor_count - TENSORS_SHOWN} more")
-        out.print(f"{found.tensor_count} tensors, {size(found.tensor_bytes)}")
+        tied = f"; {len(owners)} of them in the memory of others" if owners else ""
+        out.print(f"{found.tensor_count} tensors, {size(found.tensor_bytes)}{tied}")
 
 
 def show_pair(out: Console, pair: InspectedPair) -> None:
@@ -55,15 +61,21 @@ def show_pair(out: Console, pair: InspectedPair) -> None:
         ("sharing", pair.ties),
     ):
         _lines(out, title, lines)
+    _lines(out, "values not compared", pair.uncompared)
     if pair.differing:
         listed = plain_table("other values", "elements", "max |Δ|", "RMS |Δ|", "")
         for one in pair.differing[:TENSORS_SHOWN]:
             odd = f"{one.nonfinite} not finite in one" if one.nonfinite else ""
             share = f"{one.differing} of {one.elements}"
-            listed.add_row(clean_line(one.name), share, f"{one.max_abs:.3g}", f"{one.relative:.2g}", odd)
+            far = ["–" if isnan(value) else text for value, text in _measures(one)]
+            listed.add_row(clean_line(one.name), share, *far, odd)
         out.print(listed)
         if len(pair.differing) > TENSORS_SHOWN:
             out.print(f"… and {len(pair.differing) - TENSORS_SHOWN} more")
+
+
+def _measures(one: ValueDifference) -> tuple[tuple[float, str], ...]:
+    return (one.max_abs, f"{one.max_abs:.3g}"), (one.relative, f"{one.relative:.2g}")
 
 
 def _lines(out: Console, title: str, lines: tuple[str, ...]) -> None:

@@ -24,9 +24,9 @@ class ValueDifference:
     """Elements whose bits differ."""
     elements: int
     max_abs: float
-    """Largest |Δ| of elements that are finite in both."""
+    """Largest |Δ| of elements that are finite in both; NaN where the tensor is not dense."""
     relative: float
-    """RMS of Δ over the RMS of the first file's; NaN where the latter is 0."""
+    """RMS of Δ over the RMS of the first file's; NaN where the latter is 0, or the tensor is not dense."""
     nonfinite: int
     """Elements that are NaN or infinite in one file only."""
 
@@ -58,4 +58,6 @@ class InspectedPair:
     compared: int = 0
     """Tensors whose values were compared; 0 where that was not asked for."""
     differing: tuple[ValueDifference, ...] = ()
-    """Those with other values, the largest relative difference first."""
+    """Those with other values: what has no measure first, then the largest relative difference."""
+    uncompared: tuple[str, ...] = ()
+    """Names that fit whose values could not be compared, such as tensors that the file describes and does not hold."""

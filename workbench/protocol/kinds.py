@@ -27,7 +27,7 @@ _HEADER_LIMIT = 100 << 20
 _PICKLE_LIMIT = 64 << 20
 """Bytes of a pickle that are looked at; a state_dict of 100,000 tensors needs about 30 MB."""
 
-_INDEX_LIMIT = 256 << 20
+INDEX_LIMIT = 256 << 20
 """Bytes of an index of weights in several files; one of half a million names has about 50 MB."""
 
 _SOURCE_LIMIT = 8 << 20
@@ -88,7 +88,7 @@ def form_of(stream: IO[bytes], size: int) -> str:
         return "python"
     if _is_onnx(head):
         return "onnx"
-    return "index" if _is_index(stream, head, size) else "unknown"
+    return "index" if _begins_index(stream, head, size) else "unknown"
 
 
 def allowed_name(name: str) -> bool:
@@ -187,16 +187,20 @@ def _is_onnx(head: bytes) -> bool:
     return len(head) > 3 and head[0] == 0x08 and 1 <= head[1] <= 30 and head[2] in (0x12, 0x1A, 0x22, 0x28, 0x3A, 0x42)
 
 
-def _is_index(stream: IO[bytes], head: bytes, size: int) -> bool:
+def is_index(data: object) -> bool:
+    """Whether a JSON value is an index of weights: names of tensors → names of files."""
+    return isinstance(data, dict) and isinstance(data.get("weight_map"), dict)
+
+
+def _begins_index(stream: IO[bytes], head: bytes, size: int) -> bool:
     """JSON that says which file holds which tensor, as Hugging Face's programs write it."""
-    if not head.lstrip().startswith(b"{") or size > _INDEX_LIMIT:
+    if not head.lstrip().startswith(b"{") or size > INDEX_LIMIT:
         return False
     stream.seek(0)
     try:
-        found = json.loads(stream.read())
+        return is_index(json.loads(stream.read()))
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and isinstance(found.get("weight_map"), dict)
 
 
 def _is_python(stream: IO[bytes], head: bytes, size: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from workbench.protocol.artifacts import Inspection
 from workbench.protocol.inspected import InspectedPair
 from workbench.report import numbers
+from workbench.report.sharing import shared
 
 _WEIGHTS = "These are weights: name the class above, and this below as its weights."
 _PROVEN = "It is proven against its model: open that, then press v."
@@ -34,7 +35,11 @@ def inspection_told(found: Inspection) -> list[tuple[str, str]]:
     if found.metadata:
         facts = [f"  {name}: {text}" for name, text in list(found.metadata.items())[:12]]
         told += [("dim gap", "\n".join(facts))]
-    rows = [f"  {one.name}  {numbers.shape(one.dtype, one.shape)}" for one in found.tensors[:SHOWN]]
+    owners = shared(found.tensors)
+    ties = {name: f"  in the memory of {owner}" for name, owner in owners.items()}
+    rows = [
+        f"  {one.name}  {numbers.shape(one.dtype, one.shape)}{ties.get(one.name, '')}" for one in found.tensors[:SHOWN]
+    ]
     if rows:
         tensors = "1 tensor" if found.tensor_count == 1 else f"{found.tensor_count} tensors"
         told += [("strong gap", f"{tensors}, {numbers.size(found.tensor_bytes)}"), ("", "\n".join(rows))]

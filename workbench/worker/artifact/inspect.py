@@ -30,6 +30,7 @@ from workbench.worker.artifact.inspect_directory import read_captured, read_dire
 from workbench.worker.artifact.inspect_onnx import read_onnx
 from workbench.worker.artifact.inspect_pt2 import program_inputs
 from workbench.worker.job import Job
+from workbench.worker.mistaken import START, mistaken_for
 from workbench.worker.tensorfile import header
 
 LISTED = 20_000
@@ -127,9 +128,11 @@ def _as_judged(content: Content, kind: str) -> Content:
 def _unknown(path: Path) -> str:
     """What to say of a file that is nothing known. Raises ValueError for one that is cut off."""
     with open(path, "rb") as stream:
-        head = stream.read(8)
+        head = stream.read(START)
     if not head:
         raise ValueError("it is empty")
+    if mistaken := mistaken_for(head):
+        return f"it is {mistaken[0]}. {mistaken[1]}"
     if head.startswith(b"PK\x03\x04"):
         raise ValueError("it is a zip archive that is cut off: its directory, at the end, is missing")
     if path.suffix == ".safetensors":

@@ -13,6 +13,7 @@ from typing import Any
 
 from workbench.protocol.artifacts import InspectedTensor
 from workbench.protocol.kinds import LEGACY_HEAD, allowed_name
+from workbench.worker.artifact.inspect_facts import facts_of
 from workbench.worker.artifact.inspect_pickle import Machine
 from workbench.worker.artifact.inspect_pt2 import program_tensors
 from workbench.worker.artifact.inspect_records import BrokenPickle, TruncatedPickle
@@ -58,8 +59,9 @@ def read_torch_archive(path: Path, kind: str) -> Content:
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as problem:
         raise ValueError(f"its archive does not read ({problem})") from problem
     machine = Machine(data)
-    found = tensors_of(machine.run(), sizes)
-    content = _from_pickle(map(str, machine.globals), found)
+    root = machine.run()
+    content = _from_pickle(map(str, machine.globals), tensors_of(root, sizes))
+    content.metadata = facts_of(root)
     content.members = [info.filename for info in infos]
     if kind == "torchscript":
         code = sum(info.filename.startswith(f"{top}code/") and info.filename.endswith(".py") for info in infos)
@@ -97,6 +99,7 @@ def read_legacy(path: Path) -> Content:
     if size < end:
         raise TruncatedPickle(f"the file ends at byte {size}, and its tensors need {end}")
     content = _from_pickle(map(str, machine.globals), found)
+    content.metadata = facts_of(root)
     content.words.append("written in torch's format from before 1.6.")
     return content
 

@@ -15,15 +15,13 @@ from typing import Any
 
 from workbench.protocol.captures import STATE, TRUST, read_capture
 from workbench.worker.artifact.inspect_archive import Content
-from workbench.worker.shard_index import read_json, read_placed
+from workbench.worker.shard_index import beside, chosen_in, read_json, read_placed
 
 Read = Callable[[Path], Content]
 """Reads one file. Raises ValueError or OSError."""
 
 SHARDS = 10_000
 """Files of one index that are opened."""
-
-WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 
 _FACTS = ("model_type", "architectures", "architecture", "torch_dtype", "dtype", "transformers_version", "num_classes")
 """Entries of a config.json that are shown."""
@@ -53,8 +51,8 @@ def read_index(path: Path, read: Read) -> Content:
 
 def _shard(folder: Path, file: str, wanted: list[str], read: Read, content: Content, problems: list[str]) -> None:
     """Add one shard's tensors; what does not fit goes to `problems`."""
-    if os.path.isabs(file) or ".." in Path(file).parts:
-        problems.append(f"{file} lies outside of the directory, which an index must not name")
+    if not beside(file):
+        problems.append(f"{file} does not lie beside the index, which leads nowhere else")
         return
     try:
         if not (folder / file).is_file():
@@ -78,15 +76,14 @@ def read_directory(path: Path, read: Read) -> Content | None:
     """A directory of weights, with or without a config.json; None when it holds neither. Raises ValueError, OSError."""
     names = sorted(os.listdir(path))
     config = _config(path) if "config.json" in names else None
-    index = next((name for name in names if name.endswith(".index.json") and (path / name).is_file()), "")
-    files = [name for name in names if name.endswith(WEIGHTS) and (path / name).is_file()]
-    if config is None and not index and not any(name.endswith(".safetensors") for name in files):
+    chosen, files = chosen_in(str(path))
+    if config is None and not chosen:
         return None
-    if index:
-        content = read_index(path / index, read)
+    if chosen.endswith(".index.json"):
+        content = read_index(path / chosen, read)
     else:
         content = Content("directory", "DATA")
-        _single(path, files, read, content)
+        _single(path, chosen, files, read, content)
     content.kind = "directory"
     content.members = names
     if config is not None:
@@ -115,18 +112,19 @@ def read_captured(path: Path, read: Read) -> Content:
     return content
 
 
-def _single(path: Path, files: list[str], read: Read, content: Content) -> None:
-    """The weights of a directory without an index: one file; of several the safetensors."""
-    chosen = [name for name in files if name.endswith(".safetensors")] or files
+def _single(path: Path, chosen: str, files: list[str], read: Read, content: Content) -> None:
+    """The weights of a directory without an index: the file that stands for it."""
+    others = [name for name in files if name != chosen]
+    listed = f"{', '.join(others[:6])}{' …' if len(others) > 6 else ''}"
     if not chosen:
-        content.words.append("no weights lie in it.")
+        content.words.append(f"no one file is its weights; there are {listed}." if files else "no weights lie in it.")
         return
-    held = read(path / chosen[0])
+    held = read(path / chosen)
     content.tensors, content.trust, content.unsafe = held.tensors, held.trust, held.unsafe
-    content.globals, content.stored = held.globals, held.stored
-    content.words.append(f"weights: {chosen[0]}, {held.kind}. {' '.join(held.words)}")
-    if len(chosen) > 1:
-        content.words.append(f"also there: {', '.join(chosen[1:6])}{' …' if len(chosen) > 6 else ''}")
+    content.globals, content.stored, content.metadata = held.globals, held.stored, held.metadata
+    content.words.append(f"weights: {chosen}, {held.kind}. {' '.join(held.words)}")
+    if others:
+        content.words.append(f"also there: {listed}")
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -84,19 +84,19 @@ def _children(path: str, value: Any, result: Tensors) -> list[tuple[str, Any]]:
     cut = f"{path}." if path else ""
     if isinstance(value, (list, tuple)):
         return [(f"{path}[{place}]", child) for place, child in enumerate(value)]
-    children = [(cut + _key(key), child) for key, child in value.pairs]
+    children = [(cut + key_text(key), child) for key, child in value.pairs]
     if isinstance(value, Mapping):
         return children
     children += [(f"{path}[{place}]", child) for place, child in enumerate(value.items)]
     if isinstance(value.state, Mapping):
         names = {key for key, _ in value.state.pairs if isinstance(key, str)}
-        if "_modules" in names and isinstance(value.function, Global):
-            result.types[str(_class_of(value))] = None
+        if "_modules" in names and (named := _class_of(value)) is not None:
+            result.types[str(named)] = None
         for key, child in value.state.pairs:
             if key in _MODULE_PARTS and isinstance(child, (Call, Mapping)):
-                children += [(cut + _key(name), part) for name, part in child.pairs]
+                children += [(cut + key_text(name), part) for name, part in child.pairs]
             else:
-                children.append((cut + _key(key), child))
+                children.append((cut + key_text(key), child))
     elif isinstance(value.state, tuple):
         children += [(f"{path}[{place}]", child) for place, child in enumerate(value.state)]
     if isinstance(value.args, tuple):
@@ -104,20 +104,28 @@ def _children(path: str, value: Any, result: Tensors) -> list[tuple[str, Any]]:
     return children
 
 
-def _class_of(call: Call) -> Global:
+def _class_of(call: Call) -> Global | None:
     """The class that a call makes an object of: copyreg's helpers take it as their first argument."""
-    first = call.args[0] if isinstance(call.args, tuple) and call.args else None
-    if (
-        isinstance(first, Global)
-        and isinstance(call.function, Global)
-        and call.function.module in ("copyreg", "copy_reg")
-    ):
-        return first
-    return call.function  # type: ignore[no-any-return]
+    made = _named(call.function)
+    first = _named(call.args[0]) if isinstance(call.args, tuple) and call.args else None
+    return first if first is not None and made is not None and made.module in ("copyreg", "copy_reg") else made
 
 
-def _key(key: Any) -> str:
+def _named(value: Any) -> Global | None:
+    """A class itself, or as torch wrote modules before 1.6: ("module", class, its file, its source)."""
+    if isinstance(value, Persistent) and isinstance(value.id, tuple) and value.id[:1] == ("module",):
+        value = value.id[1] if len(value.id) > 1 else None
+    return value if isinstance(value, Global) else None
+
+
+def key_text(key: Any) -> str:
+    """How a key of a dict is written in a tensor's name."""
     return key if isinstance(key, str) else repr(key) if isinstance(key, (int, float, bytes)) else type(key).__name__
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a record makes a tensor."""
+    return _tensor_call(value) is not None
 
 
 def _tensor_call(value: Any) -> Call | None:

@@ -15,10 +15,7 @@ from typing import Any
 from workbench.protocol.failures import WorkbenchError, error, unreadable
 from workbench.worker.bench.snapshot import Digest
 from workbench.worker.bench.words import counted, some
-from workbench.worker.shard_index import INDEXES, read_placed
-
-NAMES = (*INDEXES[:2], "model.safetensors", "diffusion_pytorch_model.safetensors", INDEXES[2], "pytorch_model.bin")
-"""What a directory of weights holds, the safest first."""
+from workbench.worker.shard_index import beside, chosen_in, read_placed
 
 
 def files_of(path: str) -> tuple[list[str], dict[str, str]]:
@@ -43,14 +40,13 @@ def files_of(path: str) -> tuple[list[str], dict[str, str]]:
 
 def in_directory(path: str) -> str:
     """The index or the one weights file in a directory. Raises `WorkbenchError("weights")` where there is none."""
-    there = sorted(os.listdir(path))
-    for name in NAMES:
-        if name in there:
-            return os.path.join(path, name)
-    found = [name for name in there if name.endswith((".safetensors", ".pt", ".pth", ".bin"))]
-    if len(found) == 1:
-        return os.path.join(path, found[0])
-    told = f"it holds {some(found, 6)}" if found else "it holds none"
+    try:
+        name, files = chosen_in(path)
+    except OSError as problem:
+        raise unreadable("weights", path, problem) from problem
+    if name:
+        return os.path.join(path, name)
+    told = f"it holds {some(files, 6)}" if files else "it holds none"
     raise error("weights", f"{path} is a directory, and no single weights file is in it: {told}.", path, "Name one.")
 
 
@@ -63,16 +59,11 @@ def _index(path: str) -> dict[str, str]:
     except ValueError as problem:
         message = f"{path} is no index of shards: {problem}."
         raise error("weights", message, path, "Name a weights file.") from problem
-    outside = [name for name in placed.values() if not _plain(name)]
+    outside = [name for name in placed.values() if not beside(name)]
     if outside:
         message = f"{path} is no index of shards: {outside[0]} does not lie beside it."
         raise error("weights", message, path, "Name a weights file.")
     return placed
-
-
-def _plain(name: object) -> bool:
-    """A file in the same directory: an index leads nowhere else."""
-    return isinstance(name, str) and bool(name) and os.path.basename(name) == name and name not in (".", "..")
 
 
 def joined(path: str, parts: Sequence[dict[str, Any]], files: Sequence[str], placed: dict[str, str]) -> dict[str, Any]:

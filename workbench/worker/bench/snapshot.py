@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from workbench.worker.mistaken import START
+
 AT_ONCE = 32 << 20
 """Bytes up to which hashing is done before anybody goes on: 20 ms."""
 
@@ -90,7 +92,7 @@ class PrivateCopy:
         self._temporary = ""
         with open(path, "rb", buffering=0) as source:
             self.size = os.fstat(source.fileno()).st_size
-            self.start = source.read(16)
+            self.start = source.read(START)
             """Its first bytes, by which formats are told."""
             self.shift = _shift(self.start)
             """Where in the copy the file begins: then the data of a .safetensors file begins at a page."""

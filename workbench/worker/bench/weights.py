@@ -24,16 +24,7 @@ from workbench.worker.bench.shards import Digests, files_of, joined
 from workbench.worker.bench.snapshot import Digest, PrivateCopy
 from workbench.worker.bench.words import closest, counted, some, with_article
 from workbench.worker.checkpoint import is_state_dict, state_dict_in
-
-_AGAIN = "Get it again from where it was made."
-_MISTAKEN = (
-    (b"version https", "is a pointer of Git LFS, in the place of the file that it stands for", "git lfs pull"),
-    (b"<!DOC", "is a web page, saved in the place of a file", _AGAIN),
-    (b"<!doc", "is a web page, saved in the place of a file", _AGAIN),
-    (b"<html", "is a web page, saved in the place of a file", _AGAIN),
-    (b"", "is empty", _AGAIN),
-)
-"""How files begin that people take for weights (nothing: an empty one), what they are, what to do."""
+from workbench.worker.mistaken import AGAIN, mistaken_for
 
 
 @dataclass
@@ -91,6 +82,19 @@ def read(path: str, hashed: bool = True) -> Checkpoint:
     return checkpoint
 
 
+def contents(path: str) -> list[Any]:
+    """What each file of `path` holds: of a training checkpoint everything. Raises `WorkbenchError("weights")`."""
+    found = []
+    for file in files_of(path)[0]:
+        _require_file(file)
+        try:
+            with PrivateCopy(file) as copy:
+                found.append(_content(file, copy))
+        except (ValueError, OSError) as problem:
+            raise unreadable("weights", file, problem) from problem
+    return found
+
+
 def _read_file(path: str, checkpoint: Checkpoint, key: str, hashed: bool) -> tuple[dict[str, Any], Digest | None]:
     """The state_dict of one file, and the digest of its bytes."""
     try:
@@ -113,9 +117,10 @@ def _content(path: str, copy: PrivateCopy) -> Any:
             return tensorfile.mapped(stream)
     if copy.start[:2] == b"PK" or copy.start[:1] == b"\x80":
         return _read_torch(path, copy)
-    for begins, what, remedy in _MISTAKEN:
-        if copy.start.lstrip().startswith(begins) if begins else not copy.start:
-            raise error("weights", f"{path} {what}.", path, remedy)
+    if not copy.start:
+        raise error("weights", f"{path} is empty.", path, AGAIN)
+    if mistaken := mistaken_for(copy.start):
+        raise error("weights", f"{path} is {mistaken[0]}.", path, mistaken[1])
     message = f"{path} is neither a .safetensors file nor one of torch.save."
     raise error("weights", message, path, f"workbench inspect {path} says what it holds.")
 
