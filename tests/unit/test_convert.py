@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import pickle
@@ -20,6 +21,7 @@ from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.model import Recipe
 from workbench.report.converted import opening, told
 from workbench.worker.bench import load
+from workbench.worker.bench.alike import alike
 from workbench.worker.bench.converting import convert
 from workbench.worker.job import Job
 
@@ -315,3 +317,145 @@ def test_a_pickled_module_named_as_the_model_or_the_weights_offers_its_conversio
             load.build(recipe, JOB)
         assert caught.value.failure.convert == str(place / "net.pt")
         assert "workbench convert" in caught.value.failure.remedy
+
+
+HOLDING = """
+import enum, functools
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+def own(x):
+    return x * 2
+
+def other(x):
+    return x * 3
+
+class Kind(enum.Enum):
+    A = 1
+    B = 2
+
+class Settings:
+    def __init__(self, rate):
+        self.rate = rate
+
+class Net(nn.Module):
+    def __init__(self, act=torch.relu):
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+        self.fn = act
+
+    def forward(self, x):
+        return self.fn(self.fc(x))
+
+class Attribute(Net):
+    def __init__(self):
+        super().__init__()
+        self.kept = None
+
+def with_(value):
+    made = Attribute()
+    made.kept = value
+    return made
+"""
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda models: models.Net(torch.tanh), "made.fn = torch.tanh"),
+        (lambda models: models.Net(nn.functional.gelu), "made.fn = nn.functional.gelu"),
+        (lambda models: models.Net(models.own), "made.fn = own"),
+        (lambda models: models.Net(functools.partial(nn.functional.leaky_relu, negative_slope=0.5)),
+         "made.fn = functools.partial(nn.functional.leaky_relu, negative_slope=0.5)"),
+        (lambda models: models.Net(nn.functional.relu), "made.fn = nn.functional.relu"),
+        (lambda models: models.with_(models.Kind.B), "made.kept = Kind['B']"),
+    ],
+)  # fmt: skip
+def test_a_function_that_a_model_holds_is_set_again(make: Any, line: str, place: Path) -> None:
+    (place / "own_models.py").write_text(HOLDING)
+    path, model = saved(place, make)
+    found = convert(asked(path), JOB)
+    assert (found.whole, found.differences, found.uncompared) == (True, (), ())
+    assert line in (place / "out" / "architecture.py").read_text()
+    assert answers(built(found), model, 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("value", "differences", "uncompared"),
+    [
+        (lambda models: models.Settings(0.5), ("kept: ",), ()),
+        (lambda models: [torch.ones(2)], ("kept: ",), ()),
+        (lambda models: iter([1, 2]), ("kept: ",), ()),
+        (lambda models: None, (), ()),
+    ],
+)
+def test_what_no_line_sets_is_a_difference(value: Any, differences: Any, uncompared: Any, place: Path) -> None:
+    (place / "own_models.py").write_text(HOLDING)
+    path, _ = saved(place, lambda models: models.with_(value(models)))
+    found = convert(asked(path), JOB)
+    assert found.architecture
+    assert [one[: len(start)] for one, start in zip(found.differences, differences, strict=True)] == list(differences)
+    assert (found.uncompared, found.whole) == (uncompared, not differences)
+
+
+def test_what_nobody_can_tell_is_not_called_the_very_model(place: Path) -> None:
+    made = "self.queue = collections.deque([1])"
+    (place / "own_models.py").write_text(
+        HOLDING.replace("import enum", "import collections, enum").replace("self.kept = None", made)
+    )
+    path, _ = saved(place, lambda models: models.Attribute())
+    found = convert(asked(path), JOB)
+    assert (found.differences, found.uncompared, found.whole) == ((), ("queue",), False)
+    assert ("yellow", "nobody can tell whether it is the same: queue") in told(found)
+
+
+def test_hooks_and_attributes_that_a_class_has_got_since_are_differences(place: Path) -> None:
+    (place / "own_models.py").write_text(HOLDING)
+
+    def hooked(models: Any) -> nn.Module:
+        made: nn.Module = models.Net()
+        made.register_forward_hook(hook)
+        return made
+
+    path, _ = saved(place, hooked)
+    (place / "own_models.py").write_text(HOLDING.replace("self.fn = act", "self.fn, self.scale = act, 2"))
+    found = convert(asked(path), JOB)
+    assert set(found.differences) == {
+        "scale: none in the file, 2 from its constructor",
+        "the model: its hooks are not taken over",
+    }
+    assert not found.whole
+
+
+def hook(module: nn.Module, args: Any, output: Any) -> Any:
+    return output * 2
+
+
+class Slotted:
+    __slots__ = ("a",)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (1.0, 1, False),
+        (float("nan"), float("nan"), True),
+        (torch.relu, torch.tanh, False),
+        (torch.relu, torch.relu, True),
+        (lambda x: x + 1, lambda x: x + 1, True),
+        (lambda x: x + 1, lambda x: x + 2, False),
+        (functools.partial(int, base=2), functools.partial(int, base=2), True),
+        (functools.partial(int, base=2), functools.partial(int, base=3), False),
+        ({"a": [torch.ones(2)]}, {"a": [torch.ones(2)]}, True),
+        ({"a": [torch.ones(2)]}, {"a": [torch.zeros(2)]}, False),
+        ({"a": 1}, {"b": 1}, False),
+        (Job, Job, True),
+        ({1, 2}, {2, 1}, True),
+        (iter([1]), iter([1]), None),
+        (Slotted(), Slotted(), None),
+        (nn.Linear(2, 2), nn.Linear(2, 2), None),
+    ],
+)
+def test_values_are_alike_other_or_beyond_telling(one: Any, other: Any, same: bool | None) -> None:
+    assert alike(one, other) is same

@@ -57,11 +57,13 @@ class Converted:
     differences: tuple[str, ...]
     """In what the model that the architecture makes is not the pickled one: "drop.p is 0.1, and was 0.3"."""
     notes: tuple[str, ...]
-    """Worth knowing: which object of several was taken, what was set after the construction, what was not compared."""
+    """Worth knowing: which object of several was taken, what was set after the construction."""
     sources: tuple[str, ...]
     """Files of the person's own that were copied beside the architecture, by their names there."""
+    uncompared: tuple[str, ...] = ()
+    """Attributes of which nobody can tell whether they are the same: "fn", "body.0.cache"."""
 
     @property
     def whole(self) -> bool:
-        """Whether the written architecture makes the very model that was pickled, as far as can be compared."""
-        return bool(self.architecture) and not self.differences
+        """Whether the written architecture makes the very model that was pickled: everything was compared and is it."""
+        return bool(self.architecture) and not self.differences and not self.uncompared

@@ -19,7 +19,8 @@ def told(found: Converted) -> list[tuple[str, str]]:
         words = f"architecture: {found.architecture} makes {found.name} as it was pickled"
         lines.insert(0, ("green", words))
     elif found.architecture:
-        lines.insert(0, ("yellow", f"architecture: {found.architecture} makes {found.name}, but not quite as it was"))
+        but = "but not quite as it was" if found.differences else "but not all of it could be compared"
+        lines.insert(0, ("yellow", f"architecture: {found.architecture} makes {found.name}, {but}"))
     elif found.name:
         lines.append(("yellow", f"no architecture: {found.name} could not be written as source: {found.why}"))
     else:
@@ -27,6 +28,7 @@ def told(found: Converted) -> list[tuple[str, str]]:
     if found.sources:
         lines.append(("", f"source beside it: {', '.join(found.sources)}"))
     lines += _listed("differs: ", found.differences, "yellow")
+    lines += _listed("nobody can tell whether it is the same: ", found.uncompared, "yellow")
     lines += _listed("", found.notes, "dim")
     return lines
 

@@ -65,6 +65,7 @@ def convert(request: ConvertPickled, job: Job) -> Converted:
         differences=tuple(one.words for one in architecture.left[:LISTED]),
         notes=tuple(found.notes + ([f"no tensors, and left out: {some(left)}"] if left else []) + architecture.notes),
         sources=tuple(sorted(sources.values())),
+        uncompared=tuple(architecture.uncompared[:LISTED]),
     )
 
 
@@ -107,6 +108,7 @@ class _Architecture:
         self.why = "" if found.model is not None else "there is no module in the file"
         self.asks: tuple[str, ...] = ()
         self.left: list[Difference] = []
+        self.uncompared: list[str] = []
         self.notes: list[str] = []
 
     def write(self, model: nn.Module, job: Job) -> None:
@@ -136,9 +138,10 @@ class _Architecture:
             self.why = problem.failure.message
         else:
             self.built = True
-            self.notes = [f"set after the construction: {one.words}" for one in mends] + uncompared(model)
+            self.notes = [f"set after the construction: {one.words}" for one in mends]
+            self.uncompared = uncompared(model, built)
         if not self.built:
-            self.left = []
+            self.left, self.uncompared = [], []
             path.unlink(missing_ok=True)
 
     def _build(self) -> nn.Module:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from workbench.protocol.text import clean_line, shorten
+from workbench.worker.bench.alike import alike, kind_of
 from workbench.worker.bench.words import shape_text, some
 from workbench.worker.bench.written import Source, Unwritten
 
@@ -45,7 +46,7 @@ def differences(model: nn.Module, built: nn.Module, source: Source) -> list[Diff
         if any(path == one or path.startswith(f"{one}.") for one in replaced):
             continue
         other = mine.get(path)
-        if other is None or _kind(other) != _kind(module) or _other_shapes(module, other):
+        if other is None or kind_of(other) != kind_of(module) or _other_shapes(module, other):
             found.append(_replaced(path, module, other, source))
             replaced.append(path)
             continue
@@ -59,27 +60,29 @@ def differences(model: nn.Module, built: nn.Module, source: Source) -> list[Diff
     return [*found, *_whole(model, built)]
 
 
-def uncompared(model: nn.Module) -> list[str]:
-    """Sentences on what of an object is not taken over or cannot be compared."""
-    odd, hooked = [], []
-    for path, module in model.named_modules():
-        hooked += [path or "(root)"] if any(vars(module).get(one) for one in _HOOKS) else []
-        for name, value in vars(module).items():
-            torchs = name.startswith("_") and type(module).__module__.startswith("torch.")  # made from what is compared
-            if name not in _OWN and not torchs and not isinstance(value, torch.Tensor) and not _is_plain(value):
-                odd.append(f"{path}.{name}".lstrip("."))
-    told = [f"not compared, for they are no plain values: {some(odd, 6)}"] if odd else []
-    return [*told, *([f"hooks are not taken over: {some(hooked, 6)}"] if hooked else [])]
+def uncompared(model: nn.Module, built: nn.Module) -> list[str]:
+    """What nobody can tell of, a name each: objects that are more than plain values and attributes."""
+    others = dict(built.named_modules())
+    return [
+        f"{path}.{name}".lstrip(".")
+        for path, module in model.named_modules()
+        if path in others
+        for name, value in _held(module)
+        if alike(value, vars(others[path]).get(name, _missing)) is None
+    ]
+
+
+def _held(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """The attributes that a module keeps besides what every module has; torch's private ones come from the others."""
+    own = type(module).__module__.startswith("torch.")
+    for name, value in vars(module).items():
+        if name not in _OWN and not (own and name.startswith("_") and not _is_plain(value)):
+            yield name, value
 
 
 def place(path: str) -> str:
     """An expression for the module at a path below `made`."""
     return "made" if not path else f"made.get_submodule({path!r})"
-
-
-def _kind(module: nn.Module) -> tuple[str, str]:
-    """Which class it is, though its source may have been imported twice."""
-    return type(module).__module__, type(module).__qualname__
 
 
 def _tensors(module: nn.Module) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def _replaced(path: str, module: nn.Module, other: nn.Module | None, source: Sou
 
 
 def _said(module: nn.Module, other: nn.Module) -> str:
-    if _kind(module) != _kind(other):
+    if kind_of(module) != kind_of(other):
         return f"{type(other).__name__}({_detail(other)})"
     shapes, others = _shapes(module), _shapes(other)
     name = next(name for name in {**shapes, **others} if shapes.get(name, 0) != others.get(name, 0))
@@ -127,21 +130,38 @@ def _detail(module: nn.Module) -> str:
 
 
 def _attributes(path: str, module: nn.Module, other: nn.Module, source: Source) -> Iterator[Difference]:
-    """Plain attributes, and tensors in attributes, that are otherwise or missing."""
-    for name, value in vars(module).items():
+    """Attributes that are otherwise or missing, and those that only the built one has."""
+    for name, value in _held(module):
         mine = vars(other).get(name, _missing)
-        if name in _OWN or (not _is_plain(value) and not isinstance(value, torch.Tensor)) or _equal(value, mine):
+        if alike(value, mine) is not False:
             continue
         told = f"{path}.{name}".lstrip(".")
         if isinstance(value, torch.Tensor):
             yield Difference(f"{told} is another tensor, and in no state_dict")
             continue
-        other_value = "none" if mine is _missing else shorten(repr(mine), 60)
-        words = f"{told}: {shorten(repr(value), 60)} in the file, {other_value} {MADE}"
+        other_value = "none" if mine is _missing else _told(mine)
+        words = f"{told}: {_told(value)} in the file, {other_value} {MADE}"
         try:
             yield Difference(words, f"{place(path)}.{name} = {source.value(value)}")
         except Unwritten:
             yield Difference(words)
+    if not type(module).__module__.startswith("torch."):
+        for name in [name for name in vars(other) if name not in vars(module) and name not in _OWN]:
+            told = f"{path}.{name}".lstrip(".")
+            yield Difference(f"{told}: none in the file, {_told(vars(other)[name])} {MADE}")
+    if any(vars(module).get(one) for one in _HOOKS):
+        yield Difference(f"{path or 'the model'}: its hooks are not taken over")
+
+
+def _told(value: Any) -> str:
+    """A value in a few words; a function or class by its name."""
+    name = getattr(value, "__qualname__", None)
+    if isinstance(name, str):
+        return name.removeprefix("_VariableFunctionsClass.")
+    try:
+        return shorten(clean_line(repr(value)), 60)
+    except Exception:  # noqa: BLE001 (the user's own text about an object; only words come of it)
+        return f"a {type(value).__name__}"
 
 
 def _missing() -> None:
@@ -200,11 +220,3 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     if type(value) is dict and depth < 8:
         return all(_is_plain(key, depth + 1) and _is_plain(one, depth + 1) for key, one in value.items())
     return value is None or type(value) in (bool, int, float, complex, str, bytes, torch.dtype, torch.device)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and one.shape == other.shape and torch.equal(one.cpu(), other.cpu())
-    if isinstance(one, float) and isinstance(other, float) and one != one:
-        return other != other
-    return type(one) is type(other) and bool(one == other)

@@ -7,6 +7,8 @@ names, as torch's own layers and most classes do; what cannot be told so is said
 from __future__ import annotations
 
 import contextlib
+import enum
+import functools
 import inspect
 import math
 import sys
@@ -24,7 +26,7 @@ from workbench.worker.bench.written_torch import left_by_torch
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_TAKEN = frozenset({"made", "model", "name", "nn", "torch"})
+_TAKEN = frozenset({"functools", "made", "model", "name", "nn", "torch"})
 """Names that the written factory has for itself."""
 _LONGEST = 10_000
 """Items of a plain container that are still written down."""
@@ -78,9 +80,10 @@ class Source:
     def name(self, thing: Any) -> str:
         """How a class or function is called, importing it. Raises `Unwritten`."""
         owner, called = getattr(thing, "__module__", None) or "", getattr(thing, "__qualname__", "")
-        for home, known in (("nn", nn), ("torch", torch)):
-            if getattr(known, called, None) is thing:
-                return f"{home}.{called}"
+        plain = getattr(thing, "__name__", "")  # functions of torch's have a class of torch's before it in the other
+        for home, known in (("nn", nn), ("torch", torch), ("nn.functional", nn.functional)):
+            if getattr(known, plain, None) is thing:
+                return f"{home}.{plain}"
         if not owner or "<" in called:
             raise Unwritten(f"{called or thing!r} has no name that could be imported")
         first = called.partition(".")[0]
@@ -104,6 +107,14 @@ class Source:
             return self.module(value)
         if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
             return self.name(value)
+        if type(value) is functools.partial:
+            self.imports["import functools"] = None
+            parts = [self.value(one) for one in (value.func, *value.args)]
+            return (
+                f"functools.partial({', '.join(parts + [f'{k}={self.value(v)}' for k, v in value.keywords.items()])})"
+            )
+        if isinstance(value, enum.Enum):
+            return f"{self.name(type(value))}[{value.name!r}]"
         if isinstance(value, torch.dtype):
             return repr(value)
         if isinstance(value, torch.device):
