@@ -265,3 +265,53 @@ def test_an_error_that_was_raised_from_another_tells_the_first(tmp_path: Path) -
     failure = refused(f"{tmp_path}/m.py:Net")
     assert "Could not import BertModel, because of RuntimeError: operator torchvision::nms" in failure.message
     assert "torchvision was built for another torch" in failure.remedy
+
+
+RANDOM = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.register_buffer("noise", torch.randn(3), persistent=False)
+        self.fixed = torch.arange(3)
+
+    def forward(self, x):
+        return self.fc(x) + self.noise[0]
+
+class Kept(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(4))
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.fc(x) + self.first
+
+class Fixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.register_buffer("places", torch.arange(4.0), persistent=False)
+
+    def forward(self, x):
+        return self.fc(x) + self.places
+"""
+
+
+@pytest.mark.parametrize(("name", "with_memory"), [("Net", True), ("Kept", False), ("Fixed", False)])
+def test_what_is_random_and_in_no_file_is_what_the_seed_says_however_large_the_weights_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, with_memory: bool
+) -> None:
+    (tmp_path / "net.py").write_text(RANDOM)
+    target, more = f"{tmp_path}/net.py:{name}", {"inputs": ("x=float32[2,4]",), "seed": 3}
+    plain = build(target, **more)
+    torch.save(plain.model.state_dict(), tmp_path / "w.pt")
+    monkeypatch.setattr(load, "META_FROM", 0)
+    large = build(target, weights=str(tmp_path / "w.pt"), **more)
+    assert dict(large.model.named_buffers()).keys() == dict(plain.model.named_buffers()).keys()
+    for one, other in zip(large.model.buffers(), plain.model.buffers(), strict=True):
+        assert torch.equal(one, other)
+    assert any("may be random, and are in no file" in words for words in large.info.warnings) is with_memory

@@ -15,7 +15,7 @@ from torch import nn
 from tests.unit import bench_models
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.worker import tensorfile
-from workbench.worker.bench import fitting, weights
+from workbench.worker.bench import fitting, on_meta, weights
 
 
 def values_of(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -171,26 +171,30 @@ def test_ties_are_kept_and_one_name_is_enough(tmp_path: Path, assign: bool) -> N
     notes = fitting.put(model, weights.read(saved(tmp_path / "w.safetensors", dict(state))), assign)
     assert model.head.weight is model.embed.weight
     assert torch.equal(model.head.weight, state["embed.weight"])
-    assert notes == ["head.weight is tied to embed.weight and came from it"]
+    assert notes == ["head.weight is not in the file, and came from embed.weight, to which it is tied"]
     state["head.weight"] = state["embed.weight"] + 1
     notes = fitting.put(model, weights.read(saved(tmp_path / "w.safetensors", dict(state))), assign)
-    assert "differ in the file" in notes[0]
+    assert notes == [
+        "embed.weight, head.weight are tied in the model and differ in the file: head.weight's values were taken"
+    ]
+    assert torch.equal(model.embed.weight, state["head.weight"])
+    assert model.head.weight is model.embed.weight
 
 
 def test_parameters_on_meta_cost_nothing_and_everything_else_is_real() -> None:
-    with fitting.parameters_on_meta():
+    with on_meta.parameters_on_meta():
         model = bench_models.Tied()
     assert model.head.weight is model.embed.weight
     assert model.head.weight.is_meta
     assert model.places.tolist() == [0, 1, 2, 3]
-    assert set(fitting.left_on_meta(model)) == {"embed.weight", "norm.weight", "norm.bias"}
+    assert set(on_meta.left_on_meta(model)) == {"embed.weight", "norm.weight", "norm.bias"}
     assert not nn.Linear(2, 2).weight.is_meta
 
 
 def test_plain_tensors_left_on_meta_are_found() -> None:
     model = nn.Identity()
     model.cache = [torch.empty(2, device="meta")]
-    assert fitting.left_on_meta(model) == ["cache"]
+    assert on_meta.left_on_meta(model) == ["cache"]
 
 
 def test_versions_beside_a_state_dict_survive(tmp_path: Path) -> None:
@@ -219,3 +223,58 @@ def test_what_is_often_taken_for_weights_is_called_by_its_name(
         weights.read(str(tmp_path / "w.pt"))
     assert words in caught.value.failure.message
     assert remedy in caught.value.failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("wrap", "key"),
+    [
+        (lambda state: {"params_ema": state, "iter": 3}, "params_ema"),
+        (lambda state: {"checkpoint": {"model": state}, "epoch": 1}, "checkpoint.model"),
+        (lambda state: {"a": {"b": {"c": state}}}, "a.b.c"),
+        (
+            lambda state: {
+                "net_g": state,
+                "optim": {"state": {"0": {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]},
+                "rng": {"torch": torch.get_rng_state()},
+                "metrics": {"loss": torch.tensor(0.5)},
+            },
+            "net_g",
+        ),
+    ],
+)
+def test_the_one_state_dict_in_a_checkpoint_is_found_under_any_key(tmp_path: Path, wrap: Any, key: str) -> None:
+    state = bench_models.Net().state_dict()
+    path = saved(tmp_path / "w.pt", wrap(state))
+    checkpoint = weights.read(path)
+    assert checkpoint.tensors.keys() == state.keys()
+    assert f"took {key!r} of the training checkpoint" in checkpoint.notes[0]
+    assert weights.read(f"{path}#{key}").tensors.keys() == state.keys()
+
+
+def test_several_state_dicts_are_named_and_none_is_guessed(tmp_path: Path) -> None:
+    state = bench_models.Net().state_dict()
+    path = saved(tmp_path / "gan.pt", {"generator": state, "nets": {"discriminator": state}})
+    failure = refused(path)
+    assert "holds 2 state_dicts: generator, nets.discriminator" in failure.message
+    assert failure.remedy == f"Name one: --weights '{path}#generator'"
+    assert weights.read(f"{path}#nets.discriminator").tensors.keys() == state.keys()
+    assert "generator, nets.discriminator" in refused(f"{path}#nothing").remedy
+
+
+def test_tensors_without_values_are_no_weights(tmp_path: Path) -> None:
+    path = saved(tmp_path / "meta.pt", nn.Linear(2, 2, device="meta").state_dict())
+    assert "describes weight, bias and holds no values of them" in refused(path).message
+
+
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [(torch.ones(6, 4).to_sparse(), "sparse_coo"), ([1.0], "a list"), ({}, "a dict")],
+)
+def test_what_cannot_become_a_tensor_of_the_model_is_named(tmp_path: Path, value: Any, form: str, assign: bool) -> None:
+    model = bench_models.Tied()
+    state = {name: one.clone() for name, one in model.state_dict().items()}
+    checkpoint = weights.Checkpoint(str(tmp_path / "w.pt"), {**state, "head.weight": value}, (0, 0, 0), ())
+    with pytest.raises(WorkbenchError, match=f"head.weight is {form} in the file, dense in the model") as caught:
+        fitting.put(model, checkpoint, assign)
+    assert caught.value.failure.kind == "weights"

@@ -5,9 +5,7 @@ Owns the words about keys and shapes that do not fit, and the assigning of tenso
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +17,7 @@ from workbench.worker.bench.failing import failed_in
 from workbench.worker.bench.packages import names_as_read
 from workbench.worker.bench.repair import Repair, solve
 from workbench.worker.bench.weights import Checkpoint
-from workbench.worker.bench.words import counted, shape_text, some
+from workbench.worker.bench.words import counted, shape_text, some, with_article
 
 _SHOWN = 2000
 """Lines of the complete difference, so that half a million keys do not fill the pipe."""
@@ -95,6 +93,7 @@ def put(model: nn.Module, checkpoint: Checkpoint, assign: bool, repair: str = ""
     if repair and difference(model, _with_ties(ties, tensors)):
         tensors, said = _repaired(model, checkpoint, repair, assign)
         notes += said
+    _require_forms(model, tensors, checkpoint.path)
     notes += _fill_ties(ties, tensors)
     wrong = difference(model, tensors)
     notes += _casts(model, tensors, assign)
@@ -137,45 +136,6 @@ def take_over(model: nn.Module, state: dict[str, torch.Tensor]) -> list[str]:
     return notes + ([f"{counted(len(gone), 'tensor')} of the former model dropped: {some(gone)}"] if gone else [])
 
 
-@contextlib.contextmanager
-def parameters_on_meta() -> Iterator[None]:
-    """Modules constructed inside have their parameters on the meta device: no memory, no initialisation.
-
-    Buffers and everything else are real, so that non-persistent buffers and constructors that compute with plain
-    tensors come out right. A parameter registered twice stays one parameter.
-    """
-    original = nn.Module.register_parameter
-
-    def register(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
-        if type(param) is nn.Parameter and not param.is_meta:
-            known = getattr(param, "_workbench_meta", None)
-            if known is None:
-                known = nn.Parameter(param.detach().to("meta"), requires_grad=param.requires_grad)
-                param._workbench_meta = known  # type: ignore[attr-defined]
-            param = known
-        original(self, name, param)
-
-    nn.Module.register_parameter = register  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        nn.Module.register_parameter = original  # type: ignore[method-assign]
-
-
-def left_on_meta(model: nn.Module) -> list[str]:
-    """Names of tensors that have no values yet: parameters, buffers, and tensors in plain attributes."""
-    left = [name for name, tensor in model.named_parameters() if tensor.is_meta]
-    left += [name for name, tensor in model.named_buffers() if tensor.is_meta]
-    for path, module in model.named_modules():
-        for key, value in vars(module).items():
-            if key in ("_parameters", "_buffers", "_modules"):
-                continue
-            held = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else [value]
-            if any(isinstance(item, torch.Tensor) and item.is_meta for item in held):
-                left.append(f"{path}.{key}" if path else key)
-    return left
-
-
 def _ties(model: nn.Module) -> list[list[str]]:
     """Names that share one parameter, for each parameter that has several."""
     groups: dict[int, list[str]] = {}
@@ -187,7 +147,9 @@ def _ties(model: nn.Module) -> list[list[str]]:
 def _with_ties(ties: list[list[str]], tensors: dict[str, Any]) -> dict[str, Any]:
     """`tensors` with every tied name of which another name is there."""
     filled = dict(tensors)
-    _fill_ties(ties, filled)
+    for names in ties:
+        present = [name for name in names if name in tensors]
+        filled.update((name, tensors[present[0]]) for name in names if present and name not in tensors)
     return filled
 
 
@@ -201,12 +163,42 @@ def _fill_ties(ties: list[list[str]], tensors: dict[str, Any]) -> list[str]:
         for name in names:
             if name not in tensors:
                 tensors[name] = tensors[present[0]]
-                notes.append(f"{name} is tied to {present[0]} and came from it")
-        first = tensors[present[0]]
-        for name in present[1:]:
-            if tensors[name].data_ptr() != first.data_ptr() and not torch.equal(tensors[name], first):
-                notes.append(f"{present[0]} and {name} are tied in the model and differ in the file")
+                notes.append(f"{name} is not in the file, and came from {present[0]}, to which it is tied")
+        last = tensors[present[-1]]
+        differing = [name for name in present[:-1] if not _same(tensors[name], last)]
+        if differing:
+            # the last is what load_state_dict leaves where it writes into the tensor that all of them are
+            which = f"{present[-1]}'s values were taken"
+            notes.append(f"{some([*differing, present[-1]])} are tied in the model and differ in the file: {which}")
+            tensors.update(dict.fromkeys(names, last))
     return notes
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one is other or (one.shape == other.shape and torch.equal(one, other))
+
+
+def _require_forms(model: nn.Module, tensors: dict[str, Any], path: str) -> None:
+    """Raises `WorkbenchError("weights")` for what cannot become the model's tensor: a list, a sparse tensor."""
+    wrong = []
+    for name, own in model.state_dict(keep_vars=True).items():
+        given = tensors.get(name)
+        if given is None or not isinstance(own, torch.Tensor):
+            continue
+        had, wanted = _form(given), _form(own)
+        if had != wanted:
+            wrong.append(f"{name} is {had} in the file, {wanted} in the model")
+    if wrong:
+        remedy = "Save it as the model has it: tensor.to_dense(), .dequantize()."
+        raise error("weights", f"{os.path.basename(path)} does not fit: {some(wrong)}.", path, remedy)
+
+
+def _form(value: Any) -> str:
+    """ "dense", "sparse_coo", "quantised", or "a list"."""
+    if not isinstance(value, torch.Tensor):
+        return with_article(type(value).__name__)
+    kind = "nested" if value.is_nested else "quantised" if value.is_quantized else str(value.layout)[6:]
+    return "dense" if kind == "strided" else kind
 
 
 def _casts(model: nn.Module, tensors: dict[str, Any], assign: bool) -> list[str]:

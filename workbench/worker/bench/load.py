@@ -13,7 +13,7 @@ import difflib
 import inspect
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,10 +21,11 @@ from torch import nn
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModelInfo, Recipe
-from workbench.worker.bench import captured, fitting, packages, weights
+from workbench.worker.bench import captured, packages, weights
 from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.example_sources import example_from
 from workbench.worker.bench.failing import failed_in
+from workbench.worker.bench.filling import Strict, Values, construct
 from workbench.worker.bench.info import absolute, describe, tied, unset_tensors
 from workbench.worker.bench.inputs import Example
 from workbench.worker.bench.modes import flags, generators_kept, set_flags
@@ -58,42 +59,6 @@ class Built:
     def weights_sha256(self) -> str:
         """The digest of the weights file, waited for; empty without one. `info` may not know it yet."""
         return self.checkpoint.sha256 if self.checkpoint else ""
-
-
-@dataclass
-class _Filled:
-    model: nn.Module
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Strict:
-    """Fill with a weights file: every name, every shape."""
-
-    checkpoint: weights.Checkpoint
-    repair: str
-
-    def __call__(self, model: nn.Module, assign: bool) -> list[str]:
-        fresh = dataclasses.replace(self.checkpoint, tensors=_copy(self.checkpoint.tensors))
-        return fitting.put(model, fresh, assign, self.repair)
-
-
-@dataclass(frozen=True)
-class _Values:
-    """Fill with a live model's values, where names and shapes agree."""
-
-    state: dict[str, torch.Tensor]
-
-    def __call__(self, model: nn.Module, assign: bool) -> list[str]:
-        return fitting.take_over(model, self.state)
-
-
-def _copy(tensors: dict[str, Any]) -> dict[str, Any]:
-    """The same tensors in a dict of its own, with the versions that `state_dict` keeps beside them."""
-    copied = type(tensors)(tensors)
-    if hasattr(tensors, "_metadata"):
-        copied._metadata = tensors._metadata  # type: ignore[attr-defined]
-    return copied
 
 
 def build(
@@ -130,21 +95,22 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
         resolved = IMPORTS.resolve(recipe, captured_as.sources)
         notes = _slow("ran", resolved.file or recipe.target, time.monotonic() - started)
         checkpoint: weights.Checkpoint | None = None
-        fill: _Strict | _Values | None = None
+        fill: Strict | Values | None = None
         size = 0
         if state is not None:
-            fill, size = _Values(state), sum(tensor.nbytes for tensor in state.values())
+            fill, size = Values(state), sum(tensor.nbytes for tensor in state.values())
         elif state_path or (recipe := _with_own_weights(recipe)).weights:
             job.progress("reading the weights")
             # a saved state stands in for the weights: its digest would say nothing about their file
             checkpoint = weights.read(state_path or absolute(recipe, recipe.weights), hashed=not state_path)
             notes += checkpoint.notes
             fill, size = (
-                _Values(checkpoint.tensors) if state_path else _Strict(checkpoint, recipe.repair),
+                Values(checkpoint.tensors) if state_path else Strict(checkpoint, recipe.repair),
                 checkpoint.signature[1],
             )
         job.progress("building the model")
-        filled = _construct(resolved, recipe, fill, size)
+        frugal = size >= META_FROM and not isinstance(resolved.object, nn.Module)
+        filled = construct(lambda: instantiate(resolved, recipe), fill, frugal)
         notes += told + filled.notes + _about(filled.model)
         job.progress("finding the inputs")
         if recipe.init_seed is not None:
@@ -168,31 +134,6 @@ def _with_own_weights(recipe: Recipe) -> Recipe:
     if recipe.weights or not own or not packages.holds_weights(own):
         return recipe
     return dataclasses.replace(recipe, weights=own)
-
-
-def _construct(resolved: Resolved, recipe: Recipe, fill: _Strict | _Values | None, size: int) -> _Filled:
-    """The model with its values: with parameters on meta first where that pays, in the ordinary way otherwise."""
-    if fill is None:
-        return _Filled(instantiate(resolved, recipe))
-    notes: list[str] = []
-    if size >= META_FROM and not isinstance(resolved.object, nn.Module):
-        try:
-            with fitting.parameters_on_meta():
-                model = instantiate(resolved, recipe)
-            notes = fill(model, True)
-            left = fitting.left_on_meta(model)
-            if not left:
-                return _Filled(model, notes)
-            reason = f"{some(left)} would have had no values"
-        except WorkbenchError as problem:
-            if problem.failure.kind == "weights":
-                raise
-            reason = problem.failure.message
-        except (RuntimeError, NotImplementedError, TypeError) as problem:
-            reason = str(problem).split("\n")[0]
-        notes = [f"constructed with all its memory first: {reason}"]
-    model = instantiate(resolved, recipe)
-    return _Filled(model, notes + fill(model, False))
 
 
 def instantiate(resolved: Resolved, recipe: Recipe) -> nn.Module:

@@ -69,6 +69,8 @@ class Repair:
         how = " and ".join(rule.words for rule in self.rules)
         shapes = "all shapes agree" if not self.shapes else f"{len(self.shapes)} of another shape ({self.shapes[0]})"
         after = f"{self.before} of {self.total} → {self.after} of {self.total}{f' after {how}' if how else ''}"
+        if not self.after:
+            return f"0 of {self.total} names fit, and no change of names was found by which one would"
         told = f"{after if self.after > self.before else f'{self.after} of {self.total} fit as they are'}; {shapes}"
         if self.random:
             told += f"; {some(self.random)} would stay random"

@@ -23,7 +23,7 @@ from workbench.worker import tensorfile
 from workbench.worker.bench.shards import Digests, files_of, joined
 from workbench.worker.bench.snapshot import Digest, PrivateCopy
 from workbench.worker.bench.words import closest, counted, some, with_article
-from workbench.worker.checkpoint import is_state_dict, state_dict_in
+from workbench.worker.checkpoint import is_state_dict, state_dict_in, state_dicts_in
 from workbench.worker.mistaken import AGAIN, mistaken_for
 
 
@@ -100,9 +100,18 @@ def _read_file(path: str, checkpoint: Checkpoint, key: str, hashed: bool) -> tup
     try:
         with PrivateCopy(path) as copy:
             tensors = _state_dict_in(_content(path, copy), checkpoint, key)
+            _require_values(path, tensors)
             return tensors, copy.digest() if hashed else None
     except (ValueError, OSError) as problem:
         raise unreadable("weights", path, problem) from problem
+
+
+def _require_values(path: str, tensors: dict[str, Any]) -> None:
+    """Raises `WorkbenchError("weights")` for tensors that are described and have no values."""
+    bare = [name for name, value in tensors.items() if isinstance(value, torch.Tensor) and value.is_meta]
+    if bare:
+        message = f"{path} describes {some(bare)} and holds no values of {'it' if len(bare) == 1 else 'them'} (meta)."
+        raise error("weights", message, path, "Save it from a model that is on no meta device.")
 
 
 def split_key(path: str) -> tuple[str, str]:
@@ -199,12 +208,17 @@ def _state_dict_in(content: Any, checkpoint: Checkpoint, key: str = "") -> dict[
     if found is not None:
         key, state = found
         if key:
-            also = [str(name) for name in content if name != key and is_state_dict(content[name])]
+            also = [name for name in state_dicts_in(content) if name != key]
             also_words = f"; also there: {some([f'#{one}' for one in also])}" if also else ""
-            others = [str(name) for name in content if name != key]
+            others = [str(name) for name in content if name != key.partition(".")[0]]
             beside = f" (beside it: {some(others)}{also_words})" if others else ""
             checkpoint.notes.append(f"took {key!r} of the training checkpoint{beside}")
         return state
+    if several := list(state_dicts_in(content)):
+        message = f"{checkpoint.path} holds {len(several)} state_dicts: {some(several, 6)}."
+        raise error(
+            "weights", message, "--weights", f"Name one: --weights {shlex.quote(f'{checkpoint.path}#{several[0]}')}"
+        )
     if isinstance(content, dict):
         keys = some([repr(key) for key in content], 6) or "nothing"
         message = f"{checkpoint.path} holds a dict of {keys}, and no state_dict among them."
@@ -221,7 +235,7 @@ def _under(content: Any, checkpoint: Checkpoint, key: str) -> dict[str, Any]:
     if is_state_dict(held):
         checkpoint.notes.append(f"took {key!r} of the training checkpoint")
         return held  # type: ignore[no-any-return]
-    there = [str(name) for name in content if is_state_dict(content[name])] if isinstance(content, dict) else []
+    there = list(state_dicts_in(content))
     message = f"{checkpoint.path} has no state_dict under {key!r}."
     remedy = f"There is one under {some(there, 6)}." if there else "Leave out the # and what follows it."
     raise error("weights", message, "--weights", remedy)
