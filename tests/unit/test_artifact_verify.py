@@ -92,7 +92,7 @@ def test_weights_without_an_architecture_prove_bits_and_say_so(bundles: dict[str
     rows = {one["id"]: one for one in said["checks"]}  # type: ignore[index, attr-defined]
     assert code == 0
     assert rows["values"]["status"] == "skip"
-    assert "keys, shapes and bits are proven" in rows["values"]["evidence"]
+    assert "names, shapes and bits are compared, and no answer" in rows["values"]["evidence"]
     assert rows["weights_match"]["status"] == "pass"
     code, said = verify(bundles["weights"], tmp_path, "--architecture", f"{MODELS}:Net")
     rows = {one["id"]: one for one in said["checks"]}  # type: ignore[index, attr-defined]

@@ -114,3 +114,11 @@ def test_what_is_no_metric_is_a_usage_error(file: str, text: str) -> None:
     with pytest.raises(WorkbenchError) as caught:
         parse_metrics((text.format(file),))
     assert caught.value.failure.kind == "usage"
+
+
+def test_a_limit_without_a_number_holds_nothing(file: str) -> None:
+    found = Metrics([Metric(file, "error", "<=", 1.0), Metric(file, "agreement")])
+    (row,) = found.rows()
+    assert (row.status, row.evidence) == ("error", "it has no number: no case was answered by both sides")
+    assert found.rows(reached=False)[0].status == "skip"  # what stopped the proof is said in another row
+    assert [one.words for one in found.findings()] == ["it has no number: no case was answered by both sides"]

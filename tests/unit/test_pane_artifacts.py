@@ -55,6 +55,15 @@ async def test_a_refusal_names_its_reason_and_is_not_called_published() -> None:
         assert host.has("✗ values        fail  0.5 off")
 
 
+async def test_what_was_never_called_is_not_called_proven() -> None:
+    pane = ArtifactsPane()
+    async with hosted(pane, (120, 20)) as (host, pilot):
+        pane.finish("weights", export_result("weights", replace(proof(mark="identical"), cases=0)))
+        await pilot.pause()
+        assert host.has("= weights  hashes, names and shapes hold; no answer was compared")
+        assert not host.has("proven")
+
+
 async def test_details_follow_the_cursor() -> None:
     pane = ArtifactsPane()
     async with hosted(pane, (100, 30)) as (host, pilot):

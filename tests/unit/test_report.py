@@ -17,8 +17,9 @@ from workbench.protocol.failures import Failure
 from workbench.protocol.messages import Loaded
 from workbench.protocol.model import Modes
 from workbench.protocol.policy import Budgets, Policy
+from workbench.protocol.proven import check_verdict
 from workbench.report.checks import junit, markdown
-from workbench.report.objects import check_object, check_verdict, failure_object, proof_object
+from workbench.report.objects import check_object, failure_object, proof_object
 
 ROWS = (
     CheckRow("modes", "pass", "every module is in eval", seconds=0.25),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from workbench.protocol.artifacts import CheckRow, Finding, Made, Proof, Speed
+from workbench.protocol.proven import UNCOMPARED
 from workbench.protocol.runs import LeafDiff
 from workbench.report.bundle import render_report
 
@@ -29,7 +30,7 @@ def test_golden_text():
         "- yardstick: float64\n"
         "- artifact: kind export, 1.0 MB, made in 2.5 s\n"
         f"- sha256: `{'ab' * 32}`\n"
-        "- proven by Python 3.11.7 with torch 2.13.0 in 3.0 s; the model's source was not importable\n"
+        "- judged by Python 3.11.7 with torch 2.13.0 in 3.0 s; the model's source was not importable\n"
         "- loads in 200 ms\n\n"
         "## Checks\n\n"
         "| check | status | evidence | cause |\n|---|---|---|---|\n"
@@ -50,6 +51,12 @@ def test_golden_text():
         "## Prove it again\n\n"
         "`python verify.py` in this directory, with Python and torch alone, or `workbench verify` with its path.\n"
     )
+
+
+def test_weights_without_an_answer_are_not_called_proven():
+    report = render_report(MADE, replace(PROOF, mark="identical", cases=0, worst=()))
+    assert report.startswith(f"# model.pt2: {UNCOMPARED}\n\n- verdict: = pass; no answer was compared\n")
+    assert "proven" not in report.partition("## Prove it again")[0].replace(UNCOMPARED, "")
 
 
 def test_a_refusal_says_so_first():

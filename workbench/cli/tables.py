@@ -16,12 +16,13 @@ from workbench.protocol.cause import ErrorTable
 from workbench.protocol.memory import Leak
 from workbench.protocol.messages import Loaded
 from workbench.protocol.policy import Policy
+from workbench.protocol.proven import check_verdict, compared, proof_words
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE, SIGNS, Diff, Divergence, LeafDiff, RunRow
 from workbench.protocol.text import clean_line
 from workbench.report.causes import telling
 from workbench.report.marks import multiple_words
 from workbench.report.numbers import DECADES, count, duration, measure, shape, share, size
-from workbench.report.objects import check_counts, check_verdict
+from workbench.report.objects import check_counts
 from workbench.report.runs import run_words
 
 MARK_STYLES = {IDENTICAL: "green", NOISE: "cyan", BEYOND: "bold red"}
@@ -236,11 +237,12 @@ def show_proof(out: Console, proof: Proof, findings: Iterable[Finding] = ()) -> 
             f"{'':8}worst of {clean_line(leaf.path)}: {SIGNS.get(leaf.mark, '?')} max|Δ| {measure(leaf.max_abs)}, "
             f"{multiple_words(leaf.noise_multiple, proof.yardstick)}, cosine {leaf.cosine:.6f}, {leaf.max_ulp} ULP"
         )
-    sign = SIGNS.get(proof.mark, "?")
-    words = {"pass": f"{sign} proven", "fail": "✗ refused", "error": "! could not be proven"}[proof.verdict]
+    sign = {"fail": "✗", "error": "!"}.get(proof.verdict) or SIGNS.get(proof.mark, "?")
     style = {"pass": "bold green", "fail": "bold red", "error": "bold yellow"}[proof.verdict]
+    style = style if compared(proof) or proof.verdict != "pass" else "bold yellow"
+    cases = f"{proof.cases} cases by {proof.yardstick}, " if proof.cases else ""
     out.print(
-        f"{words}: {proof.cases} cases by {proof.yardstick}, torch {proof.torch or '?'}, {duration(proof.seconds)}",
+        f"{sign} {proof_words(proof)}: {cases}torch {proof.torch or '?'}, {duration(proof.seconds)}",
         style=style,
     )
 

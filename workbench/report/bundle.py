@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from workbench.protocol.artifacts import Constraint, Finding, Made, Proof, Speed
+from workbench.protocol.proven import proof_words
 from workbench.protocol.runs import SIGNS, LeafDiff
 from workbench.protocol.text import clean
 
 from .marks import multiple_words
 from .numbers import duration, measure, multiple, no_difference, size
 
-_VERDICTS = {
-    "pass": "proven",
-    "fail": "NOT proven: it does not answer as the model does",
-    "error": "could not be proven",
-}
+_NOT = "NOT proven: it does not answer as the model does"
 
 _STATUS = {"pass": "pass", "fail": "**FAIL**", "skip": "skipped", "error": "**error**"}
 
 
 def render_report(made: Made, proof: Proof) -> str:
     """Markdown for people; every number in it is also in manifest.json."""
+    verdict = _NOT if proof.verdict == "fail" else proof_words(proof)
     parts = [
-        [f"# {text(made.file)}: {_VERDICTS.get(proof.verdict, text(proof.verdict))}"],
+        [f"# {text(made.file)}: {text(verdict)}"],
         _summary(made, proof),
         _checks(proof),
         _leaves(proof.worst),
@@ -39,13 +37,14 @@ def render_report(made: Made, proof: Proof) -> str:
 def _summary(made: Made, proof: Proof) -> list[str]:
     reason = f" ({text(proof.yardstick_reason)})" if proof.yardstick_reason else ""
     where = "the model's source was not importable" if proof.clean else "**the model's source was importable**"
+    measured = f", {multiple_words(proof.noise_multiple, proof.yardstick)}, over {proof.cases} cases"
+    measured = measured if proof.cases else "; no answer was compared"
     return [
-        f"- verdict: {SIGNS.get(proof.mark, '?')} {text(proof.verdict)}, "
-        f"{multiple_words(proof.noise_multiple, proof.yardstick)}, over {proof.cases} cases",
+        f"- verdict: {SIGNS.get(proof.mark, '?')} {text(proof.verdict)}{measured}",
         f"- yardstick: {text(proof.yardstick)}{reason}",
         f"- artifact: kind {text(made.kind)}, {size(made.bytes)}, made in {duration(made.seconds)}",
         f"- sha256: `{text(made.sha256)}`",
-        f"- proven by Python {text(proof.python)} with torch {text(proof.torch)} in {duration(proof.seconds)}; {where}",
+        f"- judged by Python {text(proof.python)} with torch {text(proof.torch)} in {duration(proof.seconds)}; {where}",
         f"- loads in {duration(proof.load_seconds)}",
     ]
 

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.policy import Policy
+from workbench.protocol.proven import check_verdict
 
-from .objects import check_counts, check_verdict, findings, voting
+from .objects import check_counts, findings, voting
 
 NOTHING = Policy()
 

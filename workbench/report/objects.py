@@ -16,6 +16,7 @@ from workbench.protocol.inspected import InspectedPair
 from workbench.protocol.memory import Counterfactual, Leak, MemoryAccount
 from workbench.protocol.messages import Loaded
 from workbench.protocol.policy import Policy
+from workbench.protocol.proven import check_verdict
 from workbench.protocol.repair import Repaired
 from workbench.protocol.runs import Diff, Divergence, RunRow
 
@@ -60,12 +61,6 @@ def run_object(
         "account": plain(account),
         "counterfactual": plain(counterfactual),
     }
-
-
-def check_verdict(rows: Iterable[CheckRow]) -> str:
-    """ "error" when any check could not be answered, else "fail" when any failed, else "pass"; as the exit codes go."""
-    found = {row.status for row in rows}
-    return "error" if "error" in found else "fail" if "fail" in found else "pass"
 
 
 def voting(rows: Iterable[CheckRow]) -> list[CheckRow]:

@@ -17,6 +17,7 @@ from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.inspected import InspectedPair, InspectPair
 from workbench.protocol.messages import Export
 from workbench.protocol.model import Modes
+from workbench.protocol.proven import PROVEN, UNCOMPARED, compared, proof_words
 from workbench.report.marks import multiple_words
 from workbench.tui.desk import Desk
 from workbench.tui.draw.inspection import inspection_told, pair_told
@@ -55,8 +56,10 @@ async def export(desk: Desk) -> None:
         return
     note = remember_made(result, TrustStore())
     if result.published:
-        proven = f"{result.kind}: proven on {result.proof.cases} cases, in {result.path}"
-        desk.say(f"{proven}. {note}" if note else proven, "warning" if note else "good")
+        well = compared(result.proof)
+        said = f"{PROVEN} on {result.proof.cases} cases" if well else UNCOMPARED
+        said = f"{result.kind}: {said}, in {result.path}"
+        desk.say(f"{said}. {note}" if note else said, "good" if well and not note else "warning")
         desk.show_pane("artifacts")
         return
     show_proof(desk, result)
@@ -128,15 +131,16 @@ async def show_artifact(desk: Desk, name: str) -> None:
 def show_proof(desk: Desk, result: ExportResult | VerifyResult) -> None:
     """A card with every check of a proof."""
     holds = result.proof.verdict == "pass"
-    heading = f"{result.kind}: {'proven' if holds else 'the proof says no'}"
+    heading = f"{result.kind}: {proof_words(result.proof)}"
     desk.show_card(TextCard(heading, _told(result.proof, result.path), copy=result.path, danger=not holds))
 
 
 def _told(proof: Proof, path: str) -> list[tuple[str, str] | Told]:
     """A proof as paragraphs: each check with what was measured, and for those that failed why and what next."""
     worst = multiple_words(proof.noise_multiple, proof.yardstick) if proof.noise_multiple else "identical"
+    measured = f"{proof.cases} cases, {worst}, yardstick {proof.yardstick}" if proof.cases else "no answer was compared"
     told: list[tuple[str, str] | Told] = []
-    told.append(("strong gap", f"{proof.cases} cases, {worst}, yardstick {proof.yardstick}, {proof.seconds:.0f} s"))
+    told.append(("strong gap", f"{measured}, {proof.seconds:.0f} s"))
     for row in proof.checks:
         style = {"fail": "bad", "error": "bad", "skip": "dim"}.get(row.status, "")
         told.append(Told(style, f"{_SIGNS.get(row.status, '?')} {row.id:14}{row.evidence}", 16))

@@ -7,7 +7,8 @@ from workbench.client.policy import policy_for
 from workbench.protocol.artifacts import CHECK_IDS, LATENCY, CheckRow
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.model import Modes
-from workbench.report.objects import check_counts, check_verdict
+from workbench.protocol.proven import check_verdict
+from workbench.report.objects import check_counts
 from workbench.tui.desk import Desk
 from workbench.tui.screens.text_card import TextCard, Told
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workbench.protocol.failures import error
 from workbench.protocol.messages import Verify
+from workbench.protocol.proven import compared, proof_words
 from workbench.tui.commands.artifacts import show_proof
 from workbench.tui.desk import Desk
 from workbench.tui.trusting import trusts
@@ -35,7 +36,8 @@ async def verify(desk: Desk) -> None:
         request = _against_the_bench(desk, request)
     result = await desk.session.verify(request)
     holds, name = result.proof.verdict == "pass", Path(asked.path).name or "the command"
-    desk.say(f"{name}: {'proven' if holds else 'not proven'}", "good" if holds else "error")
+    style = "good" if compared(result.proof) else "warning" if holds else "error"
+    desk.say(f"{name}: {proof_words(result.proof)}", style)
     show_proof(desk, result)
 
 

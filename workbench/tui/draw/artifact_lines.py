@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workbench.protocol.artifacts import KINDS, CheckRow, Constraint, ExportResult, Proof, Speed, VerifyResult
+from workbench.protocol.proven import PROVEN, UNCOMPARED, compared
 from workbench.protocol.runs import SIGNS
 from workbench.report import numbers
 from workbench.report.marks import measured_in
@@ -67,8 +68,8 @@ def _state(row: ArtifactRow, name: str, seconds: float) -> Line:
         return ((f"  {name}", ""), ("not made yet", "dim"))
     if proof.verdict != "pass":
         return (("✗ ", "bad"), (name, "strong"), (_reason(proof), "bad"))
-    style = MARK_STYLES.get(proof.mark, "warn")
-    words = f"proven {proof.cases} cases"
+    style = MARK_STYLES.get(proof.mark, "warn") if compared(proof) else "warn"
+    words = f"{PROVEN} {proof.cases} cases" if compared(proof) else UNCOMPARED
     if proof.mark == "noise":
         words += f", {numbers.multiple(proof.noise_multiple)} {measured_in(proof.yardstick).removeprefix('the ')}"
     made = row.result.made if row.result is not None else None
@@ -114,7 +115,7 @@ def detail_lines(row: ArtifactRow, width: int) -> list[Line]:
     clean = "in a clean process" if proof.clean else "NOT in a clean process"
     lines += packed(
         [
-            ((f"proven {clean}", "" if proof.clean else "warn"),),
+            ((f"judged {clean}", "" if proof.clean else "warn"),),
             ((f"python {proof.python}, torch {proof.torch}", "dim"),),
             ((f"yardstick {proof.yardstick}", "dim"),),
             ((f"loads in {numbers.duration(proof.load_seconds)}", "dim"),),

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.proven import check_verdict
 from workbench.report import numbers
-from workbench.report.objects import check_counts, check_verdict
+from workbench.report.objects import check_counts
 from workbench.tui.draw.artifact_lines import STATUS
 from workbench.tui.draw.spans import Line, fit, packed, wrapped
 

@@ -25,6 +25,10 @@ _CLEAN_CHUNK = 1 << 20
 LINK_WORDS = "a symbolic link, which a bundle may not hold"
 
 
+class SourceBlocked(ModuleNotFoundError):
+    """The model's own source was asked for, where it may not be had."""
+
+
 class SourceBlocker(MetaPathFinder):
     """First on sys.meta_path: refuses the model's own files and packages, and remembers who asked for them."""
 
@@ -37,13 +41,11 @@ class SourceBlocker(MetaPathFinder):
         self.asked: list[str] = []
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
-        """Raises ModuleNotFoundError for a blocked name; None (others may find it) for any other."""
+        """Raises SourceBlocked for a blocked name; None (others may find it) for any other."""
         top = fullname.partition(".")[0]
         if top in self.packages or (fullname in self.stems and not _clean_standard(fullname)):
             self.asked.append(fullname)
-            raise ModuleNotFoundError(
-                f"{fullname} is the model's own source, which a clean proof blocks", name=fullname
-            )
+            raise SourceBlocked(f"{fullname} is the model's own source, which a clean proof blocks", name=fullname)
 
     def __enter__(self) -> SourceBlocker:
         sys.meta_path.insert(0, self)

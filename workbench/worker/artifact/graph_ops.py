@@ -1,8 +1,8 @@
 """Which training-time operators are alive in an artifact's graph: dropout that drops, batch norm that uses the batch.
 
 An export in train mode keeps them for ever and says nothing; `.training` of the artifact says nothing either, so the
-arguments in the graph itself are read. Must never run the artifact. Carried into a bundle's verify.py: torch and the
-standard library only.
+arguments in the graph itself are read. Must never run the artifact. Carried into a bundle's verify.py: torch, the
+standard library and carried modules only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,27 @@ from typing import Any
 
 import torch
 
+from workbench.protocol.artifacts import CheckRow
 from workbench.worker.artifact.open_onnx import onnx_train_operators
+
+_OPS_GRAPHLESS = {
+    "weights": "weights hold no graph",
+    "aoti": "compiled code shows no graph: the answers alone speak (repeat, values)",
+    "runner": "a command shows no graph: the answers alone speak (repeat, values)",
+    "onnx": "the onnx package is not here: the answers alone speak (repeat, values)",
+}
+
+
+def train_row(program: Any, manifest: dict[str, Any]) -> CheckRow:
+    """The row `train_ops`: operators of train mode in the graph that `program` holds (None: it shows none)."""
+    if program is None:
+        return CheckRow("train_ops", "skip", _OPS_GRAPHLESS[manifest["kind"]])
+    alive = train_operators(program, manifest.get("prefix") or "")
+    if not alive:
+        return CheckRow("train_ops", "pass", "no dropout or batch statistics of train mode in the graph")
+    more = f"; and {len(alive) - 5} more" if len(alive) > 5 else ""
+    remedy = "Export in eval mode: model.eval() before, or leave --mode train away."
+    return CheckRow("train_ops", "fail", f"{'; '.join(alive[:5])}{more}", "it was exported in train mode", remedy)
 
 
 def train_operators(program: Any, prefix: str = "") -> list[str]:

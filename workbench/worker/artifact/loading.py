@@ -12,11 +12,13 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from workbench.worker.artifact.clean import SourceBlocked
 from workbench.worker.artifact.manifest import manifest_tensors
 from workbench.worker.artifact.open_aoti import aoti_call, aoti_tensors
 from workbench.worker.artifact.open_onnx import onnx_call, onnx_model, onnx_tensors
@@ -39,6 +41,8 @@ class Opened:
     """How it was loaded."""
     no_call: str = ""
     """Why there is nothing to call, when there is not."""
+    unbuilt: str = ""
+    """What the architecture of weights raised when it was built, where that is a fault: nothing is proven then."""
     package: str = ""
     """Path of a package of native code whose parameters can be read; empty for everything else."""
 
@@ -81,8 +85,8 @@ def open_artifact(
     """Open the artifact that `manifest` names. Raises ValueError for whatever goes wrong.
 
     architecture: for weights only; `file.py:Name` (a relative file lies in `stage`) or `package.module:Name`, built
-    with `kwargs` (None: the manifest's). Empty: there is nothing to call. Unless `insist`, an
-    architecture that cannot be built leaves the weights without a call, and the reason in `no_call`.
+    with `kwargs` (None: the manifest's). Empty: there is nothing to call. Where it cannot be built, the weights are
+    left without a call, and the reason in `unbuilt`; in `no_call` where a package is not installed, unless `insist`.
     """
     path, kind = stage / manifest["artifact"]["file"], manifest["kind"]
     if kind == "runner":
@@ -91,19 +95,31 @@ def open_artifact(
         inputs = [name for entry in manifest["inputs"] for name in manifest_tensors(entry["tree"])]
         return open_program(path, kind, device, inputs)
     tensors = _loading_weights(path, manifest)
+    words = counted(len(tensors), "tensor")
     if not architecture:
-        return Opened(None, tensors=tensors, words=counted(len(tensors), "tensor"), no_call="no architecture to fill")
+        return Opened(None, tensors=tensors, words=words, no_call="no architecture to fill")
     built = manifest.get("architecture") or {}
     try:
         model = build_architecture(stage, architecture, built.get("kwargs") or {} if kwargs is None else kwargs)
     except ValueError as problem:
-        if insist:
-            raise
-        return Opened(None, tensors=tensors, words=counted(len(tensors), "tensor"), no_call=str(problem))
+        absent = "" if insist else _loading_absent(problem.__cause__)
+        return Opened(None, tensors=tensors, words=words, no_call=absent, unbuilt="" if absent else str(problem))
     fill_architecture(model, tensors, manifest, device)
-    return Opened(
-        model, tensors=dict(model.state_dict()), words=f"{counted(len(tensors), 'tensor')} into {architecture}"
-    )
+    return Opened(model, tensors=dict(model.state_dict()), words=f"{words} into {architecture}")
+
+
+def _loading_absent(problem: BaseException | None) -> str:
+    """That a package is not installed, where that is all that keeps an architecture from being built; else empty.
+
+    The model's own source, which a clean proof blocks, is not such a package: a bundle brings what it needs of it.
+    """
+    while isinstance(problem, ImportError) and not isinstance(problem, ModuleNotFoundError):
+        problem = problem.__cause__ or problem.__context__  # a library that says in its own words what it lacks
+    name = (problem.name or "") if isinstance(problem, ModuleNotFoundError) else ""
+    package = name.partition(".")[0]
+    if not package or isinstance(problem, SourceBlocked) or package in sys.modules or PathFinder.find_spec(package):
+        return ""
+    return f"{package} is not installed here"
 
 
 def _loading_weights(path: Path, manifest: dict[str, Any]) -> dict[str, torch.Tensor]:

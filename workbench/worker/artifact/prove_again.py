@@ -30,6 +30,8 @@ class SecondLoad:
     """How its answer differs, or why it did not load; empty when it agrees."""
     words: str = ""
     """What to say when nothing is wrong."""
+    gone: bool = False
+    """It did not load again, and what was loaded first is emptied: nothing can be called any more."""
 
 
 def second_load(
@@ -46,8 +48,10 @@ def second_load(
     gc.collect()
     try:
         second = load()
+        if second.unbuilt:
+            raise ValueError(second.unbuilt)
     except (ValueError, OSError) as problem:
-        return first, SecondLoad(f"it loads once and not twice: {problem}")
+        return first, SecondLoad(f"it loads once and not twice: {problem}", gone=True)
     after = case_answer(second, golden, 0, device)
     if isinstance(before, str) or isinstance(after, str):
         if isinstance(before, str) and isinstance(after, str):
@@ -63,12 +67,15 @@ def again_row(
     opened: Opened, golden: Golden, device: str, yardstick: Yardstick, results: Sequence[CaseResult], loads: SecondLoad
 ) -> tuple[CheckRow, Finding | None]:
     """The row `repeat`, and what another's compiled code makes of other layouts, which it never promised to look at."""
+    remedy = "Look at what it reads when it is loaded: a file, a clock, a random number."
+    other = CheckRow("repeat", "fail", loads.wrong, "the same file is another artifact each time", remedy)
+    if loads.gone:
+        return other, None
     row = repeat_row(*repeat_case(opened, golden, 0, device), yardstick)
     if row.status != "pass":
         return row, None
     if loads.wrong:
-        remedy = "Look at what it reads when it is loaded: a file, a clock, a random number."
-        return CheckRow("repeat", "fail", loads.wrong, "the same file is another artifact each time", remedy), None
+        return other, None
     if spoilt := writes_row(one.writes for one in results):
         return spoilt, None
     wrong = layouts_wrong(opened, golden, device)

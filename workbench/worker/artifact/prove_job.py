@@ -6,12 +6,12 @@ Adds only what a worker has beyond a bundle's own verify.py: progress, and the a
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 from workbench.protocol.artifacts import CheckRow, Finding, Proof
 from workbench.protocol.messages import Prove
+from workbench.protocol.proven import check_verdict
 from workbench.worker.artifact import prove as proving
 from workbench.worker.artifact.manifest import architecture_target, read_manifest
 from workbench.worker.artifact.naming import name_faults
@@ -42,14 +42,12 @@ def prove(request: Prove, job: Job) -> Proof:
 
 
 def _measured(proof: Proof, metrics: Metrics) -> Proof:
-    """The proof with a person's own numbers: a row that fails makes it fail."""
-    rows = metrics.rows()
-    statuses = {row.status for row in rows}
-    verdict = "fail" if "fail" in statuses or proof.verdict == "fail" else "error" if "error" in statuses else ""
+    """The proof with a person's own numbers: their rows vote like the others."""
+    checks = (*proof.checks, *metrics.rows(reached=proof.verdict == "pass"))
     return dataclasses.replace(
         proof,
-        verdict=verdict or proof.verdict,
-        checks=(*proof.checks, *rows),
+        verdict=check_verdict(checks),
+        checks=checks,
         findings=(*proof.findings, *metrics.findings()),
     )
 
@@ -78,7 +76,4 @@ def _architecture(stage: Path, staged: bool) -> str:
         manifest = read_manifest(stage, staged)
     except ValueError:
         return ""  # the proof itself says what is wrong with it
-    target, built = architecture_target(manifest), manifest.get("architecture") or {}
-    if target and not built.get("file") and not built.get("helpers") and not importlib.util.find_spec(built["package"]):
-        return ""  # it is not installed here: hashes, keys and shapes are proven
-    return target
+    return architecture_target(manifest)

@@ -136,6 +136,8 @@ def _verify_case(given: argparse.Namespace, stage: Path) -> int:
         golden = Golden(load(str(stage / MANIFEST_GOLDEN)), manifest)
         require_golden(golden.tensors, manifest)
         opened = open_artifact(stage, manifest, given.device, given.architecture, given.kwargs)
+        if opened.unbuilt:
+            raise ValueError(opened.unbuilt)
     except (ValueError, OSError) as problem:
         verify_say_error("artifact", str(problem), str(stage), load_advice(manifest, str(problem)), False)
         return VERIFY_EXITS["error"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.protocol.artifacts import Proof
+from workbench.protocol.proven import UNCOMPARED, proof_words
 from workbench.protocol.runs import SIGNS
 from workbench.worker.artifact.clean import file_sha256
 
@@ -67,12 +68,12 @@ def _verify_lines(stage: Path, proof: Proof) -> list[str]:
         cause = f" ({row.cause})" if row.cause else ""
         lines.append(f"{row.status:<6}{row.id:<15}{row.evidence}{cause}")
     lines += [f"{'note':<6}{finding.id:<15}{finding.words}" for finding in proof.findings]
-    words = {"pass": "proven", "fail": "refused", "error": "could not be proven"}[proof.verdict]
-    sign = SIGNS["beyond"] if proof.verdict == "fail" else SIGNS[proof.mark]
-    if proof.verdict == "pass" and not proof.cases:
-        words = "hashes, names and shapes hold; no answer was compared, for that wants --architecture"
+    sign, words = SIGNS["beyond"] if proof.verdict == "fail" else SIGNS[proof.mark], proof_words(proof)
+    if words == UNCOMPARED:
+        words += ", for that wants --architecture"
     versions = "".join(f", {name} {one}" for name, one in (("torch", proof.torch), ("python", proof.python)) if one)
-    lines.append(f"{sign} {words}: {proof.cases} cases{versions}")
+    cases = f": {proof.cases} cases" if proof.cases else ""
+    lines.append(f"{sign} {words}{cases}{versions}")
     try:
         lines.append(f"manifest sha256:{file_sha256(stage / 'manifest.json')[0]}")
     except ValueError:

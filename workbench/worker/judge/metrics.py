@@ -51,21 +51,28 @@ class Metrics:
             except Exception as problem:  # noqa: BLE001 (a person's own code)
                 one.wrong = f"case {case}: {_words(problem, one.metric.path)}"
 
-    def rows(self) -> tuple[CheckRow, ...]:
-        """A row for each that has a limit, and for each that raised."""
-        return tuple(_row(one) for one in self._measured if one.metric.relation or one.wrong)
+    def rows(self, reached: bool = True) -> tuple[CheckRow, ...]:
+        """A row for each that has a limit, and for each that raised.
+
+        A limit without a number holds nothing and is an error, unless not `reached`: another row says why already.
+        """
+        return tuple(_row(one, reached) for one in self._measured if one.metric.relation or one.wrong)
 
     def findings(self) -> tuple[Finding, ...]:
         """The numbers of those without a limit."""
-        free = [one for one in self._measured if not one.metric.relation and not one.wrong and one.numbers]
-        return tuple(Finding(_id(one), _spread(one)) for one in free)
+        free = [one for one in self._measured if not one.metric.relation and not one.wrong]
+        return tuple(Finding(_id(one), _spread(one) if one.numbers else _NO_NUMBER) for one in free)
 
 
-def _row(one: _Measured) -> CheckRow:
+_NO_NUMBER = "it has no number: no case was answered by both sides"
+
+
+def _row(one: _Measured, reached: bool) -> CheckRow:
     if one.wrong:
         return CheckRow(_id(one), "error", one.wrong, "the metric's own code", "Mend it, or leave --metric out.")
     if not one.numbers:
-        return CheckRow(_id(one), "skip", "no case was answered by both sides")
+        remedy = "See above why nothing was answered, or leave the limit out." if reached else ""
+        return CheckRow(_id(one), "error" if reached else "skip", _NO_NUMBER, remedy=remedy)
     worst = max if one.metric.relation == AT_MOST else min
     case, number = worst(one.numbers, key=lambda pair: math.inf if math.isnan(pair[1]) else pair[1])
     lost = next(((place, value) for place, value in one.numbers if math.isnan(value)), None)
