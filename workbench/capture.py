@@ -26,8 +26,9 @@ def watch(
 ) -> Recorder:
     """Record the inputs of real calls of `model`, an nn.Module, into the directory `path`, and on `close` its state.
 
-    samples: how many calls at most. every: only each so many-th call. megabytes: of all samples together. kwargs: the
-    keyword arguments that the model's class was constructed with, where you know them; otherwise the object's own
-    structure is recorded. Never raises: what went wrong is in the recorder's `why`, and printed to stderr.
+    samples: how many calls at most. every: only each so many-th call. megabytes: of all samples together, and as much
+    again of tensors that the model holds beside its state_dict. kwargs: the keyword arguments that the model's class
+    was constructed with, where you know them; otherwise the object's own structure is recorded. Never raises: what
+    went wrong is in the recorder's `why`, and printed to stderr.
     """
     return Recorder(model, path, samples, every, megabytes, kwargs)

@@ -571,7 +571,7 @@ def test_one_that_is_still_written_can_be_opened_and_is_nobody_else_s(tmp_path: 
 def test_a_state_that_is_too_large_to_be_written_early_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.recorder.record.EARLY_BYTES", 8)
+    monkeypatch.setattr("workbench.recorder.record.EARLY_STATE", 8)
     net = nn.Linear(2, 2)
     captured = capture.watch(net, str(tmp_path / "a"))
     net(torch.ones(1, 2))

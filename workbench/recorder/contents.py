@@ -35,18 +35,19 @@ def write_contents(
     tell: Tell,
     cut: bool = False,
     values: bool = True,
+    without: str = "",
 ) -> None:
     """Write all of it into `place`. Raises whatever the disk and the model's own parts raise.
 
     counts: samples and calls. cut: the recording has not ended, so that whoever opens it is told. values: the state
-    too, which takes as long as the model is large.
+    too, which takes as long as the model is large. without: why the model's structure is not to be written.
     """
     if values:
         state = {name: _plain_tensor(one) for name, one in model.state_dict().items()}
         torch.save(state, os.path.join(place, STATE))
     piece = Slice()
     reasons: list[str] = []
-    source, factory = _architecture(place, model, kwargs, piece, reasons)
+    source, factory = _architecture(place, model, kwargs, piece, reasons, without)
     for reason in reasons:
         tell(reason)
     kind = type(model).__name__
@@ -78,7 +79,7 @@ def write_contents(
 
 
 def _architecture(
-    place: str, model: nn.Module, kwargs: dict[str, Any] | None, piece: Slice, reasons: list[str]
+    place: str, model: nn.Module, kwargs: dict[str, Any] | None, piece: Slice, reasons: list[str], without: str
 ) -> tuple[str, str]:
     """(how it can be built, text of its factory); the source that it needs goes into `piece`, why it cannot be into
     `reasons`."""
@@ -86,6 +87,10 @@ def _architecture(
         if piece.add(type(model)) or type(model).__module__ != "__main__":
             words = {"factory": FACTORY, "name": _name_in(piece, type(model)), "training": model.training}
             return "arguments", FROM_ARGUMENTS.format(kwargs=kwargs, **words)
+        return "", ""
+    if without:
+        reasons.append(f"the model's structure is not written down: {without}")
+        piece.add(type(model))
         return "", ""
     structure = Structure(model)
     try:

@@ -14,6 +14,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,10 +25,18 @@ from workbench.protocol.captures import CALL, SAMPLES
 from .contents import write_contents
 from .models import bare, records_a_graph, refuse_shared
 from .place import Place
+from .room import Room, TooMuch, weigh, weigh_state
 from .samples import Budget, Unfit, plain_call
 
-EARLY_BYTES = 64 << 20
-"""Largest state that is written with the first sample; a larger one would hold the program up."""
+EARLY_STATE = 64 << 20
+"""Bytes of the largest state that is written with the first sample; a larger one would hold the program up."""
+EARLY_REST = (16 << 20, 4 << 20, 100_000)
+"""What the model may hold beside it then: bytes of tensors, bytes of all else, objects."""
+WHOLE_REST = (64 << 20, 1_000_000)
+"""The same of all else and of objects at the end; of tensors, as many bytes as of samples."""
+_MORE_ROOM = (
+    "Give the arguments of its constructor: capture.watch(…, kwargs={…}); megabytes= makes room for more tensors"
+)
 
 
 class Recorder:
@@ -49,7 +58,7 @@ class Recorder:
         self._refused: dict[str, int] = {}
         self._notes: list[str] = []
         self._watched, self._model, self._kwargs = model, bare(model), kwargs
-        self._budget = Budget(samples, every, megabytes << 20)
+        self._budget, self._size = Budget(samples, every, megabytes << 20), megabytes << 20
         try:
             self._begin(path)
         except Exception as problem:  # noqa: BLE001 (the user's program goes on whatever this cannot do)
@@ -120,9 +129,10 @@ class Recorder:
         self._early, began = True, time.perf_counter()
         try:
             refuse_shared(self._model)  # it may have been sharded since
-            state = sum(one.nbytes for one in self._model.state_dict().values() if isinstance(one, torch.Tensor))
+            values = not _too_much(weigh_state, self._model, Room(EARLY_STATE, *EARLY_REST[1:]))
+            without = self._without(Room(*EARLY_REST), "It is written when the capture is closed")
             write_contents(place.stage, self._model, self._kwargs, (0, 0), (), lambda words: None, cut=True,
-                           values=state <= EARLY_BYTES)  # fmt: skip
+                           values=values, without=without)  # fmt: skip
             place.begin_to_last()
         except Exception as problem:  # noqa: BLE001 (the samples go on; only a kill would find them unfinished)
             self._notes.append(f"it could not be opened before its end: {type(problem).__name__}: {problem}")
@@ -160,7 +170,9 @@ class Recorder:
         counts, moved = (self._budget.taken, self._budget.calls), os.path.join(whole, SAMPLES)
         try:
             refuse_shared(self._model)
-            write_contents(whole, self._model, self._kwargs, counts, [*self._notes, *left_out, *told], self._tell)
+            without = self._without(Room(self._size, *WHOLE_REST), _MORE_ROOM)
+            write_contents(whole, self._model, self._kwargs, counts, [*self._notes, *left_out, *told], self._tell,
+                           without=without)  # fmt: skip
             samples = place.samples()
             os.rename(samples, moved)
             place.settle(whole)
@@ -173,6 +185,11 @@ class Recorder:
             _say(place.words)
             self.path = place.path
 
+    def _without(self, room: Room, remedy: str) -> str:
+        """Why the model's structure is not to be written; empty when it is."""
+        held = "" if self._kwargs is not None else _too_much(weigh, self._model, room)
+        return held and f"beside its state it holds {held}. {remedy}"
+
     def _give_up(self, what: str, problem: Exception) -> None:
         """Take the hook off, and say why."""
         with contextlib.suppress(Exception):  # a model that is half torn down may refuse even that
@@ -183,6 +200,15 @@ class Recorder:
     def _tell(self, words: str) -> None:
         self.why = words
         _say(words)
+
+
+def _too_much(weighing: Callable[[nn.Module, Room], None], model: nn.Module, room: Room) -> str:
+    """Of what there is more than there is room for; empty when it fits."""
+    try:
+        weighing(model, room)
+    except TooMuch as problem:
+        return str(problem)
+    return ""
 
 
 def _say(words: str) -> None:
