@@ -41,6 +41,7 @@ def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["run", "m.py:Net", "--tolerance", "nan"], "a number above 0"),
         (["check", "m.py:Net", "--only", "modes,modez"], "No such check: modez"),
         (["check", "m.py:Net", "--only", "modes", "--skip", "modes"], "Nothing is left to check"),
+        (["check", "m.py:Net", "--only", "modez", "--only", "modes"], "No such check: modez"),
         (["compare"], "Missing argument 'A'"),
         (["compare", "m.py:Net", "--b-mode", "evil"], "a mode is train or eval"),
         (["compare", "m.py:Net", "--b-kwargs", "[1]"], "wants a JSON object"),

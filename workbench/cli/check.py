@@ -35,13 +35,15 @@ CHECK_SECONDS = 60.0
 @click.command()
 @click.argument("model")
 @model_options
-@click.option("--only", metavar="ID,…", default="", help="Only these checks.")
-@click.option("--skip", metavar="ID,…", default="", help="Not these checks.")
+@click.option("--only", metavar="ID,…", multiple=True, help="Only these checks; repeatable.")
+@click.option("--skip", metavar="ID,…", multiple=True, help="Not these checks; repeatable.")
 @click.option("--junit", "junit_file", metavar="FILE", default="", help="Also write JUnit XML.")
 @click.option("--markdown", "markdown_file", metavar="FILE", default="", help="Also write Markdown.")
 @click.option("--baseline", metavar="BUNDLE", default="", help="Also hold it to the last release's golden answers.")
 @click.option("--metric", "metrics", metavar="FILE.py:NAME", multiple=True, help=f"With --baseline. {METRIC_HELP}")
-def check(model: str, only: str, skip: str, junit_file: str, markdown_file: str, **given: Any) -> int:
+def check(
+    model: str, only: tuple[str, ...], skip: tuple[str, ...], junit_file: str, markdown_file: str, **given: Any
+) -> int:
     """Answer whether MODEL is ready to serve, one line for each check.
 
     The model is put in eval under no_grad first, unless --mode and --grad say otherwise.
@@ -93,9 +95,9 @@ def _baseline(bundle: str, metrics: tuple[str, ...]) -> Baseline | None:
     return None
 
 
-def _select(only: str, skip: str, against: Baseline | None) -> tuple[str, ...]:
+def _select(only: tuple[str, ...], skip: tuple[str, ...], against: Baseline | None) -> tuple[str, ...]:
     """Ids in the order they are asked; those about a release come last, and only where one is named."""
-    wanted, unwanted = ({part.strip() for part in text.split(",") if part.strip()} for text in (only, skip))
+    wanted, unwanted = ({part.strip() for part in ",".join(given).split(",") if part.strip()} for given in (only, skip))
     last = () if against is None else (BASELINE, *dict.fromkeys(METRIC_ID + one.function for one in against.metrics))
     possible = (*ALL_IDS, *last)
     unknown = (wanted | unwanted) - set(possible)

@@ -47,7 +47,7 @@ TABLES = ("app", "run", "check", "compare", "export", "verify")
 """Commands that may have a table of their own."""
 
 _PATHS = ("weights", "inputs", "baseline")
-_LISTS = ("input", "inputs", "mode", "trust")
+_LISTS = ("input", "inputs", "mode", "trust", "only", "skip")
 
 
 def defaults(target: str, command: str) -> dict[str, Any]:

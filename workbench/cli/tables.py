@@ -61,6 +61,7 @@ def show_model(out: Console, loaded: Loaded) -> None:
     weights = info.weights or "as constructed"
     out.print(f"{info.name}  {info.target} · {info.trust} · weights {weights}  {count(info.parameters)} parameters")
     dtypes = "+".join(info.dtypes) or "no tensors"
+    dtypes = f"{modes.dtype} (loaded as {dtypes})" if modes.dtype else dtypes
     threads = modes.threads or "auto"
     out.print(f"{modes.training_word}  {modes.grad}  rng {modes.rng}  {modes.device}  {dtypes}  threads {threads}")
     for given in info.inputs:
