@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +25,7 @@ from workbench.worker.judge.checks_luck import unwritten_site
 from workbench.worker.judge.checks_run import Subject, fresh
 from workbench.worker.judge.digest import digest
 from workbench.worker.judge.held import Snapshot
+from workbench.worker.judge.interleaved import eager_switching, giving_way
 from workbench.worker.judge.leaves import flatten
 from workbench.worker.judge.replay import Generators
 from workbench.worker.judge.store import output_bytes
@@ -43,8 +43,8 @@ LEAVING = 5.0
 """Seconds at most that threads are waited for once they were told to stop: what they still write would outlive it."""
 PATIENCE = 0.05
 """Seconds between two looks at whether they have ended."""
-SWITCH = 1e-5
-"""Seconds after which Python may switch threads meanwhile: a race that Python's own 5 ms would hide for days shows."""
+SLOWLY = 2
+"""Calls of each, the first ones, that give way between operators."""
 
 REMEDY = "Keep what a call needs in local variables, and nothing of it on self; or let one thread at a time call it."
 
@@ -199,9 +199,10 @@ def _together(subject: Subject, callers: list[_Caller]) -> tuple[int, list[str]]
             with contextlib.suppress(threading.BrokenBarrierError):  # on a machine that is slow to start them
                 barrier.wait(10)
             with grad_context(modes.grad):
-                for _ in range(ROUNDS):
+                for number in range(ROUNDS):
                     one.since = time.monotonic()
-                    output = subject.bench.model(*map_tensors(one.args, fresh), **map_tensors(one.kwargs, fresh))
+                    with giving_way() if number < SLOWLY else contextlib.nullcontext():
+                        output = subject.bench.model(*map_tensors(one.args, fresh), **map_tensors(one.kwargs, fresh))
                     one.since = 0.0
                     answer = taken_apart(output)
                     one.calls += 1
@@ -214,7 +215,7 @@ def _together(subject: Subject, callers: list[_Caller]) -> tuple[int, list[str]]
 
     threads = [threading.Thread(target=call, args=(one,), daemon=True) for one in callers]
     subject.job.progress(f"check {subject.id}: {THREADS} threads at once")
-    with _eager_switching():
+    with eager_switching():
         for thread in threads:
             thread.start()
         limit = time.monotonic() + max(SHARE, 0.9 - subject.spent) * subject.budget
@@ -247,16 +248,6 @@ def _end(thread: threading.Thread) -> None:
     """Have a thread end as soon as it runs Python again, before the forward that it is in can write to the model."""
     if thread.ident is not None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
-
-
-@contextlib.contextmanager
-def _eager_switching() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def _standing(thread: threading.Thread) -> str:
