@@ -290,6 +290,13 @@ class Pooled(nn.Module):
         return torch.relu(x * 0.01 + 1.37).mean((2, 3)) * 3
 
 
+class Lists(nn.Module):
+    """Takes two lists of tensors."""
+
+    def forward(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        return a[0].mul(2) + b[0]
+
+
 def training(**changes: Any) -> dict[str, Any]:
     """A training checkpoint: a model, an averaged copy of it, and an optimizer that has stepped."""
     state, ema = ({"fc.weight": torch.full((3, 2), value)} for value in (1.0, 2.0))

@@ -46,7 +46,7 @@ def test_what_is_fed_from_outside_the_contract_is_reported(tmp_path: Path, kind:
     words = next(one.words for one in proven(tmp_path).findings if one.id == "guards")
     unguarded = "answers batch 9 where at most 8 is declared" in words
     assert unguarded == (kind == "trace")
-    assert "float64 in place of float32" in words
+    assert "x as float64[4,5]" in words
 
 
 def test_a_trace_that_baked_one_side_of_a_branch_is_refused_by_its_values(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_program_that_could_guard_its_declared_contract_and_does_not_is_refuse
     made = make(tmp_path, "Affine", "export", BATCH)
     assert proven(tmp_path).verdict == "pass"
     proof = replaced(tmp_path, made, exported("Affine", batch=torch.export.Dim.AUTO))
-    assert failed(proof) == {"sizes"}
+    assert failed(proof) == {"sizes", "structure"}
     assert "batch 9 where at most 8 is declared (with float32[9,3])" in row(proof, "sizes").evidence
     assert "batch 2 where at least 3 is declared (with float32[2,3])" in row(proof, "sizes").evidence
 
@@ -89,14 +89,52 @@ def test_a_program_that_takes_any_dtype_where_one_was_declared_is_refused(tmp_pa
     assert proven(tmp_path).verdict == "pass"
     proof = replaced(tmp_path, made, exported("Reads", batch=torch.export.Dim.AUTO))
     assert failed(proof) == {"structure"}
-    assert row(proof, "structure").evidence.startswith("answers float64 in place of float32 (with float64[4,5])")
+    assert "x as float64[4,5] (with float64[4,5])" in row(proof, "structure").evidence
+
+
+def test_a_program_that_takes_any_rank_where_one_was_declared_is_refused(tmp_path: Path) -> None:
+    """Its own guards hold: the second size of each is 5."""
+    made = make(tmp_path, "Affine", "export")
+    refused = guards(proven(tmp_path)).partition("refuses")[2]
+    for words in ("x as float32[1,4,5]", "x as float32[4,5,5]", "x as float32[5]"):
+        assert words in refused
+    proof = replaced(tmp_path, made, exported("Affine", batch=torch.export.Dim("batch", min=1, max=64)))
+    assert failed(proof) == {"structure"}
+    assert row(proof, "structure").evidence.startswith("answers x as float32[4,5,5] (with float32[4,5,3])")
+
+
+def test_every_declared_input_is_asked(tmp_path: Path) -> None:
+    make(tmp_path, "TimeFirst", "export", ("table=float32[9,4]", "x=float32[6,batch:1..4,5]"))
+    proof = proven(tmp_path)
+    assert proof.verdict == "pass"
+    refused = guards(proof).partition("refuses")[2]
+    for words in ("table as float64[9,4]", "x as float64[", "table as float32[1,9,4]", "x as float32[1,"):
+        assert words in refused
+
+
+def test_parts_of_an_argument_keep_the_contract(tmp_path: Path) -> None:
+    made = make(tmp_path, "Lists", "export", ("a[0]=float32[batch:1..8,5]{-1..1}", "b[0]=float32[batch:1..8,5]"))
+    assert made.manifest["contract"]["declared"] == ["a[0]", "b[0]"]
+    assert made.manifest["contract"]["ranges"] == {"a[0]": [-1.0, 1.0]}
+    assert made.manifest["cases"][-1]["kind"] == "nan"
+    proof = proven(tmp_path)
+    assert proof.verdict == "pass", proof.checks
+    refused = guards(proof).partition("refuses")[2]
+    for words in (
+        "a[0] as float64[",
+        "b[0] as float64[",
+        "batch 9 where",
+        "batch 0 where",
+        "a[0] = 3, above its range",
+    ):
+        assert words in refused
 
 
 def test_a_trace_is_only_told_what_it_does_not_guard(tmp_path: Path) -> None:
     make(tmp_path, "Affine", "trace", BATCH)
     proof = proven(tmp_path)
     assert proof.verdict == "pass"
-    assert "answers a wrong rank (with float32[1,4,3])" in guards(proof)
+    assert "answers x as float32[1,4,5] (with float32[1,4,3])" in guards(proof)
 
 
 def test_values_beyond_their_declared_range_are_refused_by_our_own_program(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.protocol.artifacts import Finding
 from workbench.worker.artifact.subject import Subject
-from workbench.worker.bench.arguments import GIVEN, Argument
+from workbench.worker.bench.arguments import Argument
 from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.judge.plan import NAN, NORMAL, SEED_OFFSET, Case
 
@@ -30,16 +30,15 @@ def contract_of(subject: Subject, low: int, high: int | None, guarded: bool) -> 
     dims: dict[str, dict[str, Any]] = {}
     batch_name = subject.example.batch_name or "batch"
     declared, ranges = [], {}
-    for argument, name in zip(subject.example.arguments, subject.names):  # noqa: B905 (one name each)
-        if argument.spec is not None and argument.origin == GIVEN:
-            declared.append(name)
-            if argument.spec.low is not None and argument.spec.high is not None:
-                ranges[name] = [argument.spec.low, argument.spec.high]
-        for path, spec in argument.specs:
-            for dim in spec.dynamic:
-                if dim.maximum > dim.minimum and dim.name != batch_name:
-                    entry = {"name": dim.name, "minimum": dim.minimum, "maximum": dim.maximum, "declared": True}
-                    dims.setdefault(dim.name, {**entry, "axes": {}})["axes"][path or name] = dim.axis
+    for path, (spec, given) in subject.specs.items():
+        if given:
+            declared.append(path)
+            if spec.low is not None and spec.high is not None:
+                ranges[path] = [spec.low, spec.high]
+        for dim in spec.dynamic:
+            if dim.maximum > dim.minimum and dim.name != batch_name:
+                entry = {"name": dim.name, "minimum": dim.minimum, "maximum": dim.maximum, "declared": True}
+                dims.setdefault(dim.name, {**entry, "axes": {}})["axes"][path] = dim.axis
     if subject.axes:
         own = subject.example.batch_range is not None and high is not None and high > low
         rows = {"name": batch_name, "minimum": low, "maximum": high, "declared": own, "axes": dict(subject.axes)}
@@ -71,10 +70,8 @@ def contract_cases(subject: Subject, low: int, high: int | None) -> list[Case]:
 
 
 def _may_be_nan(argument: Argument) -> bool:
-    spec = argument.spec
-    if spec is None:
-        return any(value.is_floating_point() for value in tensors_in(argument.value))
-    return not spec.declared and spec.dtype.startswith(("float", "bfloat"))
+    drawn = any(not spec.declared and spec.dtype.startswith(("float", "bfloat")) for _, spec in argument.specs)
+    return drawn or any(value.is_floating_point() for value in tensors_in(argument.value))
 
 
 def bounded(cases: list[dict[str, Any]], high: int | None) -> list[Finding]:

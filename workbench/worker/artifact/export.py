@@ -82,7 +82,7 @@ _REMEDY = "The artifact serves exactly these sizes. Mend the line, or export one
 def _export(subject: Subject, shapes: Any, guarded: bool) -> Any:
     copied = subject.copy()
     if guarded:
-        guarded_inputs(copied, declared(subject))
+        guarded_inputs(copied, declared(subject), subject.names)
     generators = Generators.take()  # of Python's and numpy's: the code of the copy may draw while it is followed
     try:
         with torch.no_grad(), warnings.catch_warnings():

@@ -83,22 +83,17 @@ def guards_rows(tried: Sequence[Tried], rows: dict[str, CheckRow]) -> list[Check
 
 
 def guards_violations(golden: Golden, device: str = "cpu") -> list[Violation]:
-    """Calls outside the contract: a wrong rank and dtype, sizes and values beyond their range, arguments too few and
-    too many."""
+    """Calls outside the contract: wrong ranks and dtypes, sizes and values beyond their range, arguments too few and
+    too many. Of tensors those that promise something are asked, and the first where none does."""
     samples = golden.part(0, "input")
     if not golden.count or not samples:
         return []
     contract = golden.manifest.get("contract") or {}
     strict = bool(contract.get("guarded"))
     declared = set(contract.get("declared") or ()) if strict else set()
-    first, sample = next(iter(samples.items()))
-    form = "structure" if first in declared else ""
-    # a rank never votes: the guards of torch.export look at sizes by their place only (measured with torch 2.13)
-    found = [Violation("a wrong rank", {first: lambda value: value.unsqueeze(0)})]
-    other = torch.float64 if sample.dtype == torch.float32 else torch.float32
-    if sample.dtype != torch.bool:
-        words = f"{str(other)[6:]} in place of {str(sample.dtype)[6:]}"
-        found.append(Violation(words, {first: lambda value: value.to(other)}, row=form))
+    found = []
+    for name in [one for one in samples if one in declared] or [next(iter(samples))]:
+        found += _guards_form(name, samples[name], "structure" if name in declared else "")
     for dim in contract.get("dims") or ():
         found += _guards_sizes(dim, samples, strict and bool(dim.get("declared")))
     for name, (low, high) in (contract.get("ranges") or {}).items():
@@ -109,6 +104,29 @@ def guards_violations(golden: Golden, device: str = "cpu") -> list[Violation]:
     found.append(Violation(f"no {last}", arguments=-1, row=strictly if len(golden.manifest["inputs"]) == 1 else ""))
     found.append(Violation("one argument too many", arguments=1, row=strictly))
     return found
+
+
+def _guards_form(name: str, sample: torch.Tensor, row: str) -> list[Violation]:
+    """Another rank, in the shapes that get furthest, and another dtype.
+
+    A further dimension in front is what a batch too many looks like. One at the end leaves every size where a guard of
+    torch.export looks for it, for these know sizes by their place only (torch 2.13); what does not refuse that would
+    compute with it, so only those that promise something are asked.
+    """
+    changes: list[Changed] = [lambda value: value.unsqueeze(0)]
+    if sample.dim() and row:
+        changes.append(lambda value: value.unsqueeze(-1).expand(*value.shape, value.shape[-1]))
+    if sample.dim():
+        changes.append(lambda value: value.select(0, 0).clone() if value.shape[0] else value.sum(0))
+    if sample.dtype != torch.bool:
+        other = torch.float64 if sample.dtype == torch.float32 else torch.float32
+        changes.append(lambda value: value.to(other))
+    return [Violation(f"{name} as {_guards_text(change(sample))}", {name: change}, row=row) for change in changes]
+
+
+def _guards_text(value: torch.Tensor) -> str:
+    """ "float32[9,3]"."""
+    return f"{str(value.dtype).removeprefix('torch.')}[{','.join(map(str, value.shape))}]"
 
 
 def _guards_sizes(dim: dict[str, Any], samples: dict[str, torch.Tensor], strict: bool) -> list[Violation]:
@@ -183,5 +201,4 @@ def guards_answer(opened: Opened, golden: Golden, device: str, violation: Violat
         return ""
     if not flat.leaves:
         return "nothing"
-    leaf = flat.leaves[0][1]
-    return f"{str(leaf.dtype).removeprefix('torch.')}[{','.join(map(str, leaf.shape))}]"
+    return _guards_text(flat.leaves[0][1])

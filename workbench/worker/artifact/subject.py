@@ -15,7 +15,9 @@ import torch
 
 from workbench.protocol.artifacts import Constraint, Finding
 from workbench.protocol.failures import WorkbenchError, error
+from workbench.protocol.spec import InputSpec
 from workbench.worker.artifact.plain import is_plain, left_out, named_outputs, plain_or_raise
+from workbench.worker.bench.arguments import GIVEN
 from workbench.worker.bench.failing import failed_in, first_line
 from workbench.worker.bench.inputs import Argument, Example
 from workbench.worker.judge.leaves import flatten_plain
@@ -58,16 +60,24 @@ class Subject:
         return [leaf for name, value in zip(self.names, values) for leaf in flatten_plain(value, name).leaves]  # noqa: B905
 
     @property
+    def specs(self) -> dict[str, tuple[InputSpec, bool]]:
+        """Input tensor that is drawn → (its spec, whether somebody gave that spec)."""
+        return {
+            path if argument.name else f"{name}{path}": (spec, argument.origin == GIVEN)
+            for argument, name in zip(self.example.arguments, self.names)  # noqa: B905 (one name each)
+            for path, spec in argument.specs
+        }
+
+    @property
     def axes(self) -> dict[str, int]:
         """Input tensor → its axis that counts rows."""
         axes: dict[str, int] = {}
-        values = (*self.args, *self.kwargs.values())
-        for argument, name, value in zip(self.example.arguments, self.names, values):  # noqa: B905 (one each)
-            if argument.spec is not None:
-                axes.update([(name, axis) for axis in self.example.batch_axes(argument.spec)[:1]])
-            else:
-                leaves = flatten_plain(value, name).leaves
-                axes.update({path: 0 for path, leaf in leaves if leaf.dim() and leaf.shape[0] == self.batch})
+        specs = self.specs
+        for path, leaf in self.tensors:
+            if path in specs:
+                axes.update([(path, axis) for axis in self.example.batch_axes(specs[path][0])[:1]])
+            elif leaf.dim() and leaf.shape[0] == self.batch:
+                axes[path] = 0
         return axes
 
     def copy(self) -> torch.nn.Module:

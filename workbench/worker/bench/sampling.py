@@ -96,7 +96,7 @@ def map_tensors(value: Any, function: Callable[[torch.Tensor], Any]) -> Any:
     return map_leaves(value, function, torch.Tensor)
 
 
-def map_leaves(value: Any, function: Callable[[Any], Any], kind: type) -> Any:
+def map_leaves(value: Any, function: Callable[[Any], Any], kind: type | tuple[type, ...]) -> Any:
     """`value` (lists, tuples and dicts) with `function` done to each leaf of this kind."""
     if isinstance(value, kind):
         return function(value)

@@ -9,7 +9,7 @@ import torch
 
 from workbench.protocol.spec import InputSpec
 from workbench.worker.bench.inputs import Argument, Example
-from workbench.worker.bench.sampling import map_tensors
+from workbench.worker.bench.sampling import map_leaves, map_tensors
 from workbench.worker.judge.plan import CASES, GIVEN, NAN, NEGATIVE, NORMAL, POSITIVE, ZEROS, Case
 
 
@@ -70,15 +70,22 @@ def _ends(spec: InputSpec, example: Example, case: Case) -> list[tuple[str, int,
 
 
 def _signed(value: Any, argument: Argument, kind: str) -> Any:
-    """A floating tensor with one sign or none; what has declared values, or was given, stays as it is.
+    """Floating tensors with one sign or none; what has declared values, or was given, stays as it is.
 
     NAN is for those that were given as well: whether one may be there is for the model to say.
     """
+    made_of: list[InputSpec | torch.Tensor] = []
+    map_leaves(argument.value if argument.spec is None else argument.spec, made_of.append, (InputSpec, torch.Tensor))
+    origins = iter(made_of)
+    return map_tensors(value, lambda tensor: _signed_one(tensor, next(origins, None), kind))
+
+
+def _signed_one(value: torch.Tensor, origin: InputSpec | torch.Tensor | None, kind: str) -> torch.Tensor:
+    if isinstance(origin, InputSpec) and origin.declared:
+        return value
     if kind == NAN:
-        held = argument.spec is not None and argument.spec.declared
-        return value if held else map_tensors(value, _with_nan)
-    declared = argument.spec is None or argument.spec.declared
-    if declared or not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return _with_nan(value)
+    if not isinstance(origin, InputSpec) or not value.is_floating_point():
         return value
     if kind == ZEROS:
         return torch.zeros_like(value)
