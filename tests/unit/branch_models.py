@@ -150,3 +150,19 @@ class Normed(nn.Module):
         scaled = self.batch(x)
         even = self.layer(scaled)
         return self.head(even)
+
+
+class Strict(nn.Module):
+    """Its rare side runs in float32 alone, and says so."""
+
+    def __init__(self, limit: float = 50_000.0) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.limit = limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.fc(x)
+        if x.sum() > self.limit:
+            assert x.dtype == torch.float32, "float32 only"
+            h = h * 2
+        return h

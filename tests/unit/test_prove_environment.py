@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import zipfile
 from pathlib import Path
@@ -96,6 +97,40 @@ def test_a_program_says_itself_which_torch_wrote_it(tmp_path: Path) -> None:
     assert proof.verdict == "pass"
     (finding,) = [one for one in proof.findings if one.id == "environment"]
     assert f"torch {torch.__version__} here, 99.{torch.__version__} where it was made" in finding.words
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"AOTI_PLATFORM": "darwin", "AOTI_MACHINE": "arm64"}, f"native code for Darwin arm64, and this is {HERE}"),
+        ({"AOTI_CPU_ISA": "AVX512 AVX512_VNNI AMX_TILE"}, "native code for AVX512, and this machine's processor has"),
+        ({"AOTI_CPU_ISA": "AVX2 AVX512_VNNI"}, "native code for AVX512_VNNI, which"),
+    ],
+)
+def test_somebody_elses_package_says_itself_which_machine_it_is_for(
+    facts: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    """Nothing of it is loaded: there is nothing else in it."""
+    path, stage = tmp_path / "a.pt2", tmp_path / "stage"
+    stage.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/archive_format", "pt2")
+        archive.writestr("a/data/aotinductor/model/one.wrapper.so", b"")
+        archive.writestr("a/data/aotinductor/model/one.wrapper_metadata.json", json.dumps(facts))
+    with (
+        patch.object(torch.backends.cpu, "get_cpu_capability", return_value="AVX2"),
+        patch.object(torch.cpu, "_is_vnni_supported", return_value=False),
+    ):
+        proof = prove_file(path, "Classifier", SPECS["Classifier"], stage)
+    assert proof.verdict == "error"
+    assert words in row(proof, "load").evidence
+    assert row(proof, "load").remedy == "Export it again on the machine that it is for."
+
+
+def test_instructions_that_need_not_be_used_are_told() -> None:
+    with patch.object(torch.cpu, "_is_amx_tile_supported", return_value=False):
+        assert unfit_here({"kind": "aoti", "platform": HERE, "instructions": ["AMX_TILE"]}, "cpu") == ""
+        assert environment_words({"instructions": ["AMX_TILE"]}).startswith("AMX_TILE where it was made, which this")
 
 
 def test_the_same_machine_has_nothing_to_say() -> None:

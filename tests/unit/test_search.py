@@ -59,6 +59,12 @@ def test_a_trace_that_baked_a_rare_branch_is_refused(
     assert "both sides of 1 of 1 branch on the input" in said(proof, "search")
 
 
+def test_a_side_that_has_no_float64_answer_is_found_all_the_same(tmp_path: Path) -> None:
+    made = made_of(tmp_path, "Strict", X)
+    assert made.manifest["cases"][-1]["kind"] == "counterexample"
+    assert "values" in failed(proven(tmp_path))
+
+
 def test_the_fixed_cases_alone_let_it_pass(tmp_path: Path) -> None:
     recipe = Recipe(f"{branch_models.__file__}:Rare", inputs=X, kwargs={"limit": 50_000.0})
     with patch.object(bundle, "_speed", return_value=None):

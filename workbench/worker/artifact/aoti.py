@@ -1,7 +1,7 @@
 """Makes an AOTInductor package: native code for this machine's processor, with the weights inside.
 
 Compiling takes a minute or more and needs a C++ compiler. A package checks nothing by itself, so declared ranges are
-asserted in its graph. It is only ever loaded in a process that may die of it.
+asserted in its graph, and the form of every input. It is only ever loaded in a process that may die of it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import torch
 
 from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
-from workbench.worker.artifact.entry_copies import copied_at_entry
+from workbench.worker.artifact.entry_copies import taken_at_entry
 from workbench.worker.artifact.export import exported
+from workbench.worker.artifact.inspect_pt2 import package_machine
 from workbench.worker.artifact.long_sums import summed_in_pairs
+from workbench.worker.artifact.open_aoti import aoti_unswitched
 from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.bench.failing import first_line, full_text, users_place
 from workbench.worker.job import Job
@@ -48,7 +50,7 @@ def unavailable() -> str:
 def make(subject: Subject, stage: Path, job: Job) -> Artifact:
     """Compile and save `stage/model.pt2`. Raises `WorkbenchError` ("export", "write")."""
     made = exported(subject, job, guarded=True)
-    kept = copied_at_entry(made.program, subject)
+    kept = taken_at_entry(made.program, subject)
     summed_in_pairs(made.program)
     job.progress("compiling native code")
     with _quiet(), _own_cache(stage), warnings.catch_warnings():
@@ -58,9 +60,11 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
         except Exception as problem:
             raise _uncompilable(problem) from problem
     job.progress("loading the package")
+    aoti_unswitched()
     call = torch._inductor.aoti_load_package(str(stage / FILE))
     found = made.artifact(FILE, call, NATIVE, *([_as_the_example(kept)] if kept else []))
     found.extra["as_the_example"] = kept
+    found.extra.update(package_machine(stage / FILE))
     return found
 
 

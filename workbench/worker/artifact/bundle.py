@@ -27,7 +27,7 @@ from workbench.worker.artifact.clean import file_sha256
 from workbench.worker.artifact.contract import GUARDING
 from workbench.worker.artifact.counterexample import keep
 from workbench.worker.artifact.golden import GoldenPart, make_golden_data
-from workbench.worker.artifact.inspect_pt2 import batch_range, program_torch
+from workbench.worker.artifact.inspect_pt2 import batch_range, package_machine, program_torch
 from workbench.worker.artifact.naming_weights import CHECKPOINT, kept
 from workbench.worker.artifact.parameters import describe_tensors
 from workbench.worker.artifact.search import search
@@ -115,6 +115,8 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
         artifact.extra["versions"] = {"torch": program_torch(stage / artifact.file)}
         names = [name for name, _ in subject.tensors]
         artifact.batch_range = batch_range(stage / artifact.file, names, subject.axes)
+    if kind == "aoti":
+        artifact.extra.update(package_machine(stage / artifact.file))
     golden = make_golden_data(subject, stage, job, artifact.batch_range, request.tolerance, True, kind in _BY_PLACE)
     architecture = architecture_of(built.recipe, built, stage if kind == "weights" else None)
     manifest = _manifest(kind, built.recipe, built, modes, golden, artifact, stage)

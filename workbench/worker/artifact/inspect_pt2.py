@@ -75,6 +75,39 @@ def program_torch(path: Path) -> str:
         return ""
 
 
+def package_machine(path: Path) -> dict[str, Any]:
+    """The machine that a package of compiled code was made for, as a manifest says it: `platform`, `instruction_set`
+    and further `instructions` that its compiler was allowed; nothing of what the package does not say.
+
+    torch/_inductor/codecache.py, `get_device_information`, is what writes it.
+    """
+    facts: dict[str, Any] = {}
+    words: list[str] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if info.filename.endswith("_metadata.json") and info.file_size <= _FACTS_LIMIT:
+                    facts = {**facts, **json.loads(archive.read(info))}
+                    words += str(facts.get("AOTI_CPU_ISA") or "").split()
+    except (zipfile.BadZipFile, OSError, ValueError, TypeError, RuntimeError, RecursionError):
+        return {}
+    system, machine = str(facts.get("AOTI_PLATFORM") or ""), str(facts.get("AOTI_MACHINE") or "")
+    found: dict[str, Any] = {}
+    if system and machine:
+        found["platform"] = f"{_SYSTEMS.get(system, system)} {machine}"
+    if words:
+        found["instruction_set"] = next((one for one in ("AVX512", "AVX2") if one in words), "")
+        found["instructions"] = sorted({one for one in words if one not in ("AVX512", "AVX2")})
+    return found
+
+
+_FACTS_LIMIT = 1 << 16
+"""Bytes of a package's metadata that are read."""
+
+_SYSTEMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
+"""`sys.platform` → `platform.system()`."""
+
+
 def program_tensors(archive: zipfile.ZipFile) -> dict[str, tuple[str, str, tuple[int, ...]]]:
     """Member of the archive → (name, dtype, shape) of the parameter or buffer in it; empty where nothing says so."""
     found: dict[str, tuple[str, str, tuple[int, ...]]] = {}

@@ -197,7 +197,7 @@ MANIFEST_FIELDS: dict[str, tuple[ManifestTest, str]] = {
     "layouts": (lambda value: value is None or _manifest_layouts(value), "a list of memory layouts"),
     "modes": (_manifest_modes, "the modes of a model"),
     "architecture": (_manifest_architecture, "how to build a module"),
-    "blocked": (lambda value: value is None or _manifest_texts(value), "a list of names"),
+    "blocked instructions": (lambda value: value is None or _manifest_texts(value), "a list of names"),
     "ties versions": (_manifest_pairs, "texts by name"),
     "prefix not_comparable": (lambda value: value is None or isinstance(value, str), "a text"),
 }

@@ -6,12 +6,22 @@ verify.py: torch and the standard library only.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+
+AOTI_SWITCH = "AOTI_RUNTIME_CHECK_INPUTS"
+"""Environment variable that a compiled package reads (torch/_inductor/codegen/cpp_wrapper_cpu.py)."""
+
+
+def aoti_unswitched() -> None:
+    """Whoever started this process may have set the switch, under which a package refuses sizes that it serves: what
+    it answers is judged without it. To be called before a package is."""
+    os.environ.pop(AOTI_SWITCH, None)
 
 
 def aoti_call(path: str) -> Any:

@@ -22,11 +22,12 @@ from workbench.worker.artifact.graph_ops import train_row
 from workbench.worker.artifact.guards_apart import guards_apart
 from workbench.worker.artifact.loading import Opened, named_tensors, open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, listed_as, read_manifest, require_golden
+from workbench.worker.artifact.open_aoti import aoti_unswitched
 from workbench.worker.artifact.parameters import match_parameters
 from workbench.worker.artifact.prove_again import SecondLoad, again_row, second_load
 from workbench.worker.artifact.prove_cases import CaseResult, Golden, Watch, run_case, yardstick_of
 from workbench.worker.artifact.prove_environment import environment_words, load_advice, unfit_here
-from workbench.worker.artifact.prove_guards import Tried, guards, guards_finding, guards_rows, guards_violations
+from workbench.worker.artifact.prove_guards import guards, guards_finding, guards_rows, guards_violations
 from workbench.worker.artifact.prove_record import ProofRecord
 from workbench.worker.artifact.prove_rows import (
     nan_finding,
@@ -144,6 +145,7 @@ class _Proof:
     def load(self) -> None:
         since = time.perf_counter()
         self.progress("loading the artifact", 0, 0)
+        aoti_unswitched()
         try:
             if why := unfit_here(self.manifest, self.device):
                 raise ValueError(f"not loaded: {why}")
@@ -257,9 +259,9 @@ class _Proof:
             self.record.find(Finding("guards", "could not be asked: it does not load again, see repeat"))
             return
         if kind == "aoti":
-            found, answered = guards_apart(self.stage, self.device, self.staged)
+            found, asked = guards_apart(self.stage, self.device, self.staged)
             self.record.find(found)
-            tried = [Tried(one, "an answer" if one.words in answered else "") for one in guards_violations(self.golden)]
+            tried = asked.tried(guards_violations(self.golden, self.device))
         else:
             tried = guards(self.opened, self.golden, self.device)
             self.record.find(guards_finding(tried))

@@ -23,11 +23,27 @@ def environment_words(manifest: dict[str, Any]) -> str:
     }
     made = {**versions, "platform": manifest.get("platform"), "instruction set": manifest.get("instruction_set")}
     differing = [name for name in here if made.get(name) and made[name] != here[name]]
-    return "; ".join(f"{name} {here[name]} here, {made[name]} where it was made" for name in differing)
+    words = [f"{name} {here[name]} here, {made[name]} where it was made" for name in differing]
+    words += [f"{one} where it was made, which this processor does not have" for one in _environment_lacking(manifest)]
+    return "; ".join(words)
 
 
 _ENVIRONMENT_ORDER = ("DEFAULT", "AVX2", "AVX512")
 """Instruction sets of x86-64 as torch names them, each with all that come before it."""
+
+
+_ENVIRONMENT_ALLOWED = {"AVX512_VNNI": "_is_vnni_supported", "AMX_TILE": "_is_amx_tile_supported"}
+"""Instructions that a compiler was allowed besides → who in torch.cpu knows whether they are here."""
+
+
+def _environment_lacking(manifest: dict[str, Any]) -> list[str]:
+    """Instructions that the artifact's compiler was allowed and this processor is known not to have."""
+    asked = {
+        one: getattr(torch.cpu, _ENVIRONMENT_ALLOWED[one], None)
+        for one in manifest.get("instructions") or ()
+        if one in _ENVIRONMENT_ALLOWED
+    }
+    return [one for one, here in asked.items() if here is not None and not here()]
 
 
 def unfit_here(manifest: dict[str, Any], device: str) -> str:
@@ -46,6 +62,8 @@ def unfit_here(manifest: dict[str, Any], device: str) -> str:
     order = _ENVIRONMENT_ORDER
     if own in order and its in order and order.index(its) > order.index(own):
         return f"it is native code for {its}, and this machine's processor has {own}: the process would die of it"
+    if "AVX512_VNNI" in _environment_lacking(manifest):  # a compiler puts it into loops; AMX it never does by itself
+        return "it is native code for AVX512_VNNI, which this machine's processor does not have"
     return ""
 
 

@@ -42,6 +42,8 @@ class Tried:
     violation: Violation
     answer: str
     """The first tensor of the answer: "float32[9,3]"; empty when it was refused."""
+    asked: bool = True
+    """False: nothing is known, for the trial ended before."""
 
     @property
     def words(self) -> str:
@@ -68,12 +70,20 @@ def guards_finding(tried: Sequence[Tried]) -> Finding | None:
 
 
 def guards_rows(tried: Sequence[Tried], rows: dict[str, CheckRow]) -> list[CheckRow]:
-    """`rows` that fail because a declared promise is not kept by an artifact that could have kept it."""
+    """`rows` that fail because a declared promise is not kept by an artifact that could have kept it, or are an error
+    because that could not be asked."""
     failed = []
     for check in ("structure", "sizes"):
         broken = [one for one in tried if one.answer and one.violation.row == check]
+        unasked = [one.words for one in tried if not one.asked and one.violation.row == check]
         row = rows.get(check)
-        if not broken or row is None or row.status == "fail":
+        if row is None or row.status == "fail" or not (broken or unasked):
+            continue
+        if not broken:
+            evidence = f"not asked: {', '.join(unasked)}"
+            remedy = "Prove it again: workbench verify. The finding guards says how far it came."
+            failed.append(replace(row, status="error", evidence=evidence, cause="its guards could not all be tried",
+                                  remedy=remedy))  # fmt: skip
             continue
         evidence = f"answers {', '.join(one.words for one in broken)}"
         remedy = "Export it again with the ranges that it really serves, or check the inputs before every call."

@@ -286,14 +286,16 @@ class _Search:
         """The float64 answer by leaf path; empty where the yardstick is another."""
         if self.yardstick.kind != "float64":
             return {}
-        if self._twin is None:
-            self._twin = float64_twin(self.subject.model)
-            output = self.golden.manifest["output"]
-            if output.get("named"):
-                named_outputs(self._twin, bool(output.get("within")))
         try:
+            if self._twin is None:
+                self._twin = float64_twin(self.subject.model)
+                output = self.golden.manifest["output"]
+                if output.get("named"):
+                    named_outputs(self._twin, bool(output.get("within")))
             flat, downcast = reference_outputs(self._twin, *_copies(one.args, one.kwargs))
-        except RuntimeError:
+        except (Cancelled, KeyboardInterrupt):
+            raise
+        except Exception:  # noqa: BLE001 (the model's own code in a dtype it was not written for)
             return {}
         return {} if downcast else {path: leaf.cpu() for path, leaf in flat.leaves if leaf.dtype == torch.float64}
 

@@ -18,6 +18,7 @@ from workbench.worker.artifact.clean import file_differences, file_sha256
 from workbench.worker.artifact.guards_apart import APART_FLAG, apart_main
 from workbench.worker.artifact.loading import Opened, open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, read_manifest, require_golden
+from workbench.worker.artifact.open_aoti import aoti_unswitched
 from workbench.worker.artifact.prove import prove
 from workbench.worker.artifact.prove_cases import Golden, case_answer, yardstick_of
 from workbench.worker.artifact.prove_environment import load_advice, unfit_here
@@ -44,8 +45,8 @@ def main() -> int:
     Whatever is raised on the way ends in words and a code of its own: 1 is for a verdict.
     """
     given, stage = _verify_options(), Path(__file__).resolve().parent
-    if given.guards:
-        apart_main(stage, given.device, False)
+    if given.guards >= 0:
+        apart_main(stage, given.device, False, given.guards)
         return 0
     watch_begun(stage, given.json)
     try:
@@ -76,7 +77,7 @@ def _verify_options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--case", type=int, metavar="N", help="instead of proving, show both answers to one case")
-    parser.add_argument(APART_FLAG, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(APART_FLAG, type=int, default=-1, help=argparse.SUPPRESS)
     given = parser.parse_args()
     try:
         given.kwargs = json.loads(given.kwargs) if given.kwargs else None
@@ -133,6 +134,7 @@ def _verify_case(given: argparse.Namespace, stage: Path) -> int:
     try:
         if why := unfit_here(manifest, given.device):
             raise ValueError(f"not loaded: {why}")
+        aoti_unswitched()
         golden = Golden(load(str(stage / MANIFEST_GOLDEN)), manifest)
         require_golden(golden.tensors, manifest)
         opened = open_artifact(stage, manifest, given.device, given.architecture, given.kwargs)
