@@ -116,6 +116,43 @@ def test_what_is_no_metric_is_a_usage_error(file: str, text: str) -> None:
     assert caught.value.failure.kind == "usage"
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (SOURCE, "has no function f: it has agreement, broken, error, nan, spoils"),
+        ("x = 1\ny = = 2\n", "cannot be read as Python, line 2"),
+        ("", "has no function f: it has no function"),
+        ("def g(a, b):\n    return len('f')\n", "has no function f: it has g"),
+    ],
+)
+def test_a_function_that_is_not_there_is_known_before_anything_runs(tmp_path: Path, source: str, words: str) -> None:
+    (tmp_path / "number.py").write_text(source)
+    with pytest.raises(WorkbenchError) as caught:
+        parse_metrics((f"{tmp_path / 'number.py'}:f<=1",))
+    assert caught.value.failure.kind == "usage"
+    assert words in caught.value.failure.message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(a, b): ...",
+        "f = lambda a, b: 0",
+        "from math import hypot as f",
+        "import f",
+        "if True:\n    class f: ...",
+        "for f in [max]: pass",
+        "from math import *",
+        "globals()['f'] = max",
+        "def __getattr__(name): return max",
+    ],
+)
+def test_a_function_that_may_be_there_is_left_to_the_worker(tmp_path: Path, source: str) -> None:
+    (tmp_path / "number.py").write_text(source)
+    (metric,) = parse_metrics((f"{tmp_path / 'number.py'}:f",))
+    assert metric.function == "f"
+
+
 def test_a_limit_without_a_number_holds_nothing(file: str) -> None:
     found = Metrics([Metric(file, "error", "<=", 1.0), Metric(file, "agreement")])
     (row,) = found.rows()

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from workbench.client.captures import with_yes
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.requests import SEARCH_SECONDS
+from workbench.protocol.spec_reader import parse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -119,13 +120,15 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 def parse_model(target: str, asks: bool = False, **given: Any) -> ModelOptions:
     """Make sense of what click collected. Raises `WorkbenchError("usage")`, and "trust" for a capture that nobody
-    trusted, unless somebody will be asked (`asks`)."""
+    trusted, unless somebody will be asked (`asks`); who is, mends an input spec on the screen, too."""
     for digest in given["digests"]:
         if re.fullmatch(r"(sha256:)?[0-9a-fA-F]{64}", digest) is None:
             raise error("usage", f"--trust {digest}: a digest has 64 hexadecimal figures.", "--trust")
     tolerance = given["tolerance"]
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise error("usage", f"--tolerance wants a number above 0, not {tolerance:g}.", "--tolerance")
+    if not asks:
+        _specs_read(given["inputs"])
     whole, modules = _modes(given["modes"])
     recipe = Recipe(
         target=target,
@@ -155,6 +158,15 @@ def parse_model(target: str, asks: bool = False, **given: Any) -> ModelOptions:
     return ModelOptions(
         recipe, change, modules, tolerance or 0.0, given["python"], given["timeout"] or 0.0, given["as_json"]
     )
+
+
+def _specs_read(specs: tuple[str, ...]) -> None:
+    """Raises `WorkbenchError("usage")` for one that is no spec, before anything is loaded."""
+    for spec in specs:
+        try:
+            parse(spec)
+        except WorkbenchError as problem:
+            raise WorkbenchError(replace(problem.failure, kind="usage")) from problem
 
 
 def parse_kwargs(text: str) -> dict[str, Any]:

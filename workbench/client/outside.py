@@ -1,10 +1,15 @@
-"""What a person brings to a verdict, as it is typed: --runner and --metric. Never read from a file."""
+"""What a person brings to a verdict, as it is typed: --runner and --metric. Never read from a file.
+
+The file of a metric is read as text, to find its function before a proof begins; it runs in a worker alone.
+"""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from workbench.protocol.failures import error
@@ -30,6 +35,7 @@ def _metric(text: str) -> Metric:
     path = str(Path(found["path"]).expanduser().absolute())
     if not os.path.isfile(path):
         raise error("usage", f"--metric {text}: there is no file {found['path']}.", "--metric")
+    _require_function(path, found["path"], found["function"])
     if found["relation"] is None:
         return Metric(path, found["function"])
     try:
@@ -39,6 +45,36 @@ def _metric(text: str) -> Metric:
     if limit != limit:
         raise error("usage", f"--metric {text}: {found['limit']} is no number.", "--metric")
     return Metric(path, found["function"], found["relation"], limit)
+
+
+def _require_function(path: str, shown: str, name: str) -> None:
+    """Raises `WorkbenchError("usage")` for a file that is no Python, or has nothing of this name at its top level."""
+    try:
+        tree = ast.parse(Path(path).read_bytes(), shown)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as problem:
+        line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) and problem.lineno else ""
+        words = f"--metric: {shown} cannot be read as Python{line}: {problem.args[0] if problem.args else problem}."
+        raise error("usage", words, "--metric", "Mend the file.") from problem
+    names = set(_names(tree))
+    if name not in names and not names & _ANYTHING:
+        known = sorted(one.name for one in tree.body if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)))
+        has = f"it has {', '.join(known[:8])}" if known else "it has no function"
+        raise error("usage", f"--metric: {shown} has no function {name}: {has}.", "--metric", "Name one that it has.")
+
+
+_ANYTHING = {"*", "globals", "exec", "setattr", "__getattr__"}
+"""With these in it, what a file will have is not known before it runs."""
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    """Every name that a file binds or uses, wherever: one that is not among them is nowhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).partition(".")[0]
 
 
 def parse_runner(command: str, shell: bool, timeout: float) -> Runner:
