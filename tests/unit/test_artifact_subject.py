@@ -10,6 +10,7 @@ import torch
 from tests.unit.artifact_bench import eager, failed, make, proven, replaced, row
 from workbench.protocol.failures import WorkbenchError
 from workbench.worker import tensorfile
+from workbench.worker.artifact.prove_writes import WRITES_ALIKE, WRITES_NEARLY, WRITES_NOTHING, WRITES_OTHERS, writes_of
 
 KINDS = ("weights", "trace", "export")
 
@@ -97,5 +98,41 @@ def test_an_artifact_that_leaves_alone_what_eager_writes_to_is_reported(tmp_path
     made = make(tmp_path, "Writes", "trace")
     proof = replaced(tmp_path, made, torch.jit.trace(eager("Reads"), torch.zeros(4, 5), check_trace=False))
     assert [one.words for one in proof.findings if one.id == "mutates_inputs"] == [
-        "leaves its input x with other values than eager, which writes to it"
+        "leaves its input x as it was, which eager writes to"
     ]
+    assert row(proof, "repeat").status == "pass"
+
+
+@pytest.mark.parametrize("kind", ["trace", "export"])
+def test_an_artifact_that_writes_other_values_than_eager_is_refused(tmp_path: Path, kind: str) -> None:
+    class Triples(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x + 1
+            x.mul_(3)
+            return y
+
+    made = make(tmp_path, "Writes", kind)
+    x, dims = torch.zeros(4, 5), {"x": {0: torch.export.Dim("batch", min=1)}}
+    with torch.no_grad():
+        program = (
+            torch.jit.trace(Triples(), x, check_trace=False)
+            if kind == "trace"
+            else torch.export.export(Triples(), (x,), dynamic_shapes=dims)
+        )
+    proof = replaced(tmp_path, made, program)
+    assert "repeat" in failed(proof)
+    assert row(proof, "repeat").evidence == "writes other values to its input x than eager does"
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ([2.0, 4.0], WRITES_ALIKE),
+        ([2.0, 4.0008], WRITES_NEARLY),
+        ([2.0, 4.4], WRITES_OTHERS),
+        ([1.0, 2.0], WRITES_NOTHING),
+    ],
+)
+def test_what_is_left_in_an_input_is_told_by_how_far_it_is_off(left: list[float], words: str) -> None:
+    before, after = {"x": torch.tensor([1.0, 2.0])}, {"x": torch.tensor([2.0, 4.0])}
+    assert writes_of(before, after, [("x", torch.tensor(left))]) == ((words, "x"),)

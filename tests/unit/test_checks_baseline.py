@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.corpus.engine import stand
 from tests.unit.artifact_bench import make, quiet_job, recipe, write_manifest
@@ -29,9 +30,12 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(
     bundle: Path, id: str = BASELINE, metrics: tuple[Metric, ...] = (), name: str = "Net", **more: Any
 ) -> CheckRow:
+    seconds, hook = more.pop("seconds", 60.0), more.pop("hook", None)
     on = stand(recipe(name, seed=more.pop("seed", 0)), measured=False, **more)
+    if hook is not None:
+        on.bench.model.register_forward_pre_hook(hook)
     before = {key: value.clone() for key, value in on.bench.model.state_dict().items()}
-    row = check(on.bench, on.runs, Check(id, 60.0, against=Baseline(str(bundle), metrics)), quiet_job())
+    row = check(on.bench, on.runs, Check(id, seconds, against=Baseline(str(bundle), metrics)), quiet_job())
     assert all((value == before[key]).all() for key, value in on.bench.model.state_dict().items())
     return row
 
@@ -46,6 +50,29 @@ def test_other_weights_are_named(release: Path) -> None:
     row = asked(release, seed=5)
     assert row.status == "fail"
     assert "parameters: 4 of 9 differ from the release" in row.cause
+
+
+@pytest.mark.parametrize("id", [BASELINE, "metric:error"])
+def test_too_few_cases_are_no_verdict_unless_they_are_wrong(release: Path, tmp_path: Path, id: str) -> None:
+    (tmp_path / "own.py").write_text("def error(a, b):\n    return (a['output'] - b['output']).abs().max()\n")
+    metrics = (Metric(str(tmp_path / "own.py"), "error", "<=", 1e-6),)
+    row = asked(release, id, metrics, seconds=0.0)
+    assert row.status == "error"
+    assert "4 of 20 cases were answered in 0 s, and a verdict wants 16" in row.evidence
+
+
+def test_a_nan_that_is_lost_counts_whatever_kind_the_release_is(release: Path, tmp_path: Path) -> None:
+    bundle = spoiled(release, tmp_path)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps({**manifest, "kind": "onnx"}))
+
+    def loses(module: torch.nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (torch.nan_to_num(given[0]),)
+
+    for one in (release, bundle):
+        row = asked(one, hook=loses)
+        assert row.status == "fail"
+        assert "NaN" in row.evidence
 
 
 def test_train_mode_is_no_release(release: Path) -> None:

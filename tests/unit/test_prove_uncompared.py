@@ -8,8 +8,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import torch
 
-from tests.unit.artifact_bench import make, proven, quiet_job, row, write_manifest
+from tests.unit.artifact_bench import make, proven, quiet_job, replaced, row, write_manifest
 from workbench.protocol.artifacts import Made
 from workbench.protocol.messages import Prove
 from workbench.protocol.outside import Metric
@@ -115,3 +116,16 @@ def test_parameters_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
         proof = proven(tmp_path)
     assert row(proof, "weights_match").evidence == "could not be read: RuntimeError: bad constant"
     assert (row(proof, "values").status, proof.verdict) == ("pass", "error")
+
+
+def test_what_never_answers_is_not_said_to_answer_differently(tmp_path: Path) -> None:
+    made = make(tmp_path, "Net", "trace")
+
+    class Raises(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ torch.zeros(7, 3)
+
+    proof = replaced(tmp_path, made, torch.jit.script(Raises()))
+    assert row(proof, "structure").status == "fail"
+    assert row(proof, "repeat").status == "skip"
+    assert row(proof, "repeat").evidence.startswith("could not be asked, for no call answers: RuntimeError")

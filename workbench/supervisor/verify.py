@@ -52,6 +52,7 @@ async def verify(request: Verify, flow: Flow) -> VerifyResult:
         made = await _foreign(request, path, Path(private), flow)
         proof = await prove(request, Path(private), made, flow)
         proof, kept = await _kept(request, Path(private), made, proof, flow)
+        proof = replace(proof, findings=(*made.findings, *proof.findings))  # what golden data was not made, above all
     return VerifyResult(request.path, made.kind, proof, flow.seconds, kept)
 
 

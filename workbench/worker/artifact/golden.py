@@ -16,7 +16,8 @@ import torch
 from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
-from workbench.worker.artifact.contract import bounded, case_words, contract_cases, contract_of
+from workbench.worker.artifact.contract import bounded, case_words, contract_of
+from workbench.worker.artifact.golden_cases import golden_cases, slow_forward
 from workbench.worker.artifact.golden_inputs import argument_trees
 from workbench.worker.artifact.golden_layouts import eager_layouts
 from workbench.worker.artifact.golden_rows import rows_lost, rows_served
@@ -27,22 +28,16 @@ from workbench.worker.artifact.trace import save_or_raise
 from workbench.worker.bench.failing import first_line
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge.case_inputs import case_inputs, real_seeds, samples_taken
+from workbench.worker.judge.case_inputs import case_inputs
 from workbench.worker.judge.compare import compare, relative_error
 from workbench.worker.judge.leaves import Flat, flatten_plain
-from workbench.worker.judge.plan import BUDGET, CASES, FEWEST, NAN, Case, plan
+from workbench.worker.judge.plan import BUDGET, CASES, FEWEST, NAN, Case
 from workbench.worker.judge.snapshot import untouched_model
 from workbench.worker.judge.twin import float64_twin, reference_outputs, unreal_reason
 from workbench.worker.judge.verdict import CaseError, judge, pool, verdict_eps
 from workbench.worker.tensorfile import save
 
 FILE = "golden.safetensors"
-
-SLOW = 0.5
-"""Seconds a forward from which no more cases are made than the verdict needs."""
-
-SLOW_MORE = 4
-"""Cases of other dimensions and of NaN that even a slow model gets."""
 
 
 @dataclass
@@ -79,12 +74,13 @@ def make_golden_data(
     Raises `WorkbenchError` ("forward", "export", "write") and `Cancelled`.
     """
     maker = _Maker(subject, job, tolerance, foreign, by_place)
+    slow = slow_forward(subject)
     with untouched_model(subject.model):
         low, high, reason = rows_served(subject, batch_range, foreign)
         lost = [] if foreign else rows_lost(subject, batch_range)
-        maker.run(_cases(subject, low, high))
+        maker.run(golden_cases(subject, low, high, slow))
         not_comparable = maker.repeats()
-        layouts = maker.layouts() if not not_comparable else []
+        layouts = maker.layouts() if not not_comparable and not slow else []
     part = maker.part(not_comparable)
     part.layouts, part.contract = layouts, contract_of(subject, low, high, guarded)
     part.findings += bounded(part.cases, high)
@@ -94,22 +90,6 @@ def make_golden_data(
     job.progress("writing the golden data")
     save_or_raise(lambda path: save(path, maker.tensors, {"made by": "workbench"}), stage / FILE)
     return part
-
-
-def _cases(subject: Subject, low: int, high: int | None) -> list[Case]:
-    """The plan, with the bytes that one case of this model takes."""
-    inputs = flatten_plain((subject.args, subject.kwargs)).leaves
-    outputs = flatten_plain(subject.output).leaves
-    total = sum(leaf.numel() * leaf.element_size() for _, leaf in inputs)
-    total += sum(leaf.numel() * (leaf.element_size() + 8 * leaf.is_floating_point()) for _, leaf in outputs)
-    rows = subject.batch or 0
-    given = real_seeds(subject.example)
-    cases = plan(subject.seed, rows, low, high, total // rows if rows else 0, 0 if rows else total, given)
-    cases = cases[:CASES] if subject.seconds > SLOW else cases
-    if words := samples_taken(subject.example, cases):
-        subject.findings.append(Finding("samples", f"Proven on {words}."))
-    more = contract_cases(subject, low, high)
-    return [*cases, *(more[:SLOW_MORE] if subject.seconds > SLOW else more)]
 
 
 class _Maker:
@@ -181,8 +161,6 @@ class _Maker:
 
     def layouts(self) -> list[str]:
         """Memory layouts in which eager serves the first case."""
-        if self.subject.seconds > SLOW:
-            return []
         self.job.progress("asking eager in other memory layouts")
         args, kwargs, _ = case_inputs(self.subject.example, self._cases[0][0])
         writes = any(name.startswith("case.00.after.") for name in self.tensors)

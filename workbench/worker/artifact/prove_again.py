@@ -71,7 +71,11 @@ def again_row(
     other = CheckRow("repeat", "fail", loads.wrong, "the same file is another artifact each time", remedy)
     if loads.gone:
         return other, None
-    row = repeat_row(*repeat_case(opened, golden, 0, device), yardstick)
+    answered = next((one.index for one in results if not one.raised), None)
+    if answered is None:
+        raised = results[0].raised if results else "there is no case"
+        return CheckRow("repeat", "skip", f"could not be asked, for no call answers: {raised}"), None
+    row = repeat_row(*repeat_case(opened, golden, answered, device), yardstick)
     if row.status != "pass":
         return row, None
     if loads.wrong:

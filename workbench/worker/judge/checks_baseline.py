@@ -26,12 +26,17 @@ from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled
 from workbench.worker.judge.cases import judge_leaves, measured
 from workbench.worker.judge.checks_run import Subject
+from workbench.worker.judge.checks_time import TooLong
 from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.metrics import Metrics
+from workbench.worker.judge.plan import CASES
 from workbench.worker.tensorfile import load
 
 _FEWEST = 4
-"""Cases that are asked whatever they take."""
+"""Cases that are asked whatever they take; what is wrong with them is a no."""
+
+_KIND = "eager"
+"""Of what answers today: a module of torch, whatever kind the release is, so NaN has to come out where it did."""
 
 _EXPLAINED = 3
 
@@ -43,22 +48,22 @@ def check_baseline(subject: Subject) -> CheckRow:
         return refused
     work = _Asked(subject, golden, ())
     work.ask()
+    if not work.results:
+        return work.unanswered()
     yardstick = yardstick_of(golden.manifest, _tolerance(subject))
     results = [one for one in work.results if not golden.given_nan(one.index)]
     with_nan = [one for one in work.results if golden.given_nan(one.index)]
     leaves = judge_leaves(results, yardstick)
     rows = (
         structure_row(results, golden),
-        nonfinite_row(results, with_nan, golden.manifest["kind"]),
+        nonfinite_row(results, with_nan, _KIND),
         values_row(results, leaves, yardstick, golden),
         sizes_row(results, leaves, yardstick, golden),
     )
     wrong = next((row for row in rows if row.status == "fail"), None)
-    few = (
-        ""
-        if len(work.results) == golden.count
-        else f" ({len(work.results)} of {golden.count}: the time allowed no more)"
-    )
+    few = "" if len(work.results) == golden.count else f" ({work.asked}: the time allowed no more)"
+    if wrong is None and work.short:
+        return work.unanswered()
     if wrong is None:
         return subject.passed(f"{rows[2].evidence} of {_name(golden)}{few}")
     weights = _weights(subject, golden)
@@ -77,7 +82,8 @@ def check_metric(subject: Subject) -> CheckRow:
     work = _Asked(subject, golden, wanted)
     work.ask()
     subject.findings.extend(work.metrics.findings())
-    return next(iter(work.metrics.rows()), CheckRow(subject.id, "", "no limit was given"))
+    row = next(iter(work.metrics.rows()), CheckRow(subject.id, "", "no limit was given"))
+    return work.unanswered() if work.short and row.status == "pass" else row
 
 
 class _Asked:
@@ -91,24 +97,44 @@ class _Asked:
 
     def ask(self) -> None:
         """Every case that the budget allows."""
-        device = str(self.subject.bench.modes.device or "cpu")
-        for index in self.subject.times(self.golden.count, _FEWEST):
-            args, kwargs = self.golden.inputs(index, device)
-            empty = CaseResult(index, self.golden.batch(index))
-            try:
-                output = self.subject.forward(self._cast(args), self._cast(kwargs), self.subject.seed)
-                answer = self._cast_back(named_as_golden(output, self.golden.manifest))
-            except (Cancelled, KeyboardInterrupt):
-                raise
-            except Exception as problem:  # noqa: BLE001 (the forward is the user's code)
-                self.results.append(CaseResult(index, empty.batch, raised=first_line(problem)))
-                continue
-            eager = self.golden.eager(index)
-            if not self.golden.given_nan(index):
-                self.metrics.observe(index, eager, answer)
-            self.results.append(measured(empty, eager, answer, self.golden.part(index, "float64")))
-            if len(self._kept) < _EXPLAINED:
-                self._kept.append((eager, answer))
+        try:
+            for index in self.subject.times(self.golden.count, _FEWEST):
+                self._ask(index)
+        except TooLong:
+            return  # `short` says so
+
+    def _ask(self, index: int) -> None:
+        args, kwargs = self.golden.inputs(index, str(self.subject.bench.modes.device or "cpu"))
+        empty = CaseResult(index, self.golden.batch(index))
+        try:
+            output = self.subject.forward(self._cast(args), self._cast(kwargs), self.subject.seed)
+            answer = self._cast_back(named_as_golden(output, self.golden.manifest))
+        except (Cancelled, KeyboardInterrupt):
+            raise
+        except Exception as problem:  # noqa: BLE001 (the forward is the user's code)
+            self.results.append(CaseResult(index, empty.batch, raised=first_line(problem)))
+            return
+        eager = self.golden.eager(index)
+        if not self.golden.given_nan(index):
+            self.metrics.observe(index, eager, answer)
+        self.results.append(measured(empty, eager, answer, self.golden.part(index, "float64")))
+        if len(self._kept) < _EXPLAINED:
+            self._kept.append((eager, answer))
+
+    @property
+    def asked(self) -> str:
+        """ "4 of 19": cases that were asked, of those that the release has."""
+        return f"{len(self.results)} of {self.golden.count}"
+
+    @property
+    def short(self) -> bool:
+        """Whether fewer cases were asked than a verdict pools over, for want of time."""
+        return len(self.results) < min(self.golden.count, CASES)
+
+    def unanswered(self) -> CheckRow:
+        """How fast the machine is may not decide the verdict: too few cases are none."""
+        words = f"{self.asked} cases were answered in {self.subject.budget:g} s, and a verdict wants {CASES}"
+        return CheckRow(self.subject.id, "error", words, "out of time", "Give it more time: --timeout.")
 
     def reason(self) -> str:
         """The answers as a known function of the release's."""
