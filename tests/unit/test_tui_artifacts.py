@@ -155,7 +155,7 @@ async def test_the_export_card_takes_a_search_budget(tmp_path: Path, monkeypatch
 
 
 async def test_verify_takes_a_command_and_a_number_of_ones_own(tmp_path: Path) -> None:
-    (tmp_path / "numbers.py").write_text("")
+    (tmp_path / "numbers.py").write_text("def share(a, b): ...\n")
     session = FakeSession()
     app = app_with(session)
     async with app.run_test(size=BIG) as pilot:
