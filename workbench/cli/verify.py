@@ -72,7 +72,7 @@ def verify(path: str, against: str, **given: Any) -> int:
     digests: tuple[str, ...] = given["digests"]
     allow_code: bool = given["allow_code"]
     options = parse_model(against, **given)
-    _refuse(path, against, command, digests, options)
+    _refuse(path, against, command, options)
     runner = parse_runner(command, shell, seconds) if command else None
     change = options.change
 
@@ -118,7 +118,7 @@ def _keep(path: str, given: str | None) -> str:
     return os.path.abspath(os.path.expanduser(given)) if given else ""
 
 
-def _refuse(path: str, against: str, command: str, digests: tuple[str, ...], options: ModelOptions) -> None:
+def _refuse(path: str, against: str, command: str, options: ModelOptions) -> None:
     """Raises `WorkbenchError("usage")` for what makes no sense together."""
     if bool(path) == bool(command):
         words = "Name what is to be proven: a bundle, a file, or a command with --runner; one of them."

@@ -8,7 +8,7 @@ from workbench.protocol.artifacts import CheckRow, Proof
 
 PROVEN = "proven"
 
-UNCOMPARED = "hashes, names and shapes hold; no answer was compared"
+UNCOMPARED = "no answer was compared; hashes, names and shapes hold"
 """Of weights whose architecture is not to be had: nothing was called, so nothing is proven about answers."""
 
 _PROVEN_WORDS = {"fail": "refused", "error": "could not be proven"}

@@ -56,14 +56,6 @@ def parse(text: str) -> InputSpec | Plain:
     return _with_elements(text, _with_kind(text, spec, kind.strip()), elements)
 
 
-def tensor_spec(text: str) -> InputSpec:
-    """`parse` where only a tensor will do. Raises `WorkbenchError("inputs")`."""
-    found = parse(text)
-    if isinstance(found, Plain):
-        raise _wrong(text, "it is a plain value, and a tensor is wanted")
-    return found
-
-
 def _plain(text: str) -> Plain:
     placed = _PLACED.fullmatch(text)
     if placed is None:

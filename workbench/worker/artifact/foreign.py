@@ -82,15 +82,7 @@ def take_runner(runner: Runner, stage: Path) -> Artifact:
 
 def _plain_name(path: Path) -> str:
     """The file's own name, unless a bundle needs that name for itself."""
-    taken = {
-        "golden.safetensors",
-        "checkpoint.safetensors",
-        "manifest.json",
-        "verify.py",
-        "report.md",
-        "architecture.py",
-    }
-    return f"artifact{path.suffix}" if path.name in taken else path.name
+    return f"artifact{path.suffix}" if path.name in _TAKEN else path.name
 
 
 def _copy(path: Path, target: Path) -> str:

@@ -225,7 +225,7 @@ class _Proof:
             if holding and self.record.has("nonfinite", "pass"):
                 words = f"eager itself answers NaN or infinity in {holding} of {len(results)} cases"
                 self.record.find(Finding("nonfinite", words, "workbench check names where it begins."))
-            self.record.put(values_row(results, self.leaves, self.yardstick, golden))
+            self.record.put(values_row(results, self.leaves, golden))
             self.record.put(sizes_row(results, self.leaves, self.yardstick, golden))
             self.progress("calling it again with the same inputs", 0, 0)
             repeat, layouts = again_row(self.opened, golden, self.device, self.yardstick, results, self.loads)

@@ -78,7 +78,7 @@ def _rows_nan_wrong(given_nan: list[CaseResult]) -> str:
                  if one.raised or one.structure or one.nonfinite), "")  # fmt: skip
 
 
-def values_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick, golden: Golden) -> CheckRow:
+def values_row(results: list[CaseResult], leaves: list[LeafVerdict], golden: Golden) -> CheckRow:
     """Every output leaf within the yardstick, pooled over the cases."""
     reason = golden.manifest.get("not_comparable") or ""
     if reason:
@@ -89,7 +89,7 @@ def values_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: 
     compared = sum(1 for one in results if not one.raised and not one.structure)
     bad = [leaf for leaf in leaves if leaf.mark in _ROWS_BAD]
     worst = max(bad or leaves, key=lambda leaf: leaf.multiple)
-    words = f"{SIGNS[worst.mark]} {worst.path} {_rows_words(worst, yardstick)} over {compared} cases"
+    words = f"{SIGNS[worst.mark]} {worst.path} {_rows_words(worst)} over {compared} cases"
     if not bad:
         return CheckRow("values", "pass", words)
     case = golden.manifest["cases"][worst.case]
@@ -200,7 +200,7 @@ def _rows_bad_share(cases: list[CaseResult], leaves: list[LeafVerdict], yardstic
     return sum(bad) / len(bad)
 
 
-def _rows_words(leaf: LeafVerdict, yardstick: Yardstick) -> str:
+def _rows_words(leaf: LeafVerdict) -> str:
     if leaf.mark == IDENTICAL:
         return "identical bits"
     if leaf.worst.reason:

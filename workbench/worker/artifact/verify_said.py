@@ -70,7 +70,7 @@ def _verify_lines(stage: Path, proof: Proof) -> list[str]:
     lines += [f"{'note':<6}{finding.id:<15}{finding.words}" for finding in proof.findings]
     sign, words = SIGNS["beyond"] if proof.verdict == "fail" else SIGNS[proof.mark], proof_words(proof)
     if words == UNCOMPARED:
-        words += ", for that wants --architecture"
+        words += " (an answer wants --architecture)"
     versions = "".join(f", {name} {one}" for name, one in (("torch", proof.torch), ("python", proof.python)) if one)
     cases = f": {proof.cases} cases" if proof.cases else ""
     lines.append(f"{sign} {words}{cases}{versions}")

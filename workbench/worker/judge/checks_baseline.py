@@ -57,7 +57,7 @@ def check_baseline(subject: Subject) -> CheckRow:
     rows = (
         structure_row(results, golden),
         nonfinite_row(results, with_nan, _KIND),
-        values_row(results, leaves, yardstick, golden),
+        values_row(results, leaves, golden),
         sizes_row(results, leaves, yardstick, golden),
     )
     wrong = next((row for row in rows if row.status == "fail"), None)
