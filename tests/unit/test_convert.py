@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import hashlib
 import os
@@ -400,10 +401,8 @@ def test_what_no_line_sets_is_a_difference(value: Any, differences: Any, uncompa
 
 
 def test_what_nobody_can_tell_is_not_called_the_very_model(place: Path) -> None:
-    made = "self.queue = collections.deque([1])"
-    (place / "own_models.py").write_text(
-        HOLDING.replace("import enum", "import collections, enum").replace("self.kept = None", made)
-    )
+    made = "self.queue = iter([1])"
+    (place / "own_models.py").write_text(HOLDING.replace("self.kept = None", made))
     path, _ = saved(place, lambda models: models.Attribute())
     found = convert(asked(path), JOB)
     assert (found.differences, found.uncompared, found.whole) == ((), ("queue",), False)
@@ -452,6 +451,8 @@ class Slotted:
         ({"a": 1}, {"b": 1}, False),
         (Job, Job, True),
         ({1, 2}, {2, 1}, True),
+        (collections.deque([1]), collections.deque([1]), True),
+        (collections.deque([1]), collections.deque([2]), False),
         (iter([1]), iter([1]), None),
         (Slotted(), Slotted(), None),
         (nn.Linear(2, 2), nn.Linear(2, 2), None),

@@ -95,6 +95,7 @@ def test_a_head_of_another_size_stays_random_and_is_never_taken_unasked() -> Non
     assert (found.before, found.after, found.safe, found.helps) == (0, 4, False, True)
     assert found.random == ("head.weight", "head.bias")
     assert found.shapes[0] == "head.weight [10,8] in the file, [5,8] in the model"
+    assert "left over" not in found.words
     assert "would stay random" in found.words
     assert ran(found, file, BODY) == meant(found, BODY)
 

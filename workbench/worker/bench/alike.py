@@ -6,6 +6,7 @@ but the equality of plain values.
 
 from __future__ import annotations
 
+import collections
 import enum
 import functools
 import types
@@ -33,7 +34,7 @@ def alike(one: Any, other: Any, depth: int = 0) -> bool | None:
         return None
     if type(one) in _SCALARS:
         return bool(one == other) or (one != one and other != other)
-    if isinstance(one, (list, tuple)):
+    if isinstance(one, (list, tuple, collections.deque)):
         return len(one) == len(other) and _every([alike(a, b, depth + 1) for a, b in zip(one, other)])  # noqa: B905
     if isinstance(one, (set, frozenset)):
         scalars = all(type(part) in _SCALARS for part in (*one, *other))

@@ -47,6 +47,9 @@ class Repair:
     tied: tuple[str, ...] = ()
     """Names of the model that come from another one that they are tied to."""
 
+    misfits: frozenset[str] = frozenset()
+    """Names of the file that `shapes` tells of."""
+
     @property
     def after(self) -> int:
         """Names of the model that fit with it."""
@@ -74,9 +77,10 @@ class Repair:
         told = f"{after if self.after > self.before else f'{self.after} of {self.total} fit as they are'}; {shapes}"
         if self.random:
             told += f"; {some(self.random)} would stay random"
-        if self.unused:
-            told += f"; {counted(len(self.unused), 'name')} of the file {'is' if len(self.unused) == 1 else 'are'} left"
-            told += f" over ({some(self.unused)})"
+        over = [name for name in self.unused if name not in self.misfits]
+        if over:
+            told += f"; {counted(len(over), 'name')} of the file {'is' if len(over) == 1 else 'are'} left"
+            told += f" over ({some(over)})"
         return told
 
     @property
@@ -160,7 +164,9 @@ def solve(file: Shapes, model: Shapes, ties: Sequence[Sequence[str]] = ()) -> Re
         for name in random
         if name in renamed and not _fits(renamed[name], model[name])
     )
-    return Repair(tuple(rules), names, before, len(model), random, unused, shapes, doubt, tuple(tied))
+    fresh = set(random)
+    misfits = frozenset(name for name in unused if now[name] in fresh)
+    return Repair(tuple(rules), names, before, len(model), random, unused, shapes, doubt, tuple(tied), misfits)
 
 
 def _take(names: dict[str, str], now: Mapping[str, str], file: Shapes, model: Shapes) -> None:
