@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from workbench.worker.bench.renaming import NUMBER, Rule, form
+from workbench.worker.bench.renaming import NUMBER, Rule
 
 Shapes = Mapping[str, tuple[int, ...] | None]
 
@@ -68,25 +68,33 @@ def _families(now: Mapping[str, str], model: Shapes, names: Mapping[str, str]) -
     families: dict[str, _Family] = {}
     for name in now:
         if name not in names:
-            families.update((form(head), _Family()) for head, _, _ in _numbers(now[name]))
+            for head, *_ in _numbers(now[name]):
+                if head not in families:
+                    families[head] = _Family()
     if not families:
         return {}
-    for name, current in now.items():
-        for head, number, rest in _numbers(current):
-            if (family := families.get(form(head))) is not None:
-                family.file[number].append((name, head, rest))
     for name in model:
-        for head, number, _ in _numbers(name):
-            if (family := families.get(form(head))) is not None:
+        for head, number, *_ in _numbers(name):
+            if (family := families.get(head)) is not None:
                 family.model.add(number)
-    return {head: family for head, family in families.items() if family.model}
+    families = {head: family for head, family in families.items() if family.model}
+    for name, current in now.items():
+        for head, number, begin, end in _numbers(current):
+            if (family := families.get(head)) is not None:
+                family.file[number].append((name, current[:begin], current[end:]))
+    return families
 
 
-def _numbers(name: str) -> Iterator[tuple[str, int, str]]:
-    """(what stands before, number, what stands behind) for each number of a name that is written without zeros."""
+def _numbers(name: str) -> Iterator[tuple[str, int, int, int]]:
+    """(what stands before, with # for its numbers; number; where it begins and ends) for each number of a name that is
+    written without zeros."""
+    head, last = "", 0
     for found in NUMBER.finditer(name):
-        if len(found[0]) < 10 and found[0] == str(int(found[0])):
-            yield name[: found.start()], int(found[0]), name[found.end() :]
+        begin, end = found.span()
+        head += name[last:begin]
+        if end - begin < 10 and (name[begin] != "0" or end - begin == 1):
+            yield head, int(name[begin:end]), begin, end
+        head, last = f"{head}#", end
 
 
 def _candidates(family: _Family) -> list[tuple[tuple[int, int], ...]]:
