@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import io
+import json
 import os
 import pickle
 import random
@@ -11,6 +12,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from workbench.protocol.artifacts import Inspection
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import Inspect
 from workbench.worker import tensorfile
+from workbench.worker.artifact import inspect_tensors
 from workbench.worker.artifact.inspect import inspect
 
 
@@ -211,6 +214,70 @@ def test_itself_and_deep_nesting_come_to_an_end(tmp_path: Path) -> None:
     assert look(tmp_path / "loop.pt").tensor_count == 1
     (tmp_path / "deep.pkl").write_bytes(b"\x80\x02" + b"(" * 100_000 + b"N" + b"t" * 100_000 + b".")
     assert look(tmp_path / "deep.pkl").kind == "pickle"
+
+
+def rebuilt(function: bytes, *, args: bytes) -> bytes:
+    """A pickle of one call of torch._utils."""
+    return b"\x80\x02ctorch._utils\n" + function + b"\n" + args + b"R."
+
+
+STORAGE = b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ"
+"""A mark, and behind it a reference to a storage of four floats."""
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x80\x04)" + b"2\x86" * 60 + b"\x8c\x01x\x93.", "a name of what is no text"),
+        (b"\x80\x04)" + b"\x85" * 5000 + b"\x8c\x01x\x93.", "a name of what is no text"),
+        (rebuilt(b"_rebuild_tensor_v2", args=STORAGE + b"NK\x04\x85K\x01\x85t"), "impossible layout"),
+        (rebuilt(b"_rebuild_tensor_v2", args=STORAGE + b"K\x00(" + b"\x8a\x08" + b"\xff" * 7 + b"\x1f" * 1
+                 + b"2" * 100_000 + b"t2t"), "impossible shape"),
+        (rebuilt(b"_rebuild_tensor_v2", args=STORAGE + b"K\x00(" + (b"\x8a\x08" + b"\xff" * 7 + b"\x1f") * 3
+                 + b"t2t"), "more elements than there can be"),
+        (rebuilt(b"_rebuild_tensor_v2", args=STORAGE.replace(b"X\x01\x00\x00\x000", b")" + b"\x85" * 2000)
+                 + b"K\x00K\x04\x85K\x01\x85t"), "storage without a name"),
+    ],
+)  # fmt: skip
+def test_pickles_that_no_program_writes_are_refused_in_words(tmp_path: Path, data: bytes, words: str) -> None:
+    with zipfile.ZipFile(tmp_path / "odd.pt", "w") as archive:
+        archive.writestr("odd/data.pkl", data)
+        archive.writestr("odd/data/0", b"\0" * 16)
+    assert words in refused(tmp_path / "odd.pt")
+
+
+def test_what_is_called_with_nothing_is_no_tensor(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "odd.pt", "w") as archive:
+        archive.writestr("odd/data.pkl", rebuilt(b"_rebuild_meta_tensor_no_storage", args=b")"))
+    assert look(tmp_path / "odd.pt").tensor_count == 0
+
+
+def test_long_keys_within_each_other_and_shared_parts_cost_no_more_than_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect_tensors, "NODES", 300_000)
+    key = b"X" + struct.pack("<I", 1 << 20) + b"k" * (1 << 20) + b"q\x00"
+    nested = b"\x80\x02" + key + b"0}h\x00}h\x00" * 1500 + b"N" + b"s" * 1501 + b"."
+    (tmp_path / "nested.pkl").write_bytes(nested)
+    tracemalloc.start()
+    assert look(tmp_path / "nested.pkl").kind == "pickle"
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 64 << 20
+    # one tuple of a hundred thousand numbers, as the arguments of a hundred thousand calls
+    wide = b"(" + b"K\x01" * 100_000 + b"tq\x01" + b"ccollections\nOrderedDict\nq\x02"
+    (tmp_path / "wide.pkl").write_bytes(b"\x80\x02(" + wide + b"h\x02h\x01R" * 100_000 + b"l.")
+    with zipfile.ZipFile(tmp_path / "wide.pt", "w") as archive:
+        archive.write(tmp_path / "wide.pkl", "wide/data.pkl")
+    assert any("nested too deep, or too many" in words for words in look(tmp_path / "wide.pt").words)
+
+
+def test_an_index_in_the_place_of_a_shard_is_not_followed(tmp_path: Path) -> None:
+    both = {"weight_map": {"a": "a.index.json", "b": "b.index.json"}}
+    for name in ("a.index.json", "b.index.json"):
+        (tmp_path / name).write_text(json.dumps(both))
+    found = look(tmp_path / "a.index.json")
+    assert "a.index.json is an index, and no file of tensors" in found.words
 
 
 def test_a_hundred_thousand_keys_are_looked_at_in_time(tmp_path: Path) -> None:

@@ -174,8 +174,8 @@ def _tensorfile_slot(name: str, claim: Any, base: int) -> TensorSlot:
         raise ValueError(f"the header says nothing usable about {name!r}") from problem
     if not isinstance(known, str) or known not in TENSORFILE_DTYPES:
         raise ValueError(f"{name!r} has a dtype that is not known: {known!r}")
-    if not isinstance(shape, list) or any(type(size) is not int or size < 0 for size in shape):
-        raise ValueError(f"{name!r} has an impossible shape: {shape!r}")
+    if not isinstance(shape, list) or len(shape) > 64 or any(type(size) is not int or size < 0 for size in shape):
+        raise ValueError(f"{name!r} has an impossible shape: {str(shape)[:200]}")
     if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
         raise ValueError(f"{name!r} has impossible offsets: {[begin, end]!r}")
     dtype, width = TENSORFILE_DTYPES[known]

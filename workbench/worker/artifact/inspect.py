@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import stat
+import traceback
 from pathlib import Path
 
 from workbench.protocol.artifacts import InspectedTensor, Inspection
@@ -85,9 +86,21 @@ def look(path: Path, job: Job) -> tuple[Content, int]:
     except ValueError as problem:
         message = f"{path.name} is broken: {problem}."
         raise error("artifact", message, str(path), "Get it again from where it was made.") from problem
+    except (TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, MemoryError) as problem:
+        reason = f"it is put together as no program writes it ({type(problem).__name__} while it was read)"
+        details = "".join(traceback.format_exception(problem))
+        message = f"{path.name} is broken: {reason}."
+        raise error("artifact", message, str(path), "Get it again from where it was made.", details) from problem
     finally:
         if collecting:
             gc.enable()
+
+
+def _file(path: Path) -> Content:
+    """One file that an index names; an index in its place is none of tensors. Raises as `_content` does."""
+    with open(path, "rb") as stream:
+        form = form_of(stream, path.stat().st_size)
+    return Content("index", DATA) if form == "index" else _content(path)
 
 
 def _content(path: Path) -> Content:
@@ -111,7 +124,7 @@ def _content(path: Path) -> Content:
     if form == "onnx":
         return read_onnx(path)
     if form == "index":
-        return read_index(path, _content)
+        return read_index(path, _file)
     if form == "native":
         return Content("unknown", NATIVE, words=["a native library or program; loading it runs it."])
     return Content("unknown", DATA, words=[_unknown(path)])
@@ -153,9 +166,9 @@ def _directory(path: Path) -> tuple[Content, int]:
     if manifest is not None:
         return _bundle(path, manifest)
     if is_capture(str(path)):
-        captured = read_captured(path, _content)
+        captured = read_captured(path, _file)
         return captured, sum((path / name).stat().st_size for name in captured.members)
-    content = read_directory(path, _content)
+    content = read_directory(path, _file)
     names = sorted(os.listdir(path))
     files = [name for name in names if (path / name).is_file()]
     if content is None:

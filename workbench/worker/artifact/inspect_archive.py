@@ -92,7 +92,8 @@ def read_legacy(path: Path) -> Content:
     found = tensors_of(root, None)
     keys = Machine(machine.data, machine.at)
     listed = keys.run()
-    if not isinstance(listed, list) or not set(found.stored) <= set(map(str, listed)):
+    named = isinstance(listed, list) and all(isinstance(key, (str, int)) for key in listed)
+    if not named or not set(found.stored) <= set(map(str, listed)):
         raise BrokenPickle("its list of storages does not name what the tensors need")
     # each storage is its number of elements in eight bytes, then its elements
     end, size = keys.at + 8 * len(listed) + sum(found.stored.values()), path.stat().st_size

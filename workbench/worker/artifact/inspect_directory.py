@@ -15,10 +15,11 @@ from typing import Any
 
 from workbench.protocol.captures import STATE, TRUST, read_capture
 from workbench.worker.artifact.inspect_archive import Content
+from workbench.worker.bench.words import with_article
 from workbench.worker.shard_index import beside, chosen_in, read_json, read_placed
 
 Read = Callable[[Path], Content]
-"""Reads one file. Raises ValueError or OSError."""
+"""Reads one file, and never those that an index names. Raises ValueError or OSError."""
 
 SHARDS = 10_000
 """Files of one index that are opened."""
@@ -64,7 +65,7 @@ def _shard(folder: Path, file: str, wanted: list[str], read: Read, content: Cont
         return
     if held.kind not in ("safetensors", "state_dict"):
         content.trust = held.trust if held.trust != "DATA" else content.trust
-        problems.append(f"{file} is a {held.kind}, no file of tensors")
+        problems.append(f"{file} is {with_article(held.kind)}, and no file of tensors")
         content.unsafe |= held.unsafe
     content.tensors += [replace(one, storage=f"{file}:{one.storage}" if one.storage else "") for one in held.tensors]
     there = {one.name for one in held.tensors}

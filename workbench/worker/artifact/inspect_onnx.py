@@ -244,8 +244,8 @@ def _weight(reader: _Reader, begin: int, end: int, graph: _Graph) -> None:
             key, text = reader.pair(first, last)
             external[key] = text
     dtype, width = _DTYPES.get(kind, ("unknown", 0.0))
-    if any(size < 0 for size in shape):
-        raise ValueError(f"{name!r} has an impossible shape: {shape}")
+    if len(shape) > 64 or any(size < 0 for size in shape):
+        raise ValueError(f"{name!r} has an impossible shape: {str(shape)[:200]}")
     size = math.ceil(math.prod(shape) * width)
     if raw >= 0 and width and raw != size:
         raise ValueError(f"{name!r} holds {raw} bytes, and {dtype}{shape} has {size}")

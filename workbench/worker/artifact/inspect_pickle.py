@@ -14,7 +14,7 @@ from typing import Any
 from workbench.worker.artifact.inspect_records import BrokenPickle, Call, Global, Mapping, Persistent, TruncatedPickle
 
 SECONDS = 30.0
-"""The longest that one pickle may take; 500,000 tensors take about ten."""
+"""The most of this thread's own time that one pickle may take; 500,000 tensors take about ten."""
 
 _LOOK = 1 << 16
 """Opcodes between two looks at the clock."""
@@ -32,7 +32,7 @@ class Machine:
 
     def run(self) -> Any:
         """The root object, inert. Raises `BrokenPickle`."""
-        deadline, look = time.monotonic() + SECONDS, _LOOK
+        deadline, look = time.thread_time() + SECONDS, _LOOK
         data, table = self.data, _TABLE
         try:
             while True:
@@ -44,7 +44,7 @@ class Machine:
                 look -= 1
                 if not look:
                     look = _LOOK
-                    if time.monotonic() > deadline:
+                    if time.thread_time() > deadline:
                         raise BrokenPickle(f"the pickle takes more than {SECONDS:.0f} s to read")
         except IndexError as problem:
             if self.at >= len(data):
@@ -112,7 +112,9 @@ class Machine:
         self._stack.append(self._memo[place])
 
     def name(self, module: Any, name: Any) -> Global:
-        found = Global(str(module), str(name))
+        if type(module) is not str or type(name) is not str:  # as text, a few bytes of tuples in tuples have no end
+            raise BrokenPickle("the pickle makes a name of what is no text")
+        found = Global(module, name)
         self.globals[found] = None
         return found
 

@@ -6,6 +6,8 @@ Reads what `inspect_pickle` made. A tensor that claims more than its storage hol
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +21,21 @@ DEPTH = 100
 NODES = 5_000_000
 """Objects looked at."""
 
+SECONDS = 30.0
+"""Of this thread's own time, which others' work does not use up: the most that the tensors of one pickle may take."""
+
+KEY = 500
+"""Characters of a key that are kept: torch's own have some ten, and a few bytes can repeat a long one without end."""
+
+NAMES = 256 << 20
+"""Characters of all names together."""
+
+DIMENSIONS = 64
+"""Of a tensor; torch itself allows as many (c10, `kMaxDims` of TensorIterator)."""
+
+_LARGEST = 1 << 62
+"""Sizes, strides, offsets and numbers of elements are below it."""
+
 _STORAGES = {
     "DoubleStorage": ("float64", 8), "FloatStorage": ("float32", 4), "HalfStorage": ("float16", 2),
     "BFloat16Storage": ("bfloat16", 2), "LongStorage": ("int64", 8), "IntStorage": ("int32", 4),
@@ -29,6 +46,13 @@ _STORAGES = {
 """torch/storage.py, `_dtype_to_storage_type_map`: name → (dtype, bytes an element)."""
 
 _WIDTHS = {"uint16": 2, "uint32": 4, "uint64": 8, "complex32": 4, **dict(_STORAGES.values())}
+
+_PLAIN = (int, float, bytes)
+
+_Child = tuple[str, Any]
+"""The name of something, and it."""
+
+_END: Any = object()
 
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 """Attributes of a pickled nn.Module that are no part of a tensor's name."""
@@ -58,15 +82,18 @@ def tensors_of(root: Any, sizes: Dict[str, int] | None) -> Tensors:
     """
     result = Tensors()
     seen: set[int] = set()
-    waiting: list[tuple[str, Any, int]] = [("", root, 0)]
-    nodes = 0
+    waiting: list[Iterator[_Child]] = [iter([("", root)])]
+    budget = _Budget()
     while waiting:
-        path, value, depth = waiting.pop()
-        nodes += 1
-        if nodes > NODES or depth > DEPTH:
-            result.deep = True
+        path, value = next(waiting[-1], ("", _END))
+        if value is _END:
+            waiting.pop()
             continue
         inner = _tensor_call(value)
+        depth = len(waiting) - 1
+        if not budget.pays(len(path)):
+            result.deep = True
+            break
         if inner is not None:
             result.found.append(_read(path or "tensor", inner, sizes, result))
             result.nested = result.nested or depth > 1
@@ -75,33 +102,55 @@ def tensors_of(root: Any, sizes: Dict[str, int] | None) -> Tensors:
             continue
         if id(value) in seen:
             continue
+        if depth >= DEPTH:
+            result.deep = True
+            continue
         seen.add(id(value))
-        waiting.extend((name, child, depth + 1) for name, child in reversed(_children(path, value, result)))
+        waiting.append(_children(path, value, result))
     return result
 
 
-def _children(path: str, value: Any, result: Tensors) -> list[tuple[str, Any]]:
+class _Budget:
+    """What may be spent on one pickle: objects, characters of names, and time."""
+
+    def __init__(self) -> None:
+        self._nodes, self._names = NODES, NAMES
+        self._deadline = time.thread_time() + SECONDS
+
+    def pays(self, name: int) -> bool:
+        """Whether there is enough for one more object with a name of so many characters."""
+        self._nodes -= 1
+        self._names -= name
+        late = self._nodes & 0xFFFF == 0 and time.thread_time() > self._deadline
+        return self._nodes > 0 and self._names > 0 and not late
+
+
+def _children(path: str, value: Any, result: Tensors) -> Iterator[_Child]:
+    """What lies in an object, one by one: the same large container may stand in any number of places."""
     cut = f"{path}." if path else ""
     if isinstance(value, (list, tuple)):
-        return [(f"{path}[{place}]", child) for place, child in enumerate(value)]
-    children = [(cut + key_text(key), child) for key, child in value.pairs]
+        yield from _items(path, value)
+        return
+    yield from ((cut + key_text(key), child) for key, child in value.pairs)
     if isinstance(value, Mapping):
-        return children
-    children += [(f"{path}[{place}]", child) for place, child in enumerate(value.items)]
+        return
+    yield from _items(path, value.items)
     if isinstance(value.state, Mapping):
-        names = {key for key, _ in value.state.pairs if isinstance(key, str)}
-        if "_modules" in names and (named := _class_of(value)) is not None:
-            result.types[str(named)] = None
         for key, child in value.state.pairs:
+            if key == "_modules" and (named := _class_of(value)) is not None:
+                result.types[str(named)] = None
             if key in _MODULE_PARTS and isinstance(child, (Call, Mapping)):
-                children += [(cut + key_text(name), part) for name, part in child.pairs]
+                yield from ((cut + key_text(name), part) for name, part in child.pairs)
             else:
-                children.append((cut + key_text(key), child))
+                yield cut + key_text(key), child
     elif isinstance(value.state, tuple):
-        children += [(f"{path}[{place}]", child) for place, child in enumerate(value.state)]
+        yield from _items(path, value.state)
     if isinstance(value.args, tuple):
-        children += [(path, child) for child in value.args if isinstance(child, (Call, Mapping, list, tuple))]
-    return children
+        yield from ((path, child) for child in value.args)
+
+
+def _items(path: str, items: Sequence[Any]) -> Iterator[_Child]:
+    return ((f"{path}[{place}]", child) for place, child in enumerate(items))
 
 
 def _class_of(call: Call) -> Global | None:
@@ -120,7 +169,11 @@ def _named(value: Any) -> Global | None:
 
 def key_text(key: Any) -> str:
     """How a key of a dict is written in a tensor's name."""
-    return key if isinstance(key, str) else repr(key) if isinstance(key, (int, float, bytes)) else type(key).__name__
+    if isinstance(key, str):
+        return key if len(key) <= KEY else f"{key[:KEY]}…"
+    if type(key) is int and abs(key) >= _LARGEST:
+        return "int"
+    return repr(key[:KEY] if isinstance(key, bytes) else key) if isinstance(key, _PLAIN) else type(key).__name__
 
 
 def is_tensor(value: Any) -> bool:
@@ -138,8 +191,10 @@ def _tensor_call(value: Any) -> Call | None:
             value = args[0]
         elif name == "_rebuild_from_type_v2" and len(args) > 2:
             value = Call(args[0], args[2])
-        elif name == "_rebuild_sparse_tensor" or name == "_rebuild_meta_tensor_no_storage":
+        elif name == "_rebuild_sparse_tensor":
             return value
+        elif name == "_rebuild_meta_tensor_no_storage":
+            return value if len(args) >= 2 else None
         elif name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_qtensor"):
             return value if len(args) >= 4 else None
         else:
@@ -158,11 +213,13 @@ def _read(path: str, call: Call, sizes: Dict[str, int] | None, result: Tensors) 
     if name == "_rebuild_tensor_v3" and len(args) > 6:
         dtype = _dtype_name(args[6])
         width = _WIDTHS.get(dtype, 1)
+    if type(offset) is not int or not 0 <= offset < _LARGEST or len(shape) != len(strides):
+        raise BrokenPickle(f"{path} has an impossible layout")
     count = math.prod(shape)
+    if count >= _LARGEST:
+        raise BrokenPickle(f"{path} has more elements than there can be")
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides)) if count else -1  # noqa: B905
     stored = claimed if sizes is None else sizes.get(key, -1)
-    if type(offset) is not int or offset < 0 or len(shape) != len(strides):
-        raise BrokenPickle(f"{path} has an impossible layout")
     if stored < 0:
         raise BrokenPickle(f"{path}: its storage {key} is not in the file")
     result.stored[key] = stored
@@ -179,8 +236,10 @@ def _storage(path: str, storage: Any) -> tuple[str, int, str, int]:
     if not isinstance(identity, tuple) or len(identity) < 5 or not isinstance(identity[1], Global):
         raise BrokenPickle(f"{path} has no storage that torch would know")
     _, kind, key, _, count = identity[:5]
-    if kind.name not in _STORAGES or type(count) is not int or count < 0:
+    if kind.name not in _STORAGES or type(count) is not int or not 0 <= count < _LARGEST:
         raise BrokenPickle(f"{path} has a storage that torch would not know: {kind}")
+    if not isinstance(key, (str, int)):
+        raise BrokenPickle(f"{path} has a storage without a name")
     dtype, width = _STORAGES[kind.name]
     return dtype or "uint8", width, str(key), count * width
 
@@ -188,7 +247,8 @@ def _storage(path: str, storage: Any) -> tuple[str, int, str, int]:
 def _whole(path: str, sizes: Any) -> tuple[int, ...]:
     if isinstance(sizes, Call) and isinstance(sizes.args, tuple) and len(sizes.args) == 1:
         sizes = sizes.args[0]  # torch.Size((…))
-    if not isinstance(sizes, (tuple, list)) or any(type(size) is not int or not 0 <= size < 1 << 62 for size in sizes):
+    several = isinstance(sizes, (tuple, list)) and len(sizes) <= DIMENSIONS
+    if not several or any(type(size) is not int or not 0 <= size < _LARGEST for size in sizes):
         raise BrokenPickle(f"{path} has an impossible shape")
     return tuple(sizes)
 
