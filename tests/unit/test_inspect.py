@@ -257,7 +257,7 @@ def test_long_keys_within_each_other_and_shared_parts_cost_no_more_than_the_file
 ) -> None:
     monkeypatch.setattr(inspect_tensors, "NODES", 300_000)
     key = b"X" + struct.pack("<I", 1 << 20) + b"k" * (1 << 20) + b"q\x00"
-    nested = b"\x80\x02" + key + b"0}h\x00}h\x00" * 1500 + b"N" + b"s" * 1501 + b"."
+    nested = b"\x80\x02" + key + b"0" + b"}h\x00" * 1501 + b"N" + b"s" * 1501 + b"."
     (tmp_path / "nested.pkl").write_bytes(nested)
     tracemalloc.start()
     assert look(tmp_path / "nested.pkl").kind == "pickle"
