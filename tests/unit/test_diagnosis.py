@@ -5,6 +5,7 @@ from __future__ import annotations
 import bdb
 import copy
 import importlib
+import io
 import pickle
 import threading
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workbench.protocol.exits import exit_for
-from workbench.protocol.failures import Failure, error
+from workbench.protocol.failures import Failure, WorkbenchError, error
+from workbench.protocol.model import Recipe
 from workbench.worker.bench.diagnosis import explain
+from workbench.worker.bench.example_sources import example_from
 from workbench.worker.bench.rules import RULES
 from workbench.worker.judge.origin import explain_from_start
 
@@ -41,6 +44,12 @@ def failure_of(layer: nn.Module, x: Any, before: Callable[[Tensor], Any] | None 
     except (Exception, SystemExit) as problem:  # noqa: BLE001 (whatever a model raises is what is explained)
         return explain(problem, model)
     pytest.fail("it raised nothing")
+
+
+def saved(x: Tensor) -> bytes:
+    stream = io.BytesIO()
+    torch.save({"x": x}, stream)
+    return stream.getvalue()
 
 
 def raised(problem: BaseException) -> Callable[[Tensor], Any]:
@@ -150,6 +159,9 @@ ROWS: list[tuple[nn.Module, Any, Callable[[Tensor], Any] | None, str, tuple[str,
     (nn.Identity(), X, raised(MemoryError()), "memory", ("not enough memory",)),
     (nn.Identity(), X, raised(bdb.BdbQuit()), "forward", ("debugger",)),
     (nn.Identity(), X, raised(EOFError("EOF when reading a line")), "forward", ("keyboard",)),
+    (nn.Identity(), X, lambda x: pickle.loads(b""), "forward", ("ends too early",)),
+    (nn.Identity(), X, lambda x: pickle.loads(pickle.dumps([1.5] * 99)[:50]), "forward", ("ends too early",)),
+    (nn.Identity(), X, lambda x: torch.load(io.BytesIO(saved(x)[:200])), "forward", ("ends too early",)),
     (nn.Identity(), X, raised(SystemExit(3)), "forward", ("exit",)),
     (nn.Identity(), X, raised(KeyError("hidden")), "forward", ("KeyError", "'hidden'", "source")),
     (nn.Linear(10, 5, device="meta"), X, None, "device", ("devices", "device=x.device")),
@@ -197,7 +209,10 @@ ROWS: list[tuple[nn.Module, Any, Callable[[Tensor], Any] | None, str, tuple[str,
     (nn.LayerNorm(10), X, Tensor.double, "forward", ("float32", "float64[4,10]", ".to(torch.float32)")),
     (nn.Identity(), X, lambda x: torch.linalg.svd(x.half()), "forward", ("float16", "--dtype float32")),
     (nn.Identity(), X, lambda x: torch.fft.rfft(x.half()), "forward", ("float16",)),
-    (nn.Identity(), X, lambda x: x.long().float().long().softmax(0), "forward", ("int64",)),
+    (nn.Identity(), X, lambda x: x.long().float().long().softmax(0), "forward",
+     ("wants floating numbers", "int64", ".float()", "--dtype casts no whole numbers")),
+    (nn.Softmax(0), X.long(), None, "inputs", ("wants floating numbers", "'x=float32[4,10]'")),
+    (nn.Identity(), X, lambda x: torch.linalg.inv(x[:, :4].long()), "forward", ("int64", ".float()")),
     (nn.Identity(), X, lambda x: x.long().mean(), "forward", ("whole numbers", ".float()")),
     (nn.Identity(), X, lambda x: x.long().div_(2), "forward", ("float32", "int64")),
     # what is Python's
@@ -221,6 +236,9 @@ ROWS: list[tuple[nn.Module, Any, Callable[[Tensor], Any] | None, str, tuple[str,
     (nn.Identity(), X, lambda x: torch.empty(1, device="meta").item(), "device", ("meta", "--weights")),
     (nn.Identity(), X, lambda x: nn.Linear(2, 2, device="meta").to("cpu"), "device", ("meta", "--weights")),
     (nn.Identity(), X, lambda x: x.to("xpu"), "device", ("XPU", "--device cpu")),
+    (nn.Identity(), X, lambda x: x.to("mps"), "device", ("device mps", "--device cpu")),
+    (nn.Identity(), X, raised(RuntimeError("fft: ATen not compiled with MKL support")), "forward",
+     ("library MKL", "--python")),
     (nn.Identity(), X, lambda x: x.to("gpu"), "device", ("gpu", "cuda:1")),
     (nn.Identity(), X, lambda x: nn.LazyLinear(3).weight.shape, "forward", ("shape the first run",)),
     # gradients
@@ -283,6 +301,54 @@ def test_arguments_that_forward_does_not_take(args: tuple[Any, ...], kwargs: dic
     failure = explain(caught.value, model, args, kwargs)
     assert failure.kind == "inputs"
     assert words in f"{failure.message} {failure.remedy}"
+
+
+class Outer(nn.Module):
+    """Calls one of its modules wrongly."""
+
+    def __init__(self, call: Callable[[nn.Module, Tensor], Any]) -> None:
+        super().__init__()
+        self.block = nn.Bilinear(10, 10, 2)
+        self.call = call
+
+    def forward(self, x: Tensor) -> Any:
+        return self.call(self.block, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda block, x: block(x), "block (Bilinear) was not given 'input2'."),
+        (lambda block, x: block(x, x, x), "block (Bilinear) was given more arguments"),
+        (lambda block, x: block(x, x, mask=x), "block (Bilinear) has no argument 'mask'"),
+        (lambda block, x: block(x, input1=x), "block (Bilinear) was given 'input1' twice"),
+    ],
+)
+def test_a_wrong_call_inside_the_model_is_mended_in_its_source(call: Any, words: str) -> None:
+    model = Outer(call)
+    with pytest.raises(TypeError) as caught:
+        model(X)
+    failure = explain(caught.value, model, (X,), {})
+    assert words in failure.message
+    assert failure.remedy.startswith(f"At {__file__}:"), "the line of the call"
+    assert "--input" not in failure.remedy
+
+
+def test_a_tensor_in_the_place_of_a_dict_is_answered_with_its_keys() -> None:
+    class Net(nn.Module):
+        def forward(self, batch: dict[str, Tensor], scale: float = 1.0) -> Tensor:
+            return batch["pixel values"] * batch["mask"] * scale
+
+    model = Net()
+    with pytest.raises((TypeError, IndexError)) as caught:
+        model(X)
+    failure = explain(caught.value, model, (X,), {})
+    wanted = """--input 'batch["pixel values"]=float32[4,…]' --input 'batch.mask=float32[4,…]'"""
+    assert wanted in failure.remedy
+    with pytest.raises(WorkbenchError) as refused:
+        example_from(Recipe("m.py:Net"), model)
+    assert "batch is a dict of pixel values, mask" in refused.value.failure.message
+    assert wanted in refused.value.failure.remedy
 
 
 def test_a_failure_that_is_one_already_stays_as_it_is() -> None:

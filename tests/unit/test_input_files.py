@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,45 @@ def test_only_a_few_files_are_held(tmp_path: Path) -> None:
     assert made.sample(7 + 38)[0][0][0, 0] == 38
     with pytest.raises(WorkbenchError, match=r"39\.pt do not load"):
         made.sample(7 + 39)
+
+
+def test_what_is_wrong_with_a_file_of_torch_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "empty.pt").touch()
+    torch.save({"x": torch.ones(4, 10)}, tmp_path / "whole.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "whole.pt").read_bytes()[:300])
+    torch.save({"x": Path("nowhere")}, tmp_path / "objects.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pt") as archive,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for info in archive.infolist():
+            bomb.writestr(info.filename, archive.read(info))
+    torch.save({"wrong": torch.ones(4, 10)}, tmp_path / "names.pt")
+    assert "empty.pt do not load: it is cut off, or empty." in refused(tmp_path, "empty.pt").message
+    assert "it is cut off, or empty" in refused(tmp_path, "cut.pt").message
+    assert "objects of Python" in refused(tmp_path, "objects.pt").message
+    assert "weights_only" not in refused(tmp_path, "objects.pt").message
+    assert "compressed archive" in refused(tmp_path, "bomb.pt").message
+    wrong = refused(tmp_path, "names.pt")
+    assert "The inputs from names.pt do not fit: forward has no argument 'wrong'" in wrong.message
+    assert wrong.where == "--inputs"
+    assert refused(tmp_path, "whle.pt").remedy.startswith("Did you mean 'whole.pt'")
+
+
+def test_an_archive_of_numpy_that_inflates_without_end_is_refused(tmp_path: Path) -> None:
+    numpy.savez_compressed(tmp_path / "bomb.npz", *[numpy.zeros(1 << 22) for _ in range(3)])
+    tracemalloc.start()
+    assert "a bomb, or too much at once" in refused(tmp_path, "bomb.npz").message
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+    numpy.savez_compressed(tmp_path / "zeros.npz", x=numpy.zeros((4, 10), numpy.float32))
+    assert float(example(tmp_path, "zeros.npz").sample(7)[0][0].sum()) == 0
+    numpy.save(tmp_path / "many.npy", numpy.zeros(1))
+    data = (tmp_path / "many.npy").read_bytes()
+    sizes = (b"(" + b"1," * 100 + b")").ljust(len(b"(1,)") + 200)
+    changed = data.replace(b"(1,)", sizes)
+    (tmp_path / "many.npy").write_bytes(changed[:8] + struct.pack("<H", len(changed) - 18) + changed[10:])
+    assert "header does not read" in refused(tmp_path, "many.npy").message
 
 
 def test_a_fifo_is_never_opened(tmp_path: Path) -> None:

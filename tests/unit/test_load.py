@@ -108,7 +108,7 @@ def test_a_target_that_cannot_be_built(
 ) -> None:
     if torch.cuda.is_available() and kind == "device":
         pytest.skip("this machine has CUDA")
-    monkeypatch.setattr("builtins.input", lambda *_: (_ for _ in ()).throw(EOFError()))
+    monkeypatch.setattr("builtins.input", lambda *_: (_ for _ in ()).throw(EOFError("EOF when reading a line")))
     (tmp_path / "m.py").write_text(
         "from __future__ import annotations\n" * ("annot" in source) + source.replace(": int", ": 'int'")
     )
@@ -123,8 +123,9 @@ def test_a_target_that_cannot_be_built(
     [
         ("nowhere.py:Net", "model", "no file"),
         ("no.such:Net", "model", "'no'"),
-        ("net.py", "usage", "net.py:Name"),
-        ("net.safetensors", "usage", "workbench inspect"),
+        ("net.py", "model", "no file"),
+        ("net.safetensors", "model", "no file"),
+        (HERE, "usage", "bench_models.py:Name"),
         ("tests", "usage", "directory"),
     ],
 )
@@ -315,3 +316,66 @@ def test_what_is_random_and_in_no_file_is_what_the_seed_says_however_large_the_w
     for one, other in zip(large.model.buffers(), plain.model.buffers(), strict=True):
         assert torch.equal(one, other)
     assert any("may be random, and are in no file" in words for words in large.info.warnings) is with_memory
+
+
+SIZED = """
+import torch
+from torch import nn
+
+class Sized(nn.Module):
+    def __init__(self, width: int, depth: int = 2) -> None:
+        super().__init__()
+        self.fc = nn.Linear(width, width)
+
+    def forward(self, x):
+        return self.fc(x)
+
+class Vast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.empty(1 << 50)
+
+    def forward(self, x):
+        return x
+
+class Cut(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        import pickle
+        pickle.loads(b"")
+"""
+
+
+@pytest.fixture
+def sized(tmp_path: Path) -> str:
+    (tmp_path / "net.py").write_text(SIZED)
+    return str(tmp_path / "net.py")
+
+
+def test_arguments_that_a_configuration_beside_the_model_names_are_pointed_to(sized: str) -> None:
+    assert "config.json" not in refused(f"{sized}:Sized").remedy
+    Path(sized).with_name("config.json").write_text('{"width": 4, "lr": 0.1}')
+    assert refused(f"{sized}:Sized").remedy == "config.json beside it names it: --kwargs @config.json"
+    tables = {"model": {"width": 4}, "train": {"lr": 0.1}}
+    assert refused(f"{sized}:Sized", kwargs=tables).remedy == "Its table model has them: --kwargs @FILE#model"
+
+
+def test_a_text_in_the_place_of_a_number_is_named(sized: str) -> None:
+    failure = refused(f"{sized}:Sized", kwargs={"width": "4"})
+    assert failure.remedy == """width is the text '4', and the signature says int: --kwargs '{"width": 4}'"""
+
+
+def test_what_a_constructor_asks_too_much_memory_for_and_a_cut_file_it_reads(sized: str) -> None:
+    vast = refused(f"{sized}:Vast")
+    assert (vast.kind, "--kwargs" in vast.remedy, "batch" in vast.remedy) == ("memory", True, False)
+    cut = refused(f"{sized}:Cut")
+    assert "a file that it reads ends too early" in cut.message
+    assert "keyboard" not in cut.message
+
+
+def test_a_file_that_is_not_there_is_said_before_its_missing_name(sized: str) -> None:
+    folder = str(Path(sized).parent)
+    failure = refused("nett.py", directory=folder)
+    assert (failure.message.startswith("There is no file"), failure.remedy) == (True, "Did you mean 'net.py'?")
+    assert refused("gone.capture", directory=folder).message.startswith("There is no file")
+    assert "after a colon" in refused("net.py", directory=folder).message

@@ -71,7 +71,15 @@ def _from_files(recipe: Recipe, forward: Forward, given: Given) -> Example:
     samples = Samples(find_files(recipe.inputs_files, recipe.directory))
 
     def sample(at: int) -> list[Argument]:
-        return given.over(forward.named(named(samples[at], samples.origin(at))))
+        origin = samples.origin(at)
+        try:
+            own = forward.named(named(samples[at], origin))
+        except WorkbenchError as problem:
+            if problem.failure.where != "--input":
+                raise
+            message = f"The inputs {origin} do not fit: {problem.failure.message}"
+            raise error("inputs", message, "--inputs", problem.failure.remedy) from problem
+        return given.over(own)
 
     count = len(samples) if any(one.source != FROM_SPEC for one in forward.arrange(sample(0))) else 1
     return _of_samples(recipe, forward, sample, count, samples.words)

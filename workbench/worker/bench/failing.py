@@ -13,6 +13,11 @@ from types import FrameType
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.text import shorten
 
+CUT_SHORT = (
+    "Ran out of input", "pickle data was truncated", "failed finding central directory", "File is not a zip file"
+)  # fmt: skip
+"""What readers of pickles and of torch's archives say of a file that ends too early."""
+
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _STDLIB = os.path.dirname(os.__file__)
 
@@ -53,6 +58,17 @@ def full_text(problem: BaseException) -> str:
     return "".join(traceback.format_exception(type(problem), problem, problem.__traceback__))
 
 
+def wants_keyboard(problem: BaseException) -> bool:
+    """Whether it was raised because there is nobody to answer `input()`."""
+    return isinstance(problem, EOFError) and "reading a line" in str(problem)
+
+
+def is_cut_short(problem: BaseException) -> bool:
+    """Whether it was raised by a reader whose file, or pickle, ends too early."""
+    end = isinstance(problem, EOFError) and not wants_keyboard(problem)
+    return end or any(words in str(problem) for words in CUT_SHORT)
+
+
 def _root(problem: BaseException) -> BaseException:
     """What was raised first, where one error was raised from another."""
     seen = [problem]
@@ -67,7 +83,7 @@ def failed_in(problem: BaseException, kind: str, what: str, otherwise: str, reme
         return problem
     if isinstance(problem, SystemExit):
         reason = f"it asked Python to exit ({problem.code!r})"
-    elif isinstance(problem, EOFError):
+    elif wants_keyboard(problem):
         reason, remedy = "it reads from the keyboard, and a worker has none", remedy or "Take the input() out of it."
     else:
         reason = first_line(problem)
@@ -76,6 +92,8 @@ def failed_in(problem: BaseException, kind: str, what: str, otherwise: str, reme
             reason += f", because of {first_line(first)}"
         if "torchvision::" in f"{problem} {first}":
             remedy = "This torchvision was built for another torch: install the one of this torch's release, or none."
+    if is_cut_short(problem):
+        reason, remedy = f"{reason}: a file that it reads ends too early", "Get that file again, or write it anew."
     if "before Module.__init__() call" in str(problem):
         remedy = "Call super().__init__() first in its __init__."
     if isinstance(problem, ModuleNotFoundError) and problem.name:

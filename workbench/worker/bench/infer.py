@@ -25,6 +25,7 @@ from workbench.protocol.spec import DynamicDim, InputSpec
 from workbench.worker.bench.consumers import Consumer, consumer_of
 from workbench.worker.bench.declared import by_name, declared
 from workbench.worker.bench.diagnosis import explain
+from workbench.worker.bench.keys import keyed, keys_of
 from workbench.worker.bench.layers import BATCH, LAYERS, MOST_ROWS, is_spatial, options, reason
 from workbench.worker.bench.modes import set_flags
 from workbench.worker.bench.sampling import draw, tensors_in
@@ -47,6 +48,11 @@ Named = tuple[InputSpec, str]
 def infer(model: nn.Module, forward: Forward, seed: int) -> list[Named]:
     """(spec, why) for each argument that forward needs. Raises `WorkbenchError("inputs")` naming what is wanted."""
     told = declared(model, forward)
+    dicts = {name: keys for name, keys in keys_of(model).items() if name in forward.required and name not in told}
+    if dicts:
+        parts = [option for name, keys in dicts.items() for option in keyed(name, keys)]
+        what = " and ".join(f"{name} is a dict of {some(keys, 8)}" for name, keys in dicts.items())
+        raise error("inputs", f"No input was given, and {what}.", "--input", f"Give its parts: {' '.join(parts)}")
     names = list(dict.fromkeys([*told, *forward.required])) or _optional(model, forward)
     choices: dict[str, list[Named]] = {name: [told[name]] for name in names if name in told}
     certain = True

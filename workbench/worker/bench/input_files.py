@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
+import zipfile
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +18,11 @@ import torch
 
 from workbench.protocol.failures import WorkbenchError, error, unreadable
 from workbench.worker import tensorfile
+from workbench.worker.bench.failing import is_cut_short
 from workbench.worker.bench.image_files import SUFFIXES as PICTURES
 from workbench.worker.bench.image_files import load_image
 from workbench.worker.bench.numpy_files import load_npy, load_npz
+from workbench.worker.bench.words import closest
 
 SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth", ".json", *PICTURES)
 _MOST_FILES = 100_000
@@ -56,7 +60,10 @@ def find_files(texts: tuple[str, ...], directory: str) -> list[InputFile]:
         else:  # opening a FIFO would wait for ever
             exists = os.path.lexists(one.path)
             what = f"{one.path} is no regular file." if exists else f"There is no file {one.path}."
-            raise error("inputs", what, "--inputs", "Name a file of tensors or a picture, or a directory of them.")
+            folder, name = os.path.split(one.path)
+            near = closest(name, os.listdir(folder or ".")) if not exists and os.path.isdir(folder or ".") else ""
+            usual = "Name a file of tensors or a picture, or a directory of them."
+            raise error("inputs", what, "--inputs", near or usual)
     return found
 
 
@@ -76,14 +83,15 @@ def read(one: InputFile) -> Any:
             return _read_json(one.path)
         if suffix in PICTURES:
             return load_image(one.path, one.size, one.imagenet)
-        return torch.load(one.path, map_location="cpu", weights_only=True)
+        return _load_torch(one.path)
     except (WorkbenchError, MemoryError):
         raise
     except PermissionError as problem:
         raise unreadable("inputs", one.path, problem) from problem
     except Exception as problem:  # (loaders raise more than fifteen kinds of exception)
-        reason = str(problem).split("\n")[0]
-        message = f"The inputs in {one.path} do not load: {reason}"
+        reason = str(problem).split("\n")[0] or type(problem).__name__
+        reason = "it is cut off, or empty" if is_cut_short(problem) else reason
+        message = f"The inputs in {one.path} do not load: {reason.rstrip('.')}."
         raise error("inputs", message, one.path, _REMEDY, str(problem)) from problem
 
 
@@ -123,6 +131,22 @@ def _inside(directory: str) -> list[str]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _load_torch(path: str) -> Any:
+    """What torch.save wrote. Raises ValueError in plain words, or whatever torch.load raises."""
+    with open(path, "rb") as stream:
+        zipped = stream.read(2) == b"PK"
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is a compressed archive, which torch.save never writes")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as problem:
+        if "weights_only" not in str(problem):
+            raise
+        raise ValueError("it holds objects of Python, whose loading would run code; only tensors are read") from problem
 
 
 def _read_json(path: str) -> Any:

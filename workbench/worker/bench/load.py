@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import difflib
-import inspect
 import os
 import time
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from torch import nn
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.model import ModelInfo, Recipe
 from workbench.worker.bench import captured, packages, weights
+from workbench.worker.bench.constructor import check_arguments, mistyped
 from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.example_sources import example_from
 from workbench.worker.bench.failing import failed_in
@@ -151,59 +150,22 @@ def instantiate(resolved: Resolved, recipe: Recipe) -> nn.Module:
     if not callable(named):
         message = f"{resolved.name} is {with_article(type(named).__name__)}, no nn.Module class, factory or instance."
         raise error("model", message, where, _offer(resolved))
-    _check_arguments(resolved, recipe)
+    check_arguments(resolved, recipe)
     try:
         model = named(**recipe.kwargs)
     except (Exception, SystemExit) as problem:
         known = explain(problem)
+        if known.kind == "memory":
+            remedy = "Give its constructor smaller sizes with --kwargs, or go where there is more memory."
+            known = dataclasses.replace(known, remedy=remedy)
         if known.kind in ("device", "memory"):
             raise WorkbenchError(known) from problem
-        raise failed_in(problem, "model", f"{resolved.name} raised while it was constructed", where) from problem
+        what = f"{resolved.name} raised while it was constructed"
+        raise failed_in(problem, "model", what, where, mistyped(resolved, recipe)) from problem
     if not isinstance(model, nn.Module):
         message = f"{resolved.name}() made {with_article(type(model).__name__)}, no nn.Module."
         raise error("model", message, where, _offer(resolved))
     return model
-
-
-def _check_arguments(resolved: Resolved, recipe: Recipe) -> None:
-    """Whether the constructor takes what it is given, before it is called. Raises `WorkbenchError("model")`."""
-    try:
-        signature = inspect.signature(resolved.object)
-    except (TypeError, ValueError):
-        return
-    try:
-        signature.bind(**recipe.kwargs)
-    except TypeError as problem:
-        parameters = list(signature.parameters.values())
-        takes = ", ".join(map(_parameter_text, parameters)) or "nothing"
-        missing = [
-            parameter
-            for parameter in parameters
-            if parameter.default is inspect.Parameter.empty
-            and parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-            and parameter.name not in recipe.kwargs
-        ]
-        strange = [name for name in recipe.kwargs if name not in signature.parameters]
-        names = some([parameter.name for parameter in missing], 6)
-        what = f"{resolved.name} wants {names}" if missing else f"{resolved.name} does not fit its arguments"
-        asks = tuple(_parameter_text(parameter) for parameter in missing)
-        example = ", ".join(f'"{one.partition(":")[0]}": <{one.partition(": ")[2] or "value"}>' for one in asks) or "…"
-        remedy = f"Give them: --kwargs '{{{example}}}'" if missing else "Leave them out of --kwargs."
-        if strange:
-            near = difflib.get_close_matches(strange[0], list(signature.parameters), 1)
-            what = f"{resolved.name} has no argument {some(strange, 6)}"
-            remedy = f"Did you mean {near[0]}?" if near else remedy
-        message = f"{what}. It takes ({takes})."
-        raise error("model", message, "--kwargs", remedy, str(problem), asks=asks) from problem
-
-
-def _parameter_text(parameter: inspect.Parameter) -> str:
-    """ "width: int = 16": as written, without the quotes of postponed annotations."""
-    if not isinstance(parameter.annotation, str):
-        return str(parameter)
-    bare = str(parameter.replace(annotation=inspect.Parameter.empty))
-    name, equals, default = bare.partition("=")
-    return f"{name}: {parameter.annotation}" + (f" = {default}" if equals else "")
 
 
 def find_example(recipe: Recipe, model: nn.Module, resolved: Resolved) -> Example:

@@ -20,7 +20,10 @@ import torch
 MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 1 << 20
 _LIMIT = 8 << 30
-"""Bytes of one array in an archive; what claims more is a bomb, or belongs into a .npy of its own."""
+"""Bytes of an array, and of all arrays of an archive; what claims more is a bomb, or belongs into .npy files."""
+_STEP = 1 << 20
+_RATIO, _INFLATED = 200, 64 << 20
+"""An archive that inflates by more than the first, as zeros do, holds at most so many bytes."""
 
 _DTYPES = {
     "f2": torch.float16, "f4": torch.float32, "f8": torch.float64, "c8": torch.complex64, "c16": torch.complex128,
@@ -43,7 +46,13 @@ def load_npz(path: str) -> dict[str, torch.Tensor]:
     """The arrays of a .npz file by name. Raises ValueError and OSError as `load_npy`, zipfile.BadZipFile."""
     found = {}
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
+        members = archive.infolist()
+        claimed = sum(member.file_size for member in members)
+        if claimed > _LIMIT or claimed > max(_INFLATED, _RATIO * os.path.getsize(path)):
+            raise ValueError(
+                f"its arrays claim {claimed} bytes from {os.path.getsize(path)}: a bomb, or too much at once"
+            )
+        for member in members:
             with archive.open(member) as stream:
                 found[member.filename.removesuffix(".npy")] = _array(stream, member.file_size)
     return found
@@ -65,9 +74,10 @@ def _array(stream: IO[bytes], size: int) -> torch.Tensor:
     there = size - len(start) - (4 if wide else 2) - length
     if wanted > there or wanted > _LIMIT:
         raise ValueError(f"it claims {wanted} bytes of elements, and {max(there, 0)} are there")
-    data = bytearray(stream.read(wanted))
-    if len(data) != wanted:
-        raise ValueError(f"it is cut off: {len(data)} of {wanted} bytes of elements")
+    data = bytearray(wanted)
+    done = _fill(stream, memoryview(data))
+    if done != wanted:
+        raise ValueError(f"it is cut off: {done} of {wanted} bytes of elements")
     dtype = _WIDER.get(layout.dtype, layout.dtype)
     if not count:
         return torch.empty(layout.shape, dtype=dtype)
@@ -80,6 +90,18 @@ def _array(stream: IO[bytes], size: int) -> torch.Tensor:
     if layout.fortran:
         return made.view(layout.shape[::-1]).permute(*range(len(layout.shape) - 1, -1, -1)).contiguous()
     return made.view(layout.shape)
+
+
+def _fill(stream: IO[bytes], room: memoryview) -> int:
+    """Read until `room` is full or the stream ends; bytes that were read. No second copy of them is made."""
+    done = 0
+    while done < len(room):
+        part = stream.read(min(len(room) - done, _STEP))
+        if not part:
+            break
+        room[done : done + len(part)] = part
+        done += len(part)
+    return done
 
 
 class _Layout(NamedTuple):
@@ -105,7 +127,8 @@ def _layout(header: bytes) -> _Layout:
     dtype = _DTYPES.get(match[2] + match[3])
     if dtype is None:
         raise ValueError(f"torch has no dtype for numpy's {descr}")
-    sizes = isinstance(shape, tuple) and all(isinstance(one, int) and 0 <= one < 2**40 for one in shape)
+    few = isinstance(shape, tuple) and len(shape) <= 64  # as numpy itself
+    sizes = few and all(isinstance(one, int) and 0 <= one < 2**40 for one in shape)
     if not sizes or not isinstance(fortran, bool):
         raise ValueError("its header does not read")
     width = int(match[3])

@@ -13,6 +13,8 @@ import re
 from torch import nn
 
 from workbench.worker.bench.diagnosis import Scene
+from workbench.worker.bench.failing import CUT_SHORT, users_place
+from workbench.worker.bench.keys import keyed, keys_of
 from workbench.worker.bench.rule import Rule, Values
 from workbench.worker.bench.rules_masks import MASKS
 from workbench.worker.bench.rules_python import PYTHON
@@ -48,12 +50,19 @@ def _same_dtype(scene: Scene, values: Values) -> str:
     option = scene.spec(dtype=wants)
     cast = f"cast it where it is made, with .to(torch.{wants})"
     model = f", or cast the model with --dtype {has}" if has.startswith(("float", "bfloat")) else ""
-    return f"Give it {option}{model}." if option else f"{cast[0].upper()}{cast[1:]}{model}."
+    if option:
+        return f"Give it {option}{model}; samples of a file keep their values when they are saved as {wants}."
+    return f"{cast[0].upper()}{cast[1:]}{model}."
 
 
 def _parameters_dtype(scene: Scene, values: Values) -> str:
     has = "" if scene.tensor is None else str(scene.tensor.dtype)[6:]
     return _same_dtype(scene, {"t_given": has, "t_weight": scene.holds or "float32"})
+
+
+def _floating(scene: Scene, values: Values) -> str:
+    option = scene.spec(dtype=scene.holds or "float32")
+    return f"Give it {option}" if option else "Make it .float() first; --dtype casts no whole numbers."
 
 
 def _index_range(scene: Scene, values: Values) -> str:
@@ -72,19 +81,35 @@ def _long_indices(scene: Scene, values: Values) -> str:
 
 
 def _arguments(scene: Scene, values: Values) -> str:
+    if scene.path:
+        return _call(scene, "pass what its forward takes, or give those arguments defaults")
     wanted = re.findall(r"'(\w+)'", values.get("names", ""))
     if wanted:
         return "Give them: " + " ".join(f"--input '{name}=float32[4,…]'" for name in wanted)
     return "Give one --input for each argument that forward takes."
 
 
+def _call(scene: Scene, what: str) -> str:
+    """What to do where the model's own source calls one of its modules."""
+    place = users_place(scene.problem)
+    return f"At {place}, where it is called: {what}." if place else f"Where it is called: {what}."
+
+
 def _named_otherwise(scene: Scene, values: Values) -> str:
     """The names that forward does take; a module below the root is called by the model's own source."""
     called = scene.module if scene.module is not None else scene.model
     if called is None or scene.path:
-        return "Leave that argument out."
+        return _call(scene, "leave that argument out")
     takes = list(inspect.signature(called.forward).parameters)
     return f"It takes {', '.join(takes)}: --input '{takes[0]}=…'" if takes else "Leave that input out."
+
+
+def _keys(scene: Scene, values: Values) -> str:
+    """The arguments of the model that are dicts, by the keys that its forward asks for."""
+    if scene.model is None or scene.path:
+        return "Look at the line: it has too few dimensions there, or is no dict."
+    options = [option for name, keys in keys_of(scene.model).items() for option in keyed(name, keys)]
+    return f"Give a dict: {' '.join(options)}" if options else "Give the input its batch dimension."
 
 
 def _batch_of_two(scene: Scene, values: Values) -> str:
@@ -126,6 +151,9 @@ _KNOWN: tuple[Rule, ...] = (
          "{at} looks rows up by whole numbers and was given {t_given}.", _long_indices),
     Rule("forward", rf"expected target dtype to be Long or Byte, but got {_GIVEN}",
          "{at} wants its class labels as int64 and was given {t_given}.", "Give the labels as int64."),
+    Rule("forward", r"not implemented for '(?P<t_a>Long|Int|Short|Char|Byte|Bool)'|"
+         r"Expected a floating point or complex tensor as input\. Got (?P<t_b>Long|Int|Short|Char|Byte|Bool)",
+         "{at} uses an operator that wants floating numbers, and gives it {t_a}{t_b}.", _floating),
     Rule("forward", r"not implemented for '(?P<t_a>\w+)'|Low precision dtypes not supported. Got (?P<t_b>\w+)|"
          r"Unsupported dtype (?P<t_c>\w+)",
          "{at} uses an operator that this device has not got for {t_a}{t_b}{t_c}.",
@@ -178,8 +206,14 @@ _KNOWN: tuple[Rule, ...] = (
          "{at} was not given {names}.", _arguments, calls=True),
     Rule("forward", r"forward\(\) got an unexpected keyword argument '(?P<name>\w+)'",
          "{at} has no argument {name!r}.", _named_otherwise, calls=True),
-    Rule("forward", r"forward\(\) (takes \d+ positional arguments? but \d+ \w+ given|got multiple values)",
+    Rule("forward", r"forward\(\) takes \d+ positional arguments? but \d+ \w+ given",
          "{at} was given more arguments than forward takes.", _arguments, calls=True),
+    Rule("forward", r"forward\(\) got multiple values for argument '(?P<name>\w+)'",
+         "{at} was given {name!r} twice, by its place and by its name.", _named_otherwise, calls=True),
+    Rule("forward", r"new\(\): invalid data type 'str'",
+         "{at} asks a tensor for a key, as of a dict.", _keys, calls=True),
+    Rule("forward", r"too many indices for tensor of dimension (?P<d>\d+)",  # also what a longer text as a key raises
+         "{at} takes more indices than its tensor's {d} dimensions, or a key, as of a dict.", _keys),
     Rule("forward", r"argument '(?P<name>\w+)' \(position \d+\) must be Tensor, not NoneType",
          "{at} was given None where a tensor belongs ({name}).",
          "Give that argument, or return something in every branch of the module before it.", calls=True),
@@ -208,7 +242,10 @@ _KNOWN: tuple[Rule, ...] = (
     # what a worker has not got
     Rule("forward", r"^BdbQuit", "{at} stops in a debugger, and a worker has no terminal.",
          "Take set_trace() out of it."),
-    Rule("forward", r"^EOFError", "{at} reads from the keyboard, and a worker has none.", "Take input() out of it."),
+    Rule("forward", r"^EOFError: .*reading a line",
+         "{at} reads from the keyboard, and a worker has none.", "Take input() out of it."),
+    Rule("forward", "^EOFError|" + "|".join(CUT_SHORT),
+         "{at} reads a file that ends too early.", "Get that file again, or write it anew."),
     Rule("forward", r"^SystemExit", "{at} asked Python to exit; the worker stays.", "Take sys.exit() out of it."),
     Rule("forward", r"^RecursionError", "{at} calls itself without end.",
          "Look for a forward that calls its own module."),

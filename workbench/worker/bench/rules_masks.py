@@ -85,8 +85,6 @@ MASKS: tuple[Rule, ...] = (
          "Give the input its batch dimension, or check how many dimensions the source counts on."),
     Rule("forward", r"the length of the desired ordering of dimensions.*input.dim\(\) = (?P<a>\d+).*= (?P<b>\d+)",
          "{at} reorders {b} dimensions of a tensor that has {a}.", "Give the input its batch dimension."),
-    Rule("forward", r"too many indices for tensor of dimension (?P<a>\d+)",
-         "{at} takes more indices than its tensor's {a} dimensions.", "Give the input its batch dimension."),
     Rule("forward", r"(not enough|too many) values to unpack \(expected (?P<a>\d+)",
          "{at} takes a shape or an answer apart into {a}, and it has another number of parts.",
          "Check the number of dimensions of the input, and what the module before it answers."),

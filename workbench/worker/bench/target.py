@@ -240,6 +240,9 @@ def _no_name(target: str, directory: str) -> WorkbenchError:
             f"workbench convert {shlex.quote(target)} --out DIR makes an architecture and weights of it, after a yes."
         )
         return error("usage", message, target, remedy, convert=os.path.abspath(path))
+    if not os.path.lexists(path) and (os.sep in target or target.endswith((*_ARTIFACTS, ".py", ".capture"))):
+        near = closest(os.path.basename(path), _listing(os.path.dirname(path)))
+        return error("model", f"There is no file {os.path.abspath(path)}.", target, near or "Check the path.")
     if target.endswith(_ARTIFACTS):
         message = f"{target} holds weights or an artifact, not an architecture to run."
         return error("usage", message, target, f"workbench inspect {target}, or open file.py:Name --weights {target}")
