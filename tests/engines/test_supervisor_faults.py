@@ -32,17 +32,14 @@ SUPERVISOR = [sys.executable, "-P", "-m", "workbench.supervisor"]
         ("escape", "it called os._exit(5)", 5),
     ],
 )
-async def test_death_has_a_cause_within_two_seconds(word: str, cause: str, code: int):
+async def test_death_has_a_cause(word: str, cause: str, code: int):
     async with Face() as face:
         ready = await face.start()
-        began = time.monotonic()
         job = face.send(Check(word))
         died = await face.death()
-        took = time.monotonic() - began
         assert died.cause.startswith(cause)
         assert (died.code, died.rung, died.expected, died.during) == (code, "", False, "Check")
         assert died.pid == ready.pid
-        assert took < 2.0  # on a busy machine; how fast it is, tests/benchmarks measures
         end = await face.end_of(job)
         assert end.failure.kind == "engine"
         assert cause in end.failure.message

@@ -13,12 +13,15 @@ import warnings
 from pathlib import Path
 
 from .folders import damaged_folder, write
+from .grammar import made
 from .mutate import damaged
 from .readers import READERS, unfair
 from .seeds import make
 
 SECONDS = 5.0
 """Of processor time, the most that one reader may take for one of these small files."""
+MADE = ("made.pt", "made.pkl")
+"""Formats of which each file is made afresh, and none is damaged."""
 ADDRESSES = 8 << 30
 """Bytes of address space: beyond it an allocation fails, instead of the machine."""
 
@@ -33,7 +36,9 @@ def main(folder: Path, seed: int) -> None:
         print(line.strip(), flush=True)
         path = folder / f"damaged-{name}"
         whole, dice = files[name], f"{seed} {name} {number}"
-        if isinstance(whole, bytes):
+        if name in MADE:
+            path.write_bytes(made(dice, name == "made.pt"))
+        elif isinstance(whole, bytes):
             path.write_bytes(damaged(whole, dice))
         else:
             write(path, damaged_folder(whole, dice))

@@ -20,11 +20,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[2]
 HANG = 30.0
-"""Seconds without a word after which the reading process is ended."""
+"""Seconds of its own processor time without a word after which the reading process is ended."""
+LOST = 600.0
+"""Seconds by the clock after which it is, too: it waits for something."""
 GROWTH = 512 << 10
-"""KiB that reading these files may add to the memory of the process."""
+"""KiB that reading one file may add to the most memory that the process ever had."""
 
 
 @dataclass
@@ -37,7 +41,7 @@ class Outcome:
     by_format: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     peak: int = 0
-    """KiB that the peak grew by at most."""
+    """KiB that one file made the peak grow by at most."""
 
 
 class Reading:
@@ -74,11 +78,19 @@ class Reading:
         self._process.kill()
         self._process.wait()
 
+    def _used(self) -> float:
+        """Seconds of processor time: a machine that has no time for the process lets it seem to hang."""
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.NoSuchProcess:
+            return 0.0
+        return float(times.user + times.system)
+
     def _start(self) -> None:
         self._unread = b""
         command = [sys.executable, "-u", "-m", "tests.fuzz.child", self._folder.name, str(self._seed)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, bufsize=0)
-        first = self._line(120.0)
+        first = self._line(4 * HANG)
         if first is None:
             raise RuntimeError("the process that reads the files did not start")
         self.formats = first.split()[1:]
@@ -87,9 +99,12 @@ class Reading:
         """The next line; None when there is none in time, or no process."""
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
+        began, used = time.monotonic(), self._used()
         while b"\n" not in self._unread:  # a buffered reader would hide from select what it has read already
-            if not select.select([pipe], [], [], patience)[0]:
-                return None
+            if not select.select([pipe], [], [], 1.0)[0]:
+                if self._used() - used > patience or time.monotonic() - began > LOST:
+                    return None
+                continue
             chunk = os.read(pipe, 1 << 16)
             if not chunk:
                 return None
@@ -101,21 +116,21 @@ class Reading:
 def fuzz(files: int, seed: int = 0, only: str = "", number: int | None = None) -> Outcome:
     """Read `files` damaged files, of each format in turn."""
     outcome, began = Outcome(), time.monotonic()
-    reading, baseline = Reading(seed), 0
+    reading, before = Reading(seed), 0
     try:
         formats = [only] if only else reading.formats
         for place in range(files if number is None else 1):
             name, which = formats[place % len(formats)], number if number is not None else place // len(formats)
             found, peak = reading.give(name, which)
-            baseline = baseline or peak
-            outcome.peak = max(outcome.peak, peak - baseline)
+            grown = peak - before if before and peak else 0
+            before, outcome.peak = peak, max(outcome.peak, grown)
+            if grown > GROWTH:
+                found.append(f"reading it took {grown >> 10} MiB")
             outcome.files += 1
             outcome.by_format[name] += 1
-            outcome.found += [f"--only {name} --number {which}: {one}" for one in found]
+            outcome.found += [f"--seed {seed} --only {name} --number {which}: {one}" for one in found]
     finally:
         reading.close()
-    if outcome.peak > GROWTH:
-        outcome.found.append(f"reading took {outcome.peak >> 10} MiB")
     outcome.seconds = time.monotonic() - began
     return outcome
 
@@ -131,7 +146,6 @@ def main() -> None:
     for line in outcome.found:
         print(line)
     print(", ".join(f"{name} {count}" for name, count in outcome.by_format.items()))
-    print(
-        f"{outcome.files} files in {outcome.seconds:.0f} s, {outcome.peak >> 10} MiB more; {len(outcome.found)} found"
-    )
+    most = f"at most {outcome.peak >> 10} MiB more for one"
+    print(f"{outcome.files} files in {outcome.seconds:.0f} s, {most}; {len(outcome.found)} found")
     sys.exit(bool(outcome.found))

@@ -32,6 +32,8 @@ def make(folder: Path) -> dict[str, bytes | folders.Files]:
         "legacy.pt": _saved(lambda stream: torch.save(state, stream, _use_new_zipfile_serialization=False)),
         "training.pt": _saved(lambda stream: torch.save({"epoch": 3, "state_dict": state, "lr": [0.1]}, stream)),
         "module.pt": _saved(lambda stream: torch.save(net(), stream)),
+        "made.pt": _saved(lambda stream: torch.save({"w": torch.ones(2)}, stream)),
+        "made.pkl": pickle.dumps({"w": (1, None)}),
         "bare.pkl": pickle.dumps({"a": [1, 2.5, "x"], "b": (None, True, {3: b"bytes"})}),
         "net.onnx": _onnx(),
         "model.index.json": json.dumps({"weight_map": dict.fromkeys(state, "w.safetensors")}).encode(),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import datetime
 import os
+import pickle
+import pickletools
 import threading
 import zipfile
 from pathlib import Path
@@ -14,7 +19,7 @@ import torch
 from tests.unit.artifact_bench import eager, quiet_job
 from workbench.protocol.artifacts import Inspection
 from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.kinds import allowed_name
+from workbench.protocol.kinds import allowed_name, wanted_names
 from workbench.protocol.messages import Inspect
 from workbench.supervisor.fingerprint import fingerprint
 from workbench.worker import tensorfile
@@ -75,3 +80,44 @@ def test_what_weights_only_allows_is_what_is_called_data() -> None:
     assert [name for name in strange if not allowed_name(name)] == []
     for name in ("os.system", "builtins.getattr", "torch.load", "torch._utils._rebuild_evil", "torch.nn.Linear"):
         assert not allowed_name(name)
+
+
+def test_a_long_pickle_of_tensors_is_no_code(tmp_path: Path) -> None:
+    """Half a million tensors with the names of a transformer make a pickle of 70 MB; a long text does as well."""
+    torch.save({"note": "x" * (70 << 20), "w": torch.ones(2)}, tmp_path / "long.pt")
+    found = look(tmp_path / "long.pt")
+    assert (found.kind, found.trust, found.tensor_count) == ("state_dict", "DATA", 1)
+    assert fingerprint(str(tmp_path / "long.pt"), threading.Event()).kind == "state_dict"
+
+
+def by_genops(data: bytes) -> list[str]:
+    """Names of globals as the standard library reads them; those on a stack are the last two texts."""
+    found: list[str] = []
+    texts: list[str] = []
+    memo: list[str] = []
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name == "GLOBAL":
+            found.append(str(argument).replace(" ", "."))
+        elif opcode.name == "STACK_GLOBAL":
+            found.append(".".join(texts[-2:]))
+        elif opcode.name == "MEMOIZE":
+            memo.append(texts[-1] if texts else "")
+        elif opcode.name in ("BINGET", "LONG_BINGET"):
+            texts.append(memo[argument])
+        elif "UNICODE" in opcode.name:
+            texts.append(argument)
+    return found
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_names_are_read_as_the_standard_library_reads_them(protocol: int) -> None:
+    values = [{1: (2.5, None, True, "é" * 300)}, 10**400, -5, b"x" * 300, bytearray(b"abc"), frozenset([1]), 1 + 2j,
+              "a\nb", datetime.datetime(2020, 1, 1), Evil(), collections.OrderedDict(a=[[]])]  # fmt: skip
+    for value in values:
+        data = pickle.dumps(value, protocol)
+        if protocol > 0:  # PUT and GET, which protocol 0 writes, are refused
+            assert list(wanted_names(data)) == by_genops(data)
+        for at in range(len(data)):
+            with contextlib.suppress(ValueError):
+                list(wanted_names(data[:at]))  # and nothing else
+                pytest.fail("a pickle that is cut off was read to its end")

@@ -82,14 +82,14 @@ def test_a_long_repeat_reports_at_most_ten_times_a_second_and_stops_when_cancell
 
     class Stop(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if time.monotonic() - began > 0.6:
+            if sent.of(RunRow) and time.monotonic() - began > 0.6:
                 sent.job.cancel()
             return x + 1
 
     bench.model = Stop()
     row = runs.fire(Fire(0), sent.job)
     reports = sent.of(RunRow)
-    assert 2 <= len(reports) <= 10
+    assert 2 <= len(reports) <= 10 * (time.monotonic() - began) + 2
     assert [one.running for one in reports] == [True] * (len(reports) - 1) + [False]
     assert [one.count for one in reports] == sorted(one.count for one in reports)
     assert row == reports[-1]

@@ -107,7 +107,8 @@ def _content(path: Path) -> Content:
     """Raises OSError, or ValueError in plain words."""
     size = path.stat().st_size
     with open(path, "rb") as stream:
-        form, kind = form_of(stream, size), kind_of(stream, size)
+        form = form_of(stream, size)
+        kind = kind_of(stream, size, form)
     if form in ("safetensors", "broken safetensors"):
         return _safetensors(path)
     if form in ("checkpoint", "torchscript", "aoti", "pt2"):

@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.protocol.artifacts import InspectedTensor
-from workbench.protocol.kinds import LEGACY_HEAD, allowed_name
+from workbench.protocol.kinds import LEGACY_HEAD, PICKLE_LIMIT, allowed_name
 from workbench.worker.artifact.inspect_facts import facts_of
 from workbench.worker.artifact.inspect_pickle import Machine
 from workbench.worker.artifact.inspect_pt2 import program_tensors
 from workbench.worker.artifact.inspect_records import BrokenPickle, TruncatedPickle
 from workbench.worker.artifact.inspect_tensors import Tensors, tensors_of
-
-PICKLE_LIMIT = 512 << 20
-"""Bytes of one pickle that are read; a state_dict of 500,000 tensors needs about 60 MB."""
 
 RATIO = 200
 """A member that inflates by more than this is a bomb: torch itself stores without compression."""
