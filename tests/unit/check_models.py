@@ -229,6 +229,14 @@ class Scored(Plain):
         return {"y": y, "score": 0.1 + float(self.linear.weight.detach().mean())}
 
 
+class DefaultDouble(Plain):
+    """Leaves another default dtype behind, in which every layer would be made that is made after it."""
+
+    def act(self, y: torch.Tensor, x: torch.Tensor) -> Any:
+        torch.set_default_dtype(torch.float64)
+        return y
+
+
 class Wide(Plain):
     """Many elements a row, most of them not along the batch."""
 

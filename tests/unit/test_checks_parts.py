@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.unit import check_models
 from tests.unit.test_checks import ask, bench, job
@@ -55,6 +56,14 @@ def test_a_number_beside_tensors_hinders_no_check(question: str) -> None:
     row = ask(bench("Scored"), question)
     assert row.status == "pass", row
     assert "float64" not in row.evidence
+
+
+def test_a_fresh_model_is_made_in_the_default_dtype_of_before_the_forward() -> None:
+    try:
+        row = ask(bench("DefaultDouble"), "reload")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert row.status == "pass", row
 
 
 def test_rows_of_a_vast_answer_are_compared_though_larger_batches_are_thinned_more(

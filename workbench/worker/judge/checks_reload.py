@@ -22,6 +22,7 @@ from workbench.worker.judge.checks_again import differs_already
 from workbench.worker.judge.checks_run import Subject, multiple_words
 from workbench.worker.judge.lines import first_change
 from workbench.worker.judge.store import same_tensor
+from workbench.worker.judge.switches import Switches
 
 DEPTH, MOST = 4, 1000
 """Containers within each other that are looked into, and things in each."""
@@ -48,7 +49,9 @@ def check_reload(subject: Subject) -> CheckRow:
 def _reloaded(subject: Subject, path: str) -> tuple[nn.Module | None, CheckRow]:
     """A fresh model with the state of the one on the bench, in the same modes; None and the row that says why not."""
     bench = subject.bench
+    switches = Switches()
     made = _made(subject)
+    switches.put()  # a fresh model is built as the first one was: a forward may leave another default dtype
     state = bench.model.state_dict()
     try:
         torch.save(state, path)
