@@ -110,3 +110,10 @@ def test_the_smallest_tensors_are_kept_first_and_vast_ones_not_at_all(monkeypatc
         [("large", torch.zeros(100)), ("small", torch.zeros(4)), ("odd", torch.zeros(1, dtype=torch.complex128))]
     )
     assert set(found) == {"small"}
+
+
+def test_a_tensor_of_one_value_is_nobody_elses() -> None:
+    ones, variance = torch.ones(4), torch.tensor([0.5, 1.5, 2.0, 1.0])
+    words = difference(variance, ones, {"norm.weight": ones, "norm.running_var": variance})
+    assert words == "every element is 1"
+    assert difference(ones * 2, variance, {"norm.running_var": variance}) == "the values of norm.running_var"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from tests.unit.artifact_bench import eager, failed, make, proven, row, write_manifest
+from tests.unit.artifact_bench import eager, failed, make, proven, quiet_job, recipe, row, write_manifest
 from workbench.protocol.failures import WorkbenchError
+from workbench.protocol.messages import MakeGolden
 from workbench.worker.artifact import bundle, onnx
+from workbench.worker.artifact.clean import file_sha256
 from workbench.worker.artifact.open_onnx import onnx_inputs
 
 pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
@@ -38,6 +43,59 @@ def test_a_program_is_translated_with_its_free_batch_and_proven(tmp_path: Path) 
 def test_answers_of_any_container_are_compared_leaf_by_leaf(tmp_path: Path, name: str, inputs: tuple[str, ...]) -> None:
     make(tmp_path, name, "onnx", inputs)
     assert proven(tmp_path).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("change", "evidence", "cause"),
+    [
+        (
+            "one bias",
+            "1 of 4 differ from the checkpoint, batch norm folded (norm into fc1): fc2.bias",
+            "1 of 9 tensors",
+        ),
+        ("rounded", "4 of 4 differ from the checkpoint, batch norm folded (norm into fc1)", "rounded to float16"),
+        (
+            "rounded first",
+            "2 of 4 differ from the checkpoint, batch norm folded after rounding to float16",
+            "to float16",
+        ),
+    ],
+)
+def test_folded_batch_norm_is_no_difference_beside_another(
+    tmp_path: Path, change: str, evidence: str, cause: str
+) -> None:
+    import onnx as package
+    from onnx import numpy_helper
+
+    model, path = eager("Net"), tmp_path / "net.onnx"
+    with torch.no_grad():
+        model.norm.running_mean.uniform_(-1, 1)
+        model.norm.running_var.uniform_(0.5, 2)
+    state = tmp_path / "state.pt"
+    torch.save(model.state_dict(), state)
+    if change == "rounded first":
+        model.half().float()
+    elif change == "one bias":
+        torch.nn.init.constant_(model.fc2.bias, 0.75)
+    fused = copy.deepcopy(model)
+    fused.fc1, fused.norm = fuse_linear_bn_eval(model.fc1, model.norm), torch.nn.Identity()
+    sizes = {"x": {0: torch.export.Dim("batch")}}
+    torch.onnx.export(fused, (torch.zeros(4, 5),), str(path), dynamo=True, dynamic_shapes=sizes, external_data=False)
+    if change == "rounded":
+        loaded = package.load(str(path))
+        for tensor in loaded.graph.initializer:
+            value = numpy_helper.to_array(tensor)
+            if value.dtype == "float32":
+                tensor.CopyFrom(numpy_helper.from_array(value.astype("float16").astype("float32"), tensor.name))
+        package.save(loaded, str(path))
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    asked = MakeGolden(recipe("Net"), str(path), file_sha256(path)[0], str(stage), state=str(state))
+    made = bundle.make_golden(asked, quiet_job())
+    write_manifest(stage, made.manifest)
+    found = row(proven(stage), "weights_match")
+    assert found.evidence.startswith(evidence)
+    assert cause in found.cause
 
 
 def test_other_weights_are_found_by_name_and_by_value(tmp_path: Path) -> None:

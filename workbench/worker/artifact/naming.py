@@ -14,6 +14,7 @@ from workbench.protocol.artifacts import CheckRow, Finding
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.loading import Opened, named_tensors
 from workbench.worker.artifact.manifest import manifest_tensors
+from workbench.worker.artifact.naming_folded import Folding, folding
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
 from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
 from workbench.worker.artifact.naming_values import relation, swapped
@@ -67,11 +68,9 @@ class _Naming:
 
     def rows_named(self, refused: list[str]) -> Iterator[tuple[str, CheckRow]]:
         """(id, row) for each row about which more is known now."""
-        weights = self.weights() if "weights_match" in refused else ""
-        self.same_weights = weights.startswith(SAME)
-        if weights:
-            row = self.rows["weights_match"]
-            yield "weights_match", replace(row, cause=weights)
+        if "weights_match" in refused and (row := self.weights(self.rows["weights_match"])) is not None:
+            self.same_weights = row.cause.startswith(SAME)
+            yield "weights_match", row
         asked = [check for check in _ASKED if check in refused]
         if asked and self.opened.call is not None:
             words = self.answers() or self.inputs() or self.elsewhere(refused)
@@ -80,12 +79,29 @@ class _Naming:
         if "sizes" in refused and (words := self.sizes()):
             yield "sizes", replace(self.rows["sizes"], cause=words)
 
-    def weights(self) -> str:
-        """How the tensors differ, and by how much."""
-        manifest = self.golden.manifest
+    def weights(self, row: CheckRow) -> CheckRow | None:
+        """The row with how the tensors differ, and by how much; None where nothing can be said.
+
+        What is the checkpoint's with batch norm folded in is no difference.
+        """
+        manifest, checkpoint = self.golden.manifest, checkpoint_of(self.stage)
         expected, prefix = manifest["parameters"], manifest.get("prefix") or ""
-        own, names = differing_parameters(named_tensors(self.opened), expected, prefix)
-        return weights_words(own, names, expected, checkpoint_of(self.stage))
+        own, names, held = differing_parameters(named_tensors(self.opened), expected, prefix)
+        found = folding(own, names, held, checkpoint) if manifest["kind"] != "weights" else Folding([], set(), "")
+        wanted = {known: value for one in found.layers for known, value in one.wanted.items()}
+        rest = {name: known for name, known in names.items() if name not in found.fitting}
+        words = weights_words({name: own[name] for name in rest}, rest, expected, {**checkpoint, **wanted})
+        if not rest and found.rounding:
+            words = f"{SAME} rounded to {found.rounding}"
+        if not words or not found.layers:
+            return replace(row, cause=words) if words else None
+        layers = ", ".join(f"{one.norm} into {one.layer}" for one in found.layers[:4])
+        more = f" and {len(found.layers) - 4} more" if len(found.layers) > 4 else ""
+        rounded = f" after rounding to {found.rounding}" if found.rounding else ""
+        listed = f"{', '.join(list(rest)[:5])}{' …' if len(rest) > 5 else ''}"
+        evidence = f"{len(rest)} of {len(held)} differ from the checkpoint"
+        evidence += f", batch norm folded{rounded} ({layers}{more}): {listed or 'all were rounded first'}"
+        return replace(row, evidence=evidence, cause=words)
 
     def picked(self) -> list[int]:
         """A few cases that were answered, of different sizes and scales, ordinary inputs first. Where some are wrong
@@ -173,10 +189,16 @@ class _Naming:
         return [one.index for one in self.results if one.raised]
 
     def sizes(self) -> str:
-        """Which batch sizes it does serve."""
+        """Which batch sizes it does serve; empty where a size of another dimension was refused throughout, too."""
         served: dict[int, bool] = {}
+        others: dict[tuple[str, int], bool] = {}
         for one in self.results:
-            served[one.batch] = served.get(one.batch, True) and not one.raised and not one.structure
+            good = not one.raised and not one.structure
+            served[one.batch] = served.get(one.batch, True) and good
+            for pair in (self.golden.manifest["cases"][one.index].get("sizes") or {}).items():
+                others[pair] = others.get(pair, False) or good
+        if not all(others.values()):
+            return ""
         right = sorted(size for size, good in served.items() if good)
         if not right or len(right) == len(served):
             return ""

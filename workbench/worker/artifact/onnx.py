@@ -10,6 +10,8 @@ import contextlib
 import importlib.util
 import io
 import logging
+import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +78,10 @@ def _refuse(subject: Subject) -> None:
             raise error("export", message, what, "Export with --to export, or choose --dtype float16.")
 
 
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+"""A line of the model's, in what torch tells of an operator that it cannot take apart."""
+
+
 def _translated(subject: Subject, program: Any) -> Any:
     """An ONNXProgram whose shape arithmetic is folded and whose parameters are the checkpoint's, by name."""
     from onnxscript import optimizer
@@ -103,9 +109,12 @@ def _untranslatable(problem: BaseException) -> WorkbenchError:
     """An operator without a translation, or whatever else the translation raised."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     telling = next((line for line in lines if "No ONNX function found" in line or "No decompositions" in line), "")
-    message = f"torch.onnx cannot translate the model: {telling or first_line(problem)}."
+    cause = problem.__cause__ or problem  # the exporter's own words are about its steps and whom to tell
+    message = f"torch.onnx cannot translate the model: {(telling or first_line(cause)).rstrip('.!')}."
     remedy = "Write it with operators that ONNX has, or use --to export."
-    return error("export", message.replace("..", "."), users_place(problem), remedy, full_text(problem))
+    traced = _FRAME.findall(str(cause).partition("Original traceback")[2])
+    place = f"{os.path.basename(traced[-1][0])}:{traced[-1][1]}" if traced else users_place(problem)
+    return error("export", message, place, remedy, full_text(problem))
 
 
 def _on_cuda(subject: Subject) -> bool:
