@@ -5,11 +5,14 @@ What takes a second is asked always; the whole is `pytest -m slow tests/artifact
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tests.artifacts.right import RIGHT
 from tests.artifacts.writers import Made, absent, missing_words, prove_made
 from tests.artifacts.wrong import WRONG
+from workbench.worker.artifact import naming_inputs
 
 OFTEN = (
     "a bias off by 1e-3, traced",
@@ -49,6 +52,12 @@ RIGHT_OFTEN = (
     "convolution and batch norm fused, traced",
     "Classifier, onnx",
 )
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine decides no words."""
+    monkeypatch.setattr(naming_inputs, "_SECONDS", math.inf)
 
 
 def select(titles: tuple[str, ...], among: tuple[Made, ...]) -> list[Made]:

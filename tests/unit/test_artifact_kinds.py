@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -231,15 +233,26 @@ def test_plans_stay_inside_memory_and_range() -> None:
     assert len(plan(0, 0, 0, 0, 0, BUDGET)) == FEWEST
 
 
-def test_speed_is_measured_beside_a_control() -> None:
-    import time
+def test_speed_is_measured_beside_a_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
 
-    job = Job(1, lambda body, number: None)
-    measured = speed.measure_speed(lambda: time.sleep(2e-3), lambda: time.sleep(1e-3), 4, job, budget=0.3)
-    assert 1.3 < measured.ratio < 3
-    assert measured.control_low <= measured.control <= measured.control_high
-    assert measured.low <= measured.ratio <= measured.high
-    assert measured.rounds >= 5
+    def takes(seconds: float) -> Callable[[], None]:
+        return lambda: now.__setitem__(0, now[0] + seconds)
+
+    clock = SimpleNamespace(perf_counter=lambda: now[0])  # only the calls move it
+    monkeypatch.setattr(speed, "time", clock)
+    measured = speed.measure_speed(takes(2e-3), takes(1e-3), 4, quiet_job(), budget=0.3)
+    assert measured.ratio == pytest.approx(2)
+    assert measured.control == pytest.approx(1)
+    assert measured.low == pytest.approx(measured.high)
+    assert (measured.eager, measured.artifact) == (pytest.approx(2e-3), pytest.approx(1e-3))
+    assert speed.ROUNDS[0] < measured.rounds < speed.ROUNDS[1]
+    slow = speed.measure_speed(takes(2.0), takes(4.0), 4, quiet_job(), budget=0.3)
+    assert (slow.rounds, slow.ratio) == (1, pytest.approx(0.5))
+
+
+def test_a_measurement_of_speed_can_be_cancelled() -> None:
+    job = quiet_job()
     job.cancel()
     with pytest.raises(Cancelled):
         speed.measure_speed(lambda: None, lambda: None, 4, job, budget=0.1)

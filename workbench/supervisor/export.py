@@ -74,10 +74,11 @@ async def seal(stage: Path, made: Made, proof: Proof, flow: Flow) -> str:
     return hashlib.sha256(write_manifest(stage, manifest)).hexdigest()
 
 
-async def publish(stage: Path, place: Path, replace: bool, flow: Flow) -> None:
-    """Give the bundle its name. Once begun it is not cancelled: its end alone decides whether the bundle exists."""
+async def publish(stage: Path, place: Path, over: bool, flow: Flow) -> None:
+    """Give the bundle its name, `over` what has it already. Once begun it is not cancelled: its end alone decides
+    whether the bundle exists."""
     flow.progress("publishing")
-    await finish(asyncio.to_thread(files.publish, stage, place, replace), swallow=True)
+    await finish(asyncio.to_thread(files.publish, stage, place, over), swallow=True)
 
 
 def failed_place(target: Path) -> Path:

@@ -195,6 +195,7 @@ MANIFEST_FIELDS: dict[str, tuple[ManifestTest, str]] = {
         "words",
     ),
     "layouts": (lambda value: value is None or _manifest_layouts(value), "a list of memory layouts"),
+    "as_the_example": (lambda value: value is None or _manifest_texts(value), "a list of names"),
     "modes": (_manifest_modes, "the modes of a model"),
     "architecture": (_manifest_architecture, "how to build a module"),
     "blocked instructions": (lambda value: value is None or _manifest_texts(value), "a list of names"),
