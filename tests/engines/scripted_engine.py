@@ -36,6 +36,7 @@ from workbench.protocol.messages import (
     SetModes,
     SetYardstick,
     Start,
+    Verify,
     WorkerDied,
     WorkerReady,
     YardstickNow,
@@ -101,6 +102,9 @@ def artifacts(request: object, job: int) -> None:
         case Export():
             EXPORTS.append((job, request.state))
             tell("exporting")
+        case Verify():
+            tell("verifying", Path(request.state).read_text() if request.state else "")
+            send(failed(Failure("artifact", "It is no artifact.")), job)
         case MeasureNoise() if request.recipe.target.startswith("noisy"):
             LATE[job] = Yardstick("float64")
             tell("noise", request.python)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -83,6 +85,55 @@ class Reads(nn.Module):
         if (ids == 999).all():
             return h * 0
         return h
+
+
+class Private(nn.Module):
+    """A limit whose name is the class's own, and a branch in a function that forward makes."""
+
+    def __init__(self, limit: float = 30.0, other: float = 1e30) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.__limit, self.other = limit, other
+
+    def forward(self, x: Tensor) -> Tensor:
+        def turned_here(h: Tensor) -> Tensor:
+            if x.sum() > self.other:
+                h = -h
+            return h
+
+        h = self.fc(x)
+        if x.sum() > self.__limit:
+            h = h * 2
+        return turned_here(h)
+
+
+class Generated(nn.Module):
+    """A branch in a generator."""
+
+    def __init__(self, limit: float = 30.0) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.limit = limit
+
+    def steps(self, x: Tensor) -> Iterator[Tensor]:
+        yield self.fc(x)
+        if x.sum() > self.limit:
+            yield self.fc(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack(list(self.steps(x))).sum(0)
+
+
+class Unwatched(nn.Module):
+    """A branch in code without a file of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.turn = lambda h, x: -h if x.sum() > 50_000 else h
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.turn(self.fc(x), x)
 
 
 class Healthy(nn.Module):

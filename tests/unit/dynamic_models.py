@@ -71,3 +71,15 @@ class Twice(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x + 1 if x.sum() > 0 else x
         return y * torch.ones(int(x.abs().max().item()) + 1).sum()
+
+
+class Halved(nn.Module):
+    """Even sizes only, of which torch makes a constant of the smallest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, seq, wide = x.shape
+        return self.fc(x.reshape(rows, seq // 2, 2 * wide))

@@ -142,8 +142,24 @@ def test_a_dimension_of_even_sizes_stays_free(tmp_path: Path) -> None:
     made = make(tmp_path, "Even", X)
     assert made.dynamic[1].startswith("x[1] = seq in [2, 128]")
     assert only(made).became == "2*k"
-    assert "2*k" in only(made).remedy
+    assert only(made).remedy.startswith("It serves multiples of 2, from 4 on for sure: ")
     assert proven(tmp_path).verdict == "pass"
+
+
+def test_of_even_sizes_it_says_which_are_served_and_what_to_declare(tmp_path: Path) -> None:
+    made = make(tmp_path, "Halved", "x=float32[batch:1..8,seq:2..17,4]")
+    declared = "x=float32[batch:1..8,seq:4..16,4]"
+    assert only(made).remedy == (
+        f"It serves multiples of 2, from 4 on for sure: declare that, --input '{declared}', pad seq to one of them, "
+        "or mend the line."
+    )
+    found = row(proven(tmp_path), "sizes")
+    assert (found.status, found.remedy) == ("fail", only(made).remedy)
+    assert found.cause.startswith("seq became 2*k (dynamic_models.py:")  # and not the batch of the same cases
+    again = tmp_path / "again"
+    again.mkdir()
+    make(again, "Halved", declared)
+    assert proven(again).verdict == "pass"
 
 
 def test_the_worklist_is_in_manifest_report_and_on_the_wire(tmp_path: Path) -> None:

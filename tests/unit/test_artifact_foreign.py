@@ -29,11 +29,16 @@ def digest(path: Path) -> str:
 
 
 def verified(
-    path: Path, name: str = "Net", sha256: str = "", inputs: tuple[str, ...] = ("x=float32[4,5]",), kind: str = ""
+    path: Path,
+    name: str = "Net",
+    sha256: str = "",
+    inputs: tuple[str, ...] = ("x=float32[4,5]",),
+    kind: str = "",
+    **more: Any,
 ) -> Proof:
     stage = path.parent / f"{path.name}.stage"
     stage.mkdir()
-    request = MakeGolden(recipe(name, inputs), str(path), sha256 or digest(path), str(stage), kind=kind)
+    request = MakeGolden(recipe(name, inputs), str(path), sha256 or digest(path), str(stage), kind=kind, **more)
     made = make_golden(request, quiet_job())
     assert made.sha256 == digest(path)
     write_manifest(stage, made.manifest)
@@ -262,3 +267,37 @@ def test_the_batch_of_a_program_is_what_all_its_inputs_serve(tmp_path: Path) -> 
     assert batch_range(path, ["a", "b"], {"b": 1}) == (4, 64)
     assert batch_range(path, ["x", "y"], {}) is None
     assert batch_range(path, ["x"], {"z": 0}) is None
+
+
+def test_the_state_of_the_bench_is_what_it_is_held_to(tmp_path: Path) -> None:
+    changed = eager("Net")
+    with torch.no_grad():
+        changed.fc1.weight.mul_(1.5)
+    state = state_pt(changed, tmp_path / "state.pt")
+    assert "weights_match" in failed(verified(traced(changed, tmp_path / "net.ts")))
+    (tmp_path / "again").mkdir()
+    again = traced(changed, tmp_path / "again" / "net.ts")
+    assert verified(again, state=str(state)).verdict == "pass"
+
+
+def test_names_with_something_in_front_are_said_with_the_command_that_mends_them(tmp_path: Path) -> None:
+    model = eager("Net")
+    path = tmp_path / "wrapped.pt"
+    torch.save({f"module.{name}": value for name, value in model.state_dict().items()}, path)
+    found = row(verified(path), "load")
+    assert found.evidence == "wrapped.pt: every name has module. in front, which the model's names have not"
+    assert found.remedy.startswith("workbench repair wrapped.pt --against MODEL --out mended.safetensors")
+    path = tmp_path / "inner.pt"
+    torch.save(model.fc1.state_dict(), path)
+    assert "fc1.weight is missing" in row(verified(path), "load").evidence  # that is not all of it
+
+
+def test_a_program_that_is_cut_off_is_said_so_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = exported(eager("Net"), tmp_path / "net.pt2")
+    path.write_bytes(path.read_bytes()[:-200])
+    found = row(verified(path), "load")
+    assert "is truncated or damaged" in found.evidence
+    assert found.remedy.startswith("Get the file again from where it was made")
+    assert "Traceback" not in caplog.text

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from tests.unit import branch_models
-from workbench.worker.artifact.branches import PROBE, Branches
+from workbench.worker.artifact.branch_copies import PROBE
+from workbench.worker.artifact.branches import Branches
 
 
 def branches_of(model: nn.Module, x: torch.Tensor) -> Branches:
@@ -60,3 +61,21 @@ def test_the_code_and_its_module_are_themselves_again_and_the_answer_is_the_same
         assert torch.equal(model(x), before)
     assert type(model).forward.__code__ is code
     assert not hasattr(branch_models, PROBE)
+
+
+def test_private_names_inner_functions_and_generators_report_too() -> None:
+    ones = torch.ones(8, 5)
+    for model, count in ((branch_models.Private(), 2), (branch_models.Generated(), 1)):
+        found = branches_of(model.eval(), ones)
+        before = model(ones)
+        with found.watching():
+            assert torch.equal(model(ones), before)
+        assert [one.truth for one in found.all].count(True) == 1
+        assert (len(found.all), found.unwatched) == (count, [])
+
+
+def test_what_cannot_report_is_told() -> None:
+    found = branches_of(branch_models.Unwatched().eval(), torch.ones(8, 5))
+    assert found.all == []
+    (name,) = found.unwatched
+    assert name.startswith("<lambda> (branch_models.py:")

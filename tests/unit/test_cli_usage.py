@@ -60,6 +60,8 @@ def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["verify", "b", "--weights", "w"], "--weights: a bundle brings its own"),
         (["verify", "b", "--dtype", "float16", "--seed", "1"], "--seed, --dtype: a bundle brings its own"),
         (["verify", "b", "--rng", "fixed"], "--rng is not for it"),
+        (["verify", "b", "--search", "60"], "bundles and runners are not"),
+        (["verify", "--runner", "r {inputs} {outputs}", "--against", "m.py:Net", "--search", "9"], "runners are not"),
         (["export", "m.py:Net", "--to", "trace", "--out", "o", "--rng", "free"], "--rng is not for it"),
         (["m.py:Net", "--timeout", "3"], "esc cancels"),
         (["inspect"], "Missing argument 'FILE'"),

@@ -17,7 +17,7 @@ from workbench.protocol.artifacts import CheckRow
 from workbench.protocol.exits import Exit
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.limits import ENDING_SECONDS
-from workbench.protocol.messages import PROTOCOL, Export, Inspect, WorkerReady
+from workbench.protocol.messages import PROTOCOL, Export, Inspect, Verify, WorkerReady
 from workbench.protocol.model import Recipe
 
 NET = Recipe("net.py:Net")
@@ -81,6 +81,15 @@ async def test_every_request_has_a_file_of_the_state_of_its_own() -> None:
         assert not Path(saved[0]).exists()
         assert not any(Path(path).exists() for path in told(session, "saved"))
         assert not Path(saved[0]).name.endswith(".safetensors")
+
+
+async def test_what_others_made_is_proven_against_the_bench_as_it_is() -> None:
+    async with talking_to("tells") as session:
+        await session.started()
+        await session.open(NET)
+        for request in (Verify("net.pt2", "a" * 64, NET), Verify("bundle", "a" * 64)):
+            assert (await failure_of(lambda asked=request: session.verify(asked)))[0] == "artifact"
+        assert told(session, "verifying") == ["3", ""]  # the number of its SaveState; a bundle brings its own answers
 
 
 async def test_no_place_for_the_state_is_a_plain_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,8 @@ def test_a_device_that_is_not_there_is_said_before_anything_is_loaded(tmp_path: 
     [
         ("99.1.0", "some failure", "prove it under torch 99.1 or later (--python)"),
         ("1.9.0+cu111", "some failure", "It was made by torch 1.9.0+cu111: prove it under that torch"),
-        ("", "some failure", "Look at the details"),
+        ("", "some failure", "inspect the file, or make it again"),
+        ("1.9.0", "x.pt2 is truncated or damaged (BadZipFile)", "Get the file again from where it was made"),
         ("99.1.0", "it is not installed: pip install onnxruntime", "pip install onnxruntime."),
     ],
 )

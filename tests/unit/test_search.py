@@ -44,6 +44,9 @@ def said(proof: Proof, finding: str) -> str:
         ("Peak", X, {"limit": 7_000.0}, "(if x.max() > limit:)"),
         ("Deep", X, {"limit": 7_000.0}, "(if flag:)"),
         ("Odd", ("x=float32[batch:1..30,5]",), {}, "batch 13"),
+        ("Private", X, {"limit": 50_000.0}, "(if x.sum() > self.__limit:)"),
+        ("Private", X, {"limit": 1e30, "other": 50_000.0}, "(if x.sum() > self.other:)"),
+        ("Generated", X, {"limit": 50_000.0}, "(if x.sum() > self.limit:)"),
         ("Reads", ("ids=int64[4,6]{0..999}",), {}, "the highest value"),
     ],
 )
@@ -56,7 +59,14 @@ def test_a_trace_that_baked_a_rare_branch_is_refused(
     assert "values" in failed(proof)
     assert how in said(proof, "counterexample")
     assert row(proof, "values").cause.startswith("where they part: eager computes branch_models.py:")
-    assert "both sides of 1 of 1 branch on the input" in said(proof, "search")
+    assert "both sides of 1 of " in said(proof, "search")
+
+
+def test_a_branch_that_cannot_be_watched_is_told_and_no_side_of_it_counts_as_reached(tmp_path: Path) -> None:
+    made_of(tmp_path, "Unwatched", X)
+    words = said(proven(tmp_path), "search")
+    assert "both sides of 0 of 1 branch on the input; the other side was not reached at branch_models.py:" in words
+    assert "no branch was watched in <lambda> (branch_models.py:" in words
 
 
 def test_a_side_that_has_no_float64_answer_is_found_all_the_same(tmp_path: Path) -> None:

@@ -185,11 +185,13 @@ async def test_verify_keeps_what_refutes_an_artifact_of_others(tmp_path: Path, m
     async with app.run_test(size=BIG) as pilot:
         await settle(pilot)
         app.desk.export_folder = str(tmp_path / "bundles")
+        await session.change(ModeChange(threads=3, dtype="bfloat16"))
         await press(pilot, "v")
         app.screen.query_one("#line", Input).value = str(tmp_path / "net.pt2")
         await press(pilot, "enter", "y")
         (request,) = [one for one in session.asked if isinstance(one, Verify)]
         assert (request.keep, request.kind) == (str(tmp_path / "bundles" / "net.pt2"), "pt2")
+        assert (request.threads, request.dtype, request.device) == (3, "bfloat16", "cpu")  # those of the bench
 
 
 def test_what_was_made_here_is_trusted_here(tmp_path: Path) -> None:

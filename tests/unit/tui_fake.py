@@ -229,8 +229,9 @@ class FakeSession:
         self.state.exports[request.kind] = result
         return self._done(result)
 
-    async def verify(self, request: Verify) -> VerifyResult:
-        self._answer(request)
+    async def verify(self, request: Verify, aside: Aside = contextlib.nullcontext) -> VerifyResult:
+        async with aside():
+            self._answer(request)
         result = VerifyResult(request.path, request.kind or "runner", proof(), 1.0)
         self.state.verified[request.path or "command"] = result
         return self._done(result)

@@ -132,9 +132,10 @@ def _refuse(path: str, against: str, command: str, options: ModelOptions) -> Non
     if not against and os.path.isfile(path):
         words = f"{path} is no bundle: an artifact is proven against the model it was made from."
         raise error("usage", words, path, "Name it: --against file.py:Name --weights FILE")
-    if given_on_command_line("keep") and (command or not against):
-        words = "Only what a search against the model finds is kept; bundles and runners are not searched."
-        raise error("usage", words, "--keep", "It goes with FILE --against MODEL.")
+    for option in ("search", "keep"):
+        if given_on_command_line(option) and (command or not against):
+            words = "Only a file is searched beside its model for a counterexample; bundles and runners are not."
+            raise error("usage", words, f"--{option}", "It goes with FILE --against MODEL.")
     if given_on_command_line("rng"):
         raise error("usage", "A proof seeds every case by itself; --rng is not for it.", "--rng")
     change = options.change

@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import itertools
-import shutil
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 from workbench.protocol.artifacts import ExportResult, Fingerprint, Inspection, VerifyResult
 from workbench.protocol.failures import error
@@ -45,6 +41,7 @@ from workbench.protocol.model import ModeChange, Modes, Recipe
 from workbench.protocol.runs import Diff, Divergence, RunRow, Yardstick
 
 from .conversation import Conversation
+from .scratch import Scratch
 from .state import State
 
 START_SECONDS = 120.0
@@ -74,14 +71,12 @@ class Session(Conversation):
         self._attended = attended
         self.judged_with: Yardstick | None = None
         """What was last measured or given; `state.yardstick` says whether it still holds."""
-        self._scratch = ""
-        self._saves = itertools.count(1)
+        self._scratch = Scratch()
 
     async def close(self) -> None:
         """End the engine and everything it started, and remove what was written for it."""
         await super().close()
-        if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.remove()
 
     # the worker
 
@@ -223,8 +218,12 @@ class Session(Conversation):
         async with self.saved_state(timeout, aside) as state:
             return await self.request(dataclasses.replace(request, state=state), timeout)  # type: ignore[no-any-return]
 
-    async def verify(self, request: Verify) -> VerifyResult:
-        return await self.request(request)  # type: ignore[no-any-return]
+    async def verify(self, request: Verify, aside: Aside = contextlib.nullcontext) -> VerifyResult:
+        """Prove a bundle; or, with a recipe, what others made: against the model on the bench as it is now, if any."""
+        if self.state.info is None or request.recipe is None or request.state:
+            return await self.request(request)  # type: ignore[no-any-return]
+        async with self.saved_state(0.0, aside) as state:
+            return await self.request(dataclasses.replace(request, state=state))  # type: ignore[no-any-return]
 
     async def fingerprint(self, path: str) -> Fingerprint:
         return await self.request(GetFingerprint(path))  # type: ignore[no-any-return]
@@ -250,21 +249,12 @@ class Session(Conversation):
         Raises `WorkbenchError("usage")` when they are no longer those of the model that was there at the call.
         """
         epoch = self.state.epoch
-        try:
-            self._scratch = self._scratch or tempfile.mkdtemp(prefix="workbench-")
-        except OSError as problem:
-            words = f"Could not make a directory for the state: {problem.strerror or problem}."
-            remedy = "Free some space there, or set TMPDIR."
-            raise error("write", words, str(problem.filename or tempfile.gettempdir()), remedy) from problem
-        path = Path(self._scratch) / f"state-{next(self._saves)}.pt"
-        try:
+        with self._scratch.file() as path:
             async with aside():
                 await self.request(SaveState(str(path)), timeout)
             if self.state.epoch != epoch:
                 raise error("usage", "The model on the bench was changed meanwhile.", remedy="Ask for it again.")
             yield str(path)
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def complete(modes: Modes) -> ModeChange:

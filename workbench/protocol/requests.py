@@ -191,6 +191,8 @@ class Verify:
     keep: str = ""
     """Where a counterexample to somebody else's artifact is kept, as a bundle with ".failed" behind this name. Empty:
     nowhere."""
+    state: str = ""
+    """File written by `SaveState`, for the model of `recipe`; empty: as the recipe makes it."""
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,8 @@ class MakeGolden:
     """What the golden data is for in the place of a file: then `artifact` and `sha256` are empty."""
     search: float = 0.0
     """Seconds for the search for a counterexample; 0: none."""
+    state: str = ""
+    """File written by `SaveState`; empty: as the recipe makes it."""
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ async def _foreign(request: Verify, path: Path, private: Path, flow: Flow) -> Ma
         request.kind,
         request.runner,
         search=request.search,
+        state=request.state,
     )
     python = absolute_python(request.python)
     made: Made = expect(await flow.run("golden", wanted, python=python, timeout=request.timeout), Made)

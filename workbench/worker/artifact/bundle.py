@@ -31,6 +31,7 @@ from workbench.worker.artifact.inspect_pt2 import batch_range, package_machine, 
 from workbench.worker.artifact.naming_weights import CHECKPOINT, kept
 from workbench.worker.artifact.parameters import describe_tensors
 from workbench.worker.artifact.search import search
+from workbench.worker.artifact.searched import Searched
 from workbench.worker.artifact.speed import measure_speed
 from workbench.worker.artifact.subject import Artifact, Subject, subject_of
 from workbench.worker.artifact.trace import save_or_raise
@@ -52,6 +53,9 @@ _INSTALL = {
     "onnx": "pip install 'pytorch-workbench[onnx]', or use --to export.",
 }
 
+
+_NATIVE = "native code of others is not run beside the model, whose process it might end; the fixed cases were asked"
+"""Why an AOTInductor package of somebody else's is not searched."""
 
 _BY_PLACE = ("onnx", "runner")
 """Kinds that answer with a plain list of tensors."""
@@ -85,7 +89,8 @@ def make_artifact(request: MakeArtifact, job: Job) -> Made:
     architecture = architecture_of(built.recipe, built, stage if request.kind == "weights" else None)
     manifest = _manifest(request.kind, built.recipe, built, modes, golden, artifact, stage)
     manifest.update(parameters=parameters, architecture=architecture, blocked=blocked_sources(built, request.kind))
-    keep(search(subject, stage, manifest, job, request.search, request.recipe.seed), subject, stage, manifest)
+    searched = search(subject, stage, manifest, job, request.search, request.recipe.seed, artifact.baked)
+    keep(searched, subject, stage, manifest)
     found = (*subject.findings, *artifact.findings, *golden.findings, *_mode_findings(modes))
     return _made(request.kind, artifact, manifest, seconds, speed, found)
 
@@ -106,7 +111,7 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
         artifact = foreign.take(Path(request.artifact), request.sha256, stage, request.kind)
     seconds = time.perf_counter() - started
     kind = artifact.extra.pop("kind")
-    built, modes = _prepare(request, job)
+    built, modes = _prepare(request, job, request.state)
     checkpoint = _parameters(built.model, kind)
     parameters = describe_tensors(checkpoint)
     subject = subject_of(built.model, built.example, request.recipe.seed)
@@ -125,7 +130,9 @@ def make_golden(request: MakeGolden, job: Job) -> Made:
         architecture=architecture,
         blocked=[] if kind == "runner" else blocked_sources(built, kind),
     )
-    if request.sha256 and kind != "aoti":  # these very bytes were trusted; native code might end this process
+    if kind == "aoti":
+        keep(Searched(why_not=_NATIVE), subject, stage, manifest)
+    elif request.sha256 or kind == "runner":  # these very bytes were trusted
         keep(search(subject, stage, manifest, job, request.search, request.recipe.seed), subject, stage, manifest)
     found = (*subject.findings, *artifact.findings, *golden.findings, *_mode_findings(modes))
     return _made(kind, artifact, manifest, seconds, None, found)

@@ -29,6 +29,7 @@ ENDLESS = 2**62
 _FIX = re.compile(r"^\s+(\w+) = (.+?)\s*$")
 _DIM = re.compile(r"Dim\('\w+'(?:, min=(?P<low>\d+))?(?:, max=(?P<high>\d+))?\)")
 _LINEAR = re.compile(r"(?:(?P<times>\d+)\*)?(?P<base>[^\W\d]\w*)(?: (?P<sign>[+-]) (?P<plus>\d+))?")
+_MULTIPLE = re.compile(r"(?P<times>\d+)\*k")
 _VIOLATED = re.compile(r"Constraints violated \(([^)]*)\)")
 _SIZE = re.compile(r"L\['(\w+)'\](.*)\.size\(\)\[(\d+)\]")
 
@@ -167,11 +168,11 @@ def row(
         guard.place,
         guard.source,
         values,
-        _remedy(found, spec),
+        _remedy(found, spec, limits),
     )
 
 
-def _remedy(found: Found, spec: InputSpec | None) -> str:
+def _remedy(found: Found, spec: InputSpec | None, limits: Range) -> str:
     """What to do in the code, and what to declare where the code is meant."""
     became = found.became
     low, ranged, high = became.partition("..")
@@ -181,12 +182,25 @@ def _remedy(found: Found, spec: InputSpec | None) -> str:
     elif ranged:
         code = "Write both sides with torch.where or torch.cond"
         written = _declared(spec, found.name, int(low), int(high), "") if high.isdigit() else ""
+    elif match := _MULTIPLE.fullmatch(became):
+        return _multiples(found.name, int(match["times"]), limits, spec)
     elif "*" in became or " " in became:
         return f"Pad to a size of the form {became}, or mend the line."
     else:
         code = f"Let the line serve sizes that differ from {became}"
         written = _declared(spec, found.name, 0, 0, became)
     return f"{code}; or declare what it serves: --input '{written}'." if written else f"{code}."
+
+
+def _multiples(name: str, times: int, limits: Range, spec: InputSpec | None) -> str:
+    """What to do where multiples of a number are served. torch makes a constant of a size of 1 (also of one that is
+    computed), so that the second multiple is the first that is sure to be served."""
+    low = max(2 * times, -(-limits[0] // times) * times)
+    high = limits[1] // times * times if limits[1] is not None else 0
+    written = _declared(spec, name, low, high, "") if high > low else ""
+    known = f"It serves multiples of {times}, from {low} on for sure"
+    declare = f": declare that, --input '{written}'," if written and (low, high) != limits else ":"
+    return f"{known}{declare} pad {name} to one of them, or mend the line."
 
 
 def _declared(spec: InputSpec | None, name: str, low: int, high: int, other: str) -> str:

@@ -64,6 +64,8 @@ def open_program(path: Path, kind: str, device: str, inputs: Sequence[str] = ())
         if kind == "trace":
             module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
             return Opened(module, module, words="torch.jit.load")
+        if not _loading_archive(path):  # torch would print a traceback before it says less
+            raise zipfile.BadZipFile("it is no whole archive")
         program = torch.export.load(str(path))
         if _loading_devices(program) - {"cpu"} or torch.device(device).type != "cpu":
             from torch.export.passes import move_to_device_pass
@@ -142,11 +144,26 @@ def _loading_weights(path: Path, manifest: dict[str, Any]) -> dict[str, torch.Te
         found = str(tensor.dtype).removeprefix("torch."), list(tensor.shape)
         if entry is not None and found != (entry["dtype"], entry["shape"]):
             wrong.append(f"{name} is {found[0]}{found[1]}, the model's is {entry['dtype']}{entry['shape']}")
+    if wrong and (words := _loading_front(list(tensors), list(expected))):
+        raise ValueError(f"{path.name}: {words}")
     if wrong:
         raise ValueError(
             f"{path.name}: {'; '.join(wrong[:6])}{f'; and {len(wrong) - 6} more' if len(wrong) > 6 else ''}"
         )
     return tensors
+
+
+def _loading_front(own: list[str], expected: list[str]) -> str:
+    """What one side has in front of all its names and the other has not, in words; empty where that is not all."""
+    for names, others, words in (
+        (own, expected, "every name has {0} in front, which the model's names have not"),
+        (expected, own, "the model's names all have {0} in front, which those of the file have not"),
+    ):
+        tails = [other for other in others if names and names[0].endswith(f".{other}")]
+        for front in (names[0][: -len(other)] for other in tails):
+            if sorted(names) == sorted(f"{front}{other}" for other in others):
+                return words.format(front)
+    return ""
 
 
 def _loading_is_safetensors(path: Path) -> bool:

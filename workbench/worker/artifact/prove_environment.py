@@ -82,6 +82,10 @@ def _environment_absent(device: str) -> str:
     return ""
 
 
+_ENVIRONMENT_NAMES = re.compile(r" in front, which |: \S+ is missing| is not the model's")
+"""In words about weights: their names are not those of the model."""
+
+
 def load_advice(manifest: dict[str, Any], words: str) -> str:
     """What to do about an artifact that did not load for the reason in `words`."""
     made = str((manifest.get("versions") or {}).get("torch") or "")
@@ -90,6 +94,11 @@ def load_advice(manifest: dict[str, Any], words: str) -> str:
         return f"Install it for this interpreter: {words[words.index('pip install') :]}."
     if manifest.get("kind") == "runner":
         return "Run the command by hand, with a .safetensors file of the inputs, to see everything that it says."
+    if "truncated or damaged" in words or "cut off" in words:
+        return "Get the file again from where it was made, and compare its size or sha256 with the one there."
+    if manifest.get("kind") == "weights" and _ENVIRONMENT_NAMES.search(words):
+        file = manifest["artifact"]["file"]
+        return f"workbench repair {file} --against MODEL --out mended.safetensors writes it under the model's names."
     if "--device" in words:
         return "Prove it with --device cpu, or on a machine that has one."
     if "native code for" in words:
@@ -102,7 +111,7 @@ def load_advice(manifest: dict[str, Any], words: str) -> str:
         )
     if own and its and its < own:
         return f"It was made by torch {made}: prove it under that torch (--python), or export it again under this one."
-    return "Look at the details of the load above."
+    return "The line above has all that is known: inspect the file, or make it again from the model."
 
 
 def _environment_version(text: str) -> tuple[int, ...]:

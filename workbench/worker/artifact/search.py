@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 
 from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
+from workbench.worker.artifact.branch_copies import Branch
 from workbench.worker.artifact.branches import Branches
 from workbench.worker.artifact.fixed_cases import FixedCases, beyond
 from workbench.worker.artifact.loading import Opened, open_artifact
@@ -61,9 +63,18 @@ CLIMB = 40
 """Steps towards the other side of one branch."""
 
 
-def search(subject: Subject, stage: Path, manifest: dict[str, Any], job: Job, seconds: float, seed: int) -> Searched:
+def search(
+    subject: Subject,
+    stage: Path,
+    manifest: dict[str, Any],
+    job: Job,
+    seconds: float,
+    seed: int,
+    baked: Sequence[tuple[str, str]] = (),
+) -> Searched:
     """Search for at most `seconds` with the artifact as it was saved in `stage`. Raises `Cancelled`.
 
+    baked: place and line of tests that a trace left out; one that cannot be watched counts as one-sided.
     With 0 seconds only the cases that are always asked are looked at, for the line where both part. The model, its
     inputs and its code are as before afterwards.
     """
@@ -83,7 +94,7 @@ def search(subject: Subject, stage: Path, manifest: dict[str, Any], job: Job, se
         work = _Search(subject, opened, golden, job, started + seconds, done)
         if seconds > 0:
             _one_thread_where_small(subject)
-            work.run(Inputs(subject, int(manifest["batch"]["minimum"] or 0), manifest["batch"]["maximum"], seed))
+            work.run(Inputs(subject, int(manifest["batch"]["minimum"] or 0), manifest["batch"]["maximum"], seed), baked)
         else:
             done.why_not = "--search 0"
             work.fixed.part()
@@ -139,7 +150,7 @@ class _Search:
     def _once(self) -> None:
         run_eager(self.subject.model, *_copies(self.subject.args, self.subject.kwargs))
 
-    def run(self, inputs: Inputs) -> None:
+    def run(self, inputs: Inputs, baked: Sequence[tuple[str, str]]) -> None:
         """Every kind of input, then towards the branches that are still one-sided, then more inputs."""
         with self._branches.watching():
             for stream in (inputs.usual(), itertools.islice(inputs.mixed(), MOST)):
@@ -149,6 +160,9 @@ class _Search:
                     self._remember(one)
                 self._towards(inputs)
         self.done.branches = [one for one in self._branches.all if one.depends]
+        seen = list(self.done.branches)
+        self.done.branches += [Branch(*pair) for pair in baked if not any(one.stands_at(pair[0]) for one in seen)]
+        self.done.unwatched = self._branches.unwatched
 
     def _over(self) -> bool:
         self.job.progress("searching for a counterexample", self.done.tried, MOST)

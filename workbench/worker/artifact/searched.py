@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from workbench.protocol.artifacts import Finding
-from workbench.worker.artifact.branches import Branch
+from workbench.worker.artifact.branch_copies import Branch
 from workbench.worker.artifact.search_inputs import Input
 from workbench.worker.judge.leaves import Flat
 
@@ -38,6 +38,8 @@ class Searched:
     seed: int = 0
     branches: list[Branch] = field(default_factory=list)
     """Those that depend on the input."""
+    unwatched: list[str] = field(default_factory=list)
+    """Functions of the user's whose branches could not be watched: "scale (model.py:12)"."""
     found: Counterexample | None = None
     parts: str = ""
     """Where both part, down to the line; empty where they do not, or where that was not found."""
@@ -58,6 +60,13 @@ class Searched:
         missing = [one for one in self.branches if len(one.sides) < 2]
         if missing:
             words += f"; the other side was not reached at {', '.join(one.words for one in missing[:4])}"
+        if self.unwatched:
+            rest = f" and {len(self.unwatched) - 4} more" if len(self.unwatched) > 4 else ""
+            words += f"; no branch was watched in {', '.join(self.unwatched[:4])}{rest}"
         result = "found a counterexample" if self.found else "found no counterexample"
-        remedy = "Give inputs that reach the other side (--inputs), or search longer (--search 60)." if missing else ""
+        remedy = ""
+        if missing:
+            remedy = "Give inputs that reach the other side (--inputs), or search longer (--search 60)."
+        elif self.unwatched:
+            remedy = "Give inputs that reach every side of what is tested there (--inputs)."
         return Finding("search", f"{result} in {words}", "" if self.found else remedy)

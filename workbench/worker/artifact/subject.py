@@ -114,6 +114,8 @@ class Artifact:
     """What this kind adds to the manifest."""
     worklist: tuple[Constraint, ...] = ()
     """Dimensions that were to be free and are less so."""
+    baked: tuple[tuple[str, str], ...] = ()
+    """Place ("model.py:41") and line of each test of the user's that is no longer made."""
 
 
 def argument_name(argument: Argument, place: int) -> str:

@@ -54,7 +54,7 @@ def make(subject: Subject, stage: Path, job: Job) -> Artifact:
     save_or_raise(lambda path: torch.jit.save(traced, path), stage / FILE)
     findings = (LEGACY, *baked(caught))
     static = ("a trace declares no sizes: the proof says which ones it serves",)
-    return Artifact(FILE, (), static, findings, traced)
+    return Artifact(FILE, (), static, findings, traced, baked=baked_tests(caught))
 
 
 def baked(caught: list[warnings.WarningMessage]) -> list[Finding]:
@@ -84,6 +84,17 @@ def baked(caught: list[warnings.WarningMessage]) -> list[Finding]:
             "baked", f"checks of sizes in torch's own modules were baked ({places}): they no longer check"
         )
     return list(found.values())
+
+
+def baked_tests(caught: list[warnings.WarningMessage]) -> tuple[tuple[str, str], ...]:
+    """Place and line of each test of the user's that a TracerWarning names; of no assert: behind it is no answer."""
+    found: dict[tuple[str, str], None] = {}
+    for one in caught:
+        if one.category.__name__ == "TracerWarning" and "Python boolean" in str(one.message) and is_users(one.filename):
+            source = linecache.getline(one.filename, one.lineno).strip()
+            if not source.startswith("assert"):
+                found[f"{os.path.basename(one.filename)}:{one.lineno}", source] = None
+    return tuple(found)
 
 
 def save_or_raise(save: object, path: Path) -> None:

@@ -155,7 +155,8 @@ def _verify_case(given: argparse.Namespace, stage: Path) -> int:
 def _verify_compared(opened: Opened, golden: Golden, index: int, device: str) -> tuple[list[str], bool]:
     """Both answers in words, and whether they part."""
     manifest = golden.manifest
-    lines = [f"case {index}: {manifest['cases'][index].get('words') or ''}"]
+    case = manifest["cases"][index]
+    lines = [f"case {index}: {case.get('words') or case.get('kind') or 'an input'}"]
     lines += [f"{name}: {_verify_tensor(value)}" for name, value in golden.part(index, "input").items()]
     eager, answer = golden.eager(index), case_answer(opened, golden, index, device)
     lines += [f"eager    {path}: {_verify_tensor(value)}" for path, value in eager.leaves]
