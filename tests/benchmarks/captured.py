@@ -3,8 +3,8 @@
     python captured.py FILE:CLASS SHAPES FOLDER
 
 SHAPES is a JSON list of float32 shapes. Reads a command a line and answers with a number: "loop N" runs N forwards and
-tells the seconds, "watch EVERY" begins a recording of at most 32 calls, each so many-th one, "samples" tells how many
-it has, "close" ends it and tells the seconds.
+tells the seconds, "longest N" those of the longest of N, "watch EVERY" begins a recording of at most 32 calls, each so
+many-th one, "samples" tells how many it has, "close" ends it and tells the seconds.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def main() -> None:
             if word == "loop":
                 for _ in range(int(count[0])):
                     model(*inputs)
+            elif word == "longest":
+                for _ in range(int(count[0])):
+                    start = time.perf_counter()
+                    model(*inputs)
+                    answer = max(answer, time.perf_counter() - start)
             elif word == "watch":
                 recorders.append(capture.watch(model, str(Path(folder) / f"{number}.capture"), every=int(count[0])))
             elif word == "samples":

@@ -1,4 +1,7 @@
-"""What `workbench.capture` costs the program that it records: while it has too few calls, while it waits, and after."""
+"""What `workbench.capture` costs the program that it records: while it has too few calls, while it waits, and after.
+
+Beside that, how long a single call is held up, and the end, of models that hold much.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,50 @@ A_CALL = 5e-6
 """Seconds that a call may cost more while it is watched and not recorded."""
 
 
+A_WAIT = 0.25
+"""Seconds that a single call may be held up."""
+HELD: tuple[Case, ...] = (
+    CASES[0],
+    CASES[1],
+    ("399 modules", "tests/benchmarks/heavy.py:Layers", "", (1, 64)),
+    ("a state of 60 MB", "tests/benchmarks/heavy.py:State", "", (1, 64)),
+    ("a state of 240 MB", "tests/benchmarks/heavy.py:LargerState", "", (1, 64)),
+    ("a plain tensor of 200 MB", "tests/benchmarks/heavy.py:Tensor", "", (1, 64)),
+    ("an array of 40 MB", "tests/benchmarks/heavy.py:Array", "", (1, 64)),
+    ("a list of 500,000 texts", "tests/benchmarks/heavy.py:Texts", "", (1, 64)),
+)
+"""What the model holds, and the model."""
+
+
 def measure(settings: Settings) -> list[Row]:
-    return [row for case in CASES for row in compare(settings, case)]
+    rows = [row for case in CASES for row in compare(settings, case)]
+    return rows + [longest(settings, case) for case in HELD]
+
+
+def longest(settings: Settings, case: Case) -> Row:
+    """The call that recording holds up most, the first of a process, and of each later recording; the end beside it."""
+    name, target, _, shape = case
+    folder = settings.folder / f"longest-{name.replace(' ', '-')}"
+    folder.mkdir()
+    bare, held, ends = [], [], []
+    with Child("captured.py", str(ROOT / target), json.dumps([shape]), str(folder), apart=True) as child:
+        child.ask("loop 50")
+        for _ in range(settings.rounds + 1):
+            bare.append(child.ask("longest 64"))
+            child.ask("watch 1")
+            held.append(child.ask("longest 64"))
+            ends.append(child.ask("close"))
+    first, *later = held
+    return Row(
+        "capture",
+        f"longest single call while it is recorded, {name}",
+        f"≤ {A_WAIT * 1e3:g} ms",
+        with_spread([one * 1e3 for one in later], "{:.1f}") + " ms",
+        statistics.median(later) <= A_WAIT,
+        f"bare {statistics.median(bare) * 1e3:.2f} ms, the first in its process {first * 1e3:.0f} ms, "
+        f"close {statistics.median(ends):.2f} s",
+        tuple(later),
+    )
 
 
 def compare(settings: Settings, case: Case) -> list[Row]:

@@ -109,6 +109,12 @@ def test_memory_is_weighed_once_and_the_state_not_at_all() -> None:
         weigh(net, Room(base.nbytes - 1, 1 << 20, 10_000))
 
 
+def test_an_array_is_weighed_once() -> None:
+    weigh(holder(np.zeros(1 << 20, np.uint8)), Room(0, (1 << 20) + 20_000, 10_000))
+    with pytest.raises(TooMuch):
+        weigh(holder(np.zeros(1 << 20, np.uint8)), Room(0, 1 << 20, 10_000))
+
+
 def test_what_cannot_be_pickled_weighs_nothing_and_the_rest_does() -> None:
     net = holder([threading.Lock(), open(os.devnull).close, bytes(1 << 20)])  # noqa: SIM115 (closed with the test)
     with pytest.raises(TooMuch, match="no tensors"):

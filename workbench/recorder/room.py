@@ -43,8 +43,13 @@ class Room:
         if self._plain < 0:
             raise TooMuch(f"more than {self._most[1] / 2**20:.0f} MB that are no tensors")
 
+    def ready_for(self, size: int) -> None:
+        """Look ahead, where counting the bytes would make a copy of them first. Raises TooMuch."""
+        if size > self._plain:
+            self.plain(size)
+
     def object(self) -> None:
-        """Raises TooMuch."""
+        """Count one more. Raises TooMuch."""
         self._objects -= 1
         if self._objects < 0:
             raise TooMuch(f"more than {self._most[2]:,} objects")
@@ -109,7 +114,7 @@ class _Scales(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         """Any object by what it is made of, as torch and Python pickle it; what cannot be, or is a name, as nothing."""
         if type(obj).__module__ == "numpy":
-            self._room.plain(obj.nbytes)  # before it is copied to be pickled
+            self._room.ready_for(int(obj.nbytes))
         try:
             known = copyreg.dispatch_table.get(type(obj))
             made = known(obj) if known is not None else obj.__reduce_ex__(4)
