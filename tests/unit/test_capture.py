@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -539,13 +540,14 @@ def test_a_program_that_is_killed_leaves_what_it_had_and_that_is_said(tmp_path: 
     assert any("cut short" in words for words in said.words)
 
 
-def test_an_earlier_capture_stays_until_the_next_is_whole(tmp_path: Path) -> None:
+def test_an_earlier_capture_stays_until_the_next_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with capture.watch(nn.Linear(8, 3), str(tmp_path / "net.capture")):
         pass
     killed(tmp_path)
     assert not read_capture(str(tmp_path / "net.capture")).cut
     (left,) = tmp_path.glob("net.capture.part*")
     assert read_capture(str(left)).samples == 2
+    monkeypatch.setattr("workbench.recorder.place._BEGAN", time.time_ns())  # a program that begins later
     with capture.watch(nn.Linear(8, 3), str(left)) as captured:
         pass
     assert captured.path == str(left), "its program is gone: it is an earlier capture like any other"

@@ -177,6 +177,43 @@ def test_processes_that_are_given_one_path_write_a_capture_each(tmp_path: Path, 
         assert read_capture(path).samples == 6
 
 
+LATER = """
+    import os, torch
+    from torch import nn
+    from workbench import capture
+
+    torch.set_num_threads(1)
+
+    def recording(number):
+        net = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(net.weight, float(number))
+        captured = capture.watch(net, "a")
+        net(torch.full((1, 1), float(number)))
+        return captured
+
+    def another(number):
+        child = os.fork()
+        if not child:
+            recording(number).close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+    another(1)                      # it was done before this one began to record
+    late = recording(2)
+    another(3)                      # it begins later and is done before
+    open(late.path + "/best.pt", "w").write("mine")
+    late.close()
+    print(os.path.basename(late.path))
+"""
+
+
+def test_what_another_process_of_the_job_has_finished_is_no_earlier_capture(tmp_path: Path) -> None:
+    assert "a-4" in program(tmp_path, LATER, "program.py").split()
+    nothing_else(tmp_path, "program.py", "a", "a-2", "a-3", "a-4")
+    nothing_else(tmp_path / "a-2", "best.pt")
+    assert [numbers_of(tmp_path / name) for name in ("a", "a-3", "a-4")] == [{1.0}, {3.0}, {2.0}]
+
+
 def test_two_recordings_of_one_program_under_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = (capture.watch(nn.Linear(2, 2), str(tmp_path / "a")) for _ in range(2))
     assert (one.path, two.path) == (str(tmp_path / "a"), str(tmp_path / "a-2"))

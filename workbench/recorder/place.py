@@ -14,6 +14,7 @@ import platform
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 
 from workbench.protocol.captures import CODE, MANIFEST, SAMPLES, is_capture
@@ -23,6 +24,10 @@ _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _OWN_NAMES = re.compile(
     rf"{re.escape(MANIFEST)}(\.part)?|sample\.part|{SAMPLES}/\d{{5,}}\.pt|{re.escape(_MARK)}-\w+-\d+-\w+"
 )
+_BEGAN = time.time_ns()
+"""When this program began, as far as that is known here: what was finished later may be of the same job."""
+_SETTLED: set[tuple[int, int] | None] = set()
+"""Manifests of this program's own captures."""
 _MINE: set[str] = set()
 """Marks that this process made, and those that it was forked from."""
 
@@ -83,6 +88,7 @@ class Place:
         if self._own is not None and _manifest_of(self.stage) == self._own:
             _remove(self.stage)
         self.stage = self.path
+        _SETTLED.add(_manifest_of(self.path))
         for claim in self._claims:
             shutil.rmtree(claim, ignore_errors=True)
         self._claims.clear()
@@ -191,6 +197,9 @@ def _taken(path: str, own: bool = False) -> str:
     mark = _mark_in(path)
     if mark and not own and _alive(mark):
         return "another recording writes it"
+    manifest = _manifest_of(path)
+    if not own and manifest is not None and manifest[1] > _BEGAN and manifest not in _SETTLED:
+        return "another program recorded it while this one ran"
     foreign = sorted(_foreign(path))
     more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
     return f"{foreign[0]}{more} in it was not written by a capture, or was changed since" if foreign else ""
