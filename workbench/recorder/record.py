@@ -30,7 +30,7 @@ from .samples import Budget, Unfit, plain_call
 
 EARLY_STATE = 64 << 20
 """Bytes of the largest state that is written with the first sample; a larger one would hold the program up."""
-EARLY_REST = (16 << 20, 4 << 20, 100_000)
+EARLY_REST = (16 << 20, 4 << 20, 50_000)
 """What the model may hold beside it then: bytes of tensors, bytes of all else, objects."""
 WHOLE_REST = (64 << 20, 1_000_000)
 """The same of all else and of objects at the end; of tensors, as many bytes as of samples."""
