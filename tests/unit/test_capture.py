@@ -304,26 +304,33 @@ def test_modules_of_a_package_come_along(tmp_path: Path) -> None:
 def test_a_constructor_whose_arguments_are_known(tmp_path: Path) -> None:
     text = """
         import torch
+        from dataclasses import dataclass
         from torch import nn
         from workbench import capture
 
+        @dataclass
+        class Sizes:
+            width: int = 3
+
         class Net(nn.Module):
-            def __init__(self, width, act):
+            def __init__(self, sizes, act, shift):
                 super().__init__()
-                self.fc, self.act = nn.Linear(4, width), lambda x: getattr(torch, act)(x)
+                self.fc, self.act, self.shift = nn.Linear(4, sizes.width), act, shift
+                self.steps = (one for one in range(3))
 
             def forward(self, x):
-                return self.act(self.fc(x))
+                return self.act(self.fc(x)) + self.shift
 
-        net = Net(7, act="tanh").eval()
-        one = capture.watch(net, "known.capture", kwargs={"width": 7, "act": "tanh"})
+        given = {"sizes": Sizes(7), "act": nn.functional.tanh, "shift": torch.ones(7)}
+        net = Net(**given).eval()
+        one = capture.watch(net, "known.capture", kwargs=given)
         two = capture.watch(net, "unknown.capture")
-        net(torch.ones(2, 4))
+        torch.save(net(torch.ones(2, 4)).detach(), "y.pt")
         one.close(), two.close()
     """
     said = program(tmp_path, text, "program.py")
-    assert "a lambda" in said
-    assert (answer(opened(tmp_path / "known.capture")).shape) == (2, 7)
+    assert "cannot pickle 'generator'" in said
+    assert torch.equal(answer(opened(tmp_path / "known.capture")), torch.load(tmp_path / "y.pt"))
     failure = refused(tmp_path / "unknown.capture", trusted=read_capture(str(tmp_path / "unknown.capture")).sha256)
     assert failure.kind == "load"
     assert "kwargs=" in failure.message
@@ -538,6 +545,7 @@ def test_a_program_that_is_killed_leaves_what_it_had_and_that_is_said(tmp_path: 
     said = inspect(Inspect(str(tmp_path / "net.capture")), JOB)
     assert said.metadata["samples"] == "2"
     assert any("cut short" in words for words in said.words)
+    assert "calls watched" not in said.metadata, "nobody counted them to their end"
 
 
 def test_an_earlier_capture_stays_until_the_next_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

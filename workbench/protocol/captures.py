@@ -26,6 +26,8 @@ MANIFEST, STATE, SAMPLES, CODE, SOURCE, OBJECT, EXTRA = (
 )  # fmt: skip
 FACTORY = "captured_model"
 """Name of the function in `code/captured.py` that answers with the model."""
+LEFT_OUT = "workbench_left_out"
+"""Name in `code/captured.py` of {name: what it is} of what its program had and the capture has not."""
 CALL = "workbench_call"
 """Key that tells a recorded call from a dict of inputs."""
 SCHEMA = 1
@@ -49,7 +51,7 @@ class Capture:
     """What stood against recording it, in words; empty when nothing did."""
     samples: int
     calls: int
-    """How many calls of forward there were while it was watched."""
+    """How many calls of forward there were while it was watched; not counted, 0, where `cut`."""
     notes: tuple[str, ...]
     code: dict[str, str]
     """Path inside the capture → sha256."""
@@ -58,6 +60,8 @@ class Capture:
     the state is the one at the first of them."""
     whole_state: bool = True
     """The values of the model are there."""
+    left_out: tuple[str, ...] = ()
+    """Names that the model's code may use and that could not be taken along; a note says what each of them is."""
 
 
 def is_capture(path: str) -> bool:
@@ -76,7 +80,11 @@ def read_capture(path: str) -> Capture:
         content = json.loads(data)
         if content["schema"] != SCHEMA:
             raise ValueError(f"its schema is {content['schema']!r}, and this workbench reads {SCHEMA}")
-        found = Capture(os.path.abspath(path), hashlib.sha256(data).hexdigest(), *_fields(content))
+        left_out = content.get("left_out", [])
+        if not isinstance(left_out, list) or not all(isinstance(one, str) for one in left_out):
+            raise ValueError("what was left out is no list of names")
+        digest = hashlib.sha256(data).hexdigest()
+        found = Capture(os.path.abspath(path), digest, *_fields(content), left_out=tuple(left_out))
         return _as_far_as_it_got(found) if content.get("cut") is True else found
     except OSError as problem:
         raise unreadable("load", place, problem) from problem

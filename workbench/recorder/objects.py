@@ -1,11 +1,13 @@
 """A module's structure as bytes, without its values: what is in its state_dict is left to the state's own file.
 
-Owns the pickling of a live model, for a class whose constructor's arguments nobody wrote down. Classes and functions
-of the running program itself are named, never pickled by reference: they come from the slice of its source.
+Owns the pickling of a live model, for a class whose constructor's arguments nobody wrote down, and of the values of
+its program that no expression makes again. Classes and functions of the running program itself are named, never
+pickled by reference: they come from the slice of its source.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import sys
@@ -15,16 +17,30 @@ from typing import Any
 import torch
 from torch import nn
 
-from .source import is_typed, is_users
+from .mentions import cells_of
+from .room import Room, TooMuch, weigh
+from .slices import Slice, home_of
+from .values import FRESH, placed, spell
+
+
+class _Named:
+    """Stands for what `captured.py` has under a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self) -> None:
+        """Nothing is called here: a pickler asks whether it could be."""
 
 
 class Structure(pickle.Pickler):
-    """Pickles one model into `data`; `extra` are tensors that are in no state_dict, `roots` what it is made of."""
+    """Pickles a model; `extra` are tensors that are in no state_dict, and what it is made of goes into `piece`."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, piece: Slice) -> None:
         self._stream = io.BytesIO()
         super().__init__(self._stream, protocol=4)
         self._model = model
+        self._piece = piece
         self._names: dict[int, str] = {}
         for name, tensor in model.state_dict(keep_vars=True).items():
             if isinstance(tensor, torch.Tensor):
@@ -33,30 +49,38 @@ class Structure(pickle.Pickler):
         """Keeps what was numbered alive, so that no other object gets its id."""
         self._numbers: dict[int, int] = {}
         self.extra: list[torch.Tensor] = []
-        self.roots: dict[str, Any] = {}
 
-    def run(self) -> bytes:
-        """The bytes. Raises whatever the model's parts raise when they are pickled."""
-        self.dump(self._model)
+    def run(self, thing: Any) -> bytes:
+        """The bytes. Raises whatever its parts raise when they are pickled."""
+        self.dump(thing)
         return self._stream.getvalue()
 
     def persistent_id(self, obj: Any) -> Any:
         if isinstance(obj, torch.Tensor) and type(obj) in (torch.Tensor, nn.Parameter, nn.Buffer):
             return self._tensor(obj)
+        if isinstance(obj, _Named):
+            return ("typed", obj.name)
         if isinstance(obj, (type, types.FunctionType)):
-            owner = getattr(obj, "__module__", "") or ""
-            if "<lambda>" in obj.__qualname__:
-                raise pickle.PicklingError(f"a lambda, {obj.__qualname__}, is part of the model")
-            if is_typed(owner) and owner != "builtins":
-                name = obj.__qualname__.split("<locals>.")[-1]
-                self.roots[name.split(".")[0]] = obj
-                return ("typed", name)
-            if is_users(sys.modules.get(owner)):
-                self.roots[f"{owner}:{obj.__qualname__}"] = obj
+            if home_of(obj) is not None:
+                self._piece.copies.add(sys.modules.get(obj.__module__))
+            elif isinstance(obj, type) or not _has_state(obj) or placed(obj, self._piece):
+                return ("typed", self._name(obj))
+        elif type(obj) in FRESH or isinstance(obj, (functools._lru_cache_wrapper, torch.jit.ScriptFunction)):
+            return ("typed", self._piece.keep(obj))
         return None
 
+    def _name(self, obj: Any) -> str:
+        """A dotted name in `captured.py`."""
+        try:
+            return spell(obj, self._piece)
+        except ValueError as problem:
+            raise pickle.PicklingError(f"{problem}, is part of it") from None
+
     def reducer_override(self, obj: Any) -> Any:
-        """A module without the hooks of recorders, which belong to this program and not to the model."""
+        """A module without the hooks of recorders, which belong to this program and not to the model; a function that
+        closes over something."""
+        if isinstance(obj, types.FunctionType) and home_of(obj) is None and _has_state(obj):
+            return self._function(obj)
         if not isinstance(obj, nn.Module) or not any(map(_is_ours, obj._forward_pre_hooks.values())):
             return NotImplemented
         made = obj.__reduce_ex__(4)
@@ -68,6 +92,16 @@ class Structure(pickle.Pickler):
             held = state.get(name, {})
             state[name] = type(held)((key, hook) for key, hook in held.items() if key not in ours)
         return (*made[:2], state, *made[3:])
+
+    def _function(self, function: types.FunctionType) -> tuple[Any, ...]:
+        """Made with empty cells first, for it may close over what holds it."""
+        try:
+            maker = self._piece.maker(function)
+        except ValueError as problem:
+            raise pickle.PicklingError(f"{problem}, is part of it") from None
+        cells = tuple(cells_of(function).values())
+        state = (cells, function.__defaults__, function.__kwdefaults__)
+        return (_Named(maker), (), state, None, None, _Named(self._piece.filled()))
 
     def _tensor(self, tensor: torch.Tensor) -> tuple[Any, ...]:
         parameter = isinstance(tensor, nn.Parameter)
@@ -82,6 +116,30 @@ class Structure(pickle.Pickler):
         return ("extra", self._numbers[id(tensor)], parameter, bool(tensor.requires_grad))
 
 
+def kept_values(model: nn.Module, piece: Slice, room: tuple[int, int, int]) -> dict[str, Any]:
+    """Those of the program's values that no expression makes and that can be pickled; the others are left out.
+
+    room: what one of them may hold, as in `Room`.
+    """
+    values: dict[str, Any] = {}
+    while piece.pending:
+        name, value = piece.pending.popitem()
+        try:
+            weigh(model, Room(*room), value)
+            Structure(model, piece).run(value)  # what it leads to
+            values[name] = value
+        except TooMuch as problem:
+            piece.left_out[name] = f"a {type(value).__name__} of the program that holds {problem}"
+        except Exception as problem:  # noqa: BLE001 (objects run their own code when they are pickled)
+            kind = type(value).__name__
+            piece.left_out[name] = f"a {kind} of the program that cannot be written down ({problem})"
+    return values
+
+
+def _has_state(function: types.FunctionType) -> bool:
+    return bool(function.__closure__ or function.__defaults__ or function.__kwdefaults__)
+
+
 def _is_ours(hook: Any) -> bool:
     """Whether a hook is a recorder's."""
     return type(getattr(hook, "__self__", None)).__module__.startswith("workbench.recorder.")
@@ -89,8 +147,8 @@ def _is_ours(hook: Any) -> bool:
 
 FROM_OBJECT = '''
 
-def {factory}():
-    """The captured model: its structure as it was, its values from the state beside it."""
+def captured_object():
+    """(the captured model, or None; values of its program): the structure as it was, without what the state holds."""
     import hashlib, io, os, pickle, torch
 
     place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -117,11 +175,18 @@ def {factory}():
             return made[key]
 
     return Reader(io.BytesIO(data)).load()
+
+
+def {factory}():
+    """The captured model, whose values come from the state beside it."""
+    model, values = captured_object()
+    globals().update(values)
+    return {model}
 '''
 
 FROM_ARGUMENTS = '''
 
 def {factory}():
     """The captured model, made as the program made it."""
-    return {name}(**{kwargs!r}).train({training})
+    return {model}
 '''

@@ -27,6 +27,7 @@ from .models import bare, records_a_graph, refuse_shared
 from .place import Place
 from .room import Room, TooMuch, weigh, weigh_state
 from .samples import Budget, Unfit, plain_call
+from .source import remember_program
 
 EARLY_STATE = 64 << 20
 """Bytes of the largest state that is written with the first sample; a larger one would hold the program up."""
@@ -82,6 +83,7 @@ class Recorder:
         if not isinstance(self._model, nn.Module):
             raise TypeError(f"a {type(self._model).__name__} is no nn.Module")
         refuse_shared(self._model)
+        remember_program()
         self._place = Place(os.path.abspath(os.path.expanduser(path)))
         self.path = self._place.path
         if self._place.words:
@@ -132,7 +134,7 @@ class Recorder:
             values = not _too_much(weigh_state, self._model, Room(EARLY_STATE, *EARLY_REST[1:]))
             without = self._without(Room(*EARLY_REST), "It is written when the capture is closed")
             write_contents(place.stage, self._model, self._kwargs, (0, 0), (), lambda words: None, cut=True,
-                           values=values, without=without)  # fmt: skip
+                           values=values, without=without, room=EARLY_REST)  # fmt: skip
             place.begin_to_last()
         except Exception as problem:  # noqa: BLE001 (the samples go on; only a kill would find them unfinished)
             self._notes.append(f"it could not be opened before its end: {type(problem).__name__}: {problem}")

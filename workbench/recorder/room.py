@@ -64,13 +64,15 @@ def weigh_state(model: nn.Module, room: Room) -> None:
     _Scales(set(), model, room).put([one for one in state.values() if not isinstance(one, torch.Tensor)])
 
 
-def weigh(model: nn.Module, room: Room) -> None:
-    """Count what a pickler would write of a model beside the tensors of its state_dict. Raises TooMuch.
+def weigh(model: nn.Module, room: Room, thing: Any = None) -> None:
+    """Count what a pickler would write of a model, or of a thing beside it, beside the tensors of its state_dict.
+
+    Raises TooMuch.
 
     What cannot be pickled weighs nothing: that it cannot is found by who writes it.
     """
     known = {id(one) for one in model.state_dict(keep_vars=True).values() if isinstance(one, torch.Tensor)}
-    _Scales(known, model, room).put(model)
+    _Scales(known, model, room).put(model if thing is None else thing)
 
 
 class _Scales(pickle.Pickler):

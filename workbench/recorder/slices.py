@@ -1,7 +1,7 @@
 """The part of a program that a model's class needs: a slice of what was typed, and copies of modules that are imported.
 
 Owns what goes into a capture's `code/`. A script or a notebook must not be run again to open its model, for that would
-train it again: of `__main__` only definitions, imports and constants are taken, those that the class leads to. Modules
+train it again: of `__main__` only definitions, imports and values are taken, those that the class leads to. Modules
 that are imported anyway are copied whole.
 """
 
@@ -9,213 +9,282 @@ from __future__ import annotations
 
 import ast
 import builtins
-import os
+import copy
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
-import torch
+from workbench.protocol.captures import LEFT_OUT
 
-from .source import file_text, is_typed, is_users, postponed, source_of
+from .mentions import cells_of, globals_of, mentioned, quoted
+from .modules import Copies
+from .source import functions_of, is_typed, node_of, postponed, source_of
 
-_MOST_FILES = 500
-_MOST_BYTES = 10 << 20
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
+FILLED = "captured_filled"
+"""Name of the function in `captured.py` that gives a function what it closes over, and its defaults."""
+_FILLED_TEXT = f'''def {FILLED}(function, state):
+    """A function that was made again, with what it closed over and its defaults."""
+    cells, function.__defaults__, function.__kwdefaults__ = state
+    for cell, value in zip(function.__closure__ or (), cells):
+        if value is not Ellipsis:
+            cell.cell_contents = value
+    return function
+'''
 
 
 class Slice:
-    """Grows by `add`; `text` and `files` are what it came to."""
+    """Grows by `refer` and `follow`; `text` and `copies.files` are what it came to."""
 
-    def __init__(self) -> None:
-        self.files: dict[str, str] = {}
-        """Path below `code/` → text."""
-        self.notes: list[str] = []
-        """What was left out, and why."""
+    def __init__(self, spell: Callable[[Any, Slice], str]) -> None:
+        """spell: the expression that makes a value again, by this slice; raises ValueError with what it is."""
+        self.copies = Copies()
+        """Modules of the program, below `code/`."""
+        self.pending: dict[str, Any] = {}
+        """Name → a value of the program that no expression makes, wanted when functions run."""
+        self.left_out: dict[str, str] = {}
+        """Name → what it is that could not be taken along."""
+        self._spell = spell
         self._imports: dict[str, None] = {}
         self._definitions: dict[str, str] = {}
         """Top-level name → its text, dependencies first."""
+        self._made: dict[int, str] = {}
+        """id → expression of a class, function or kept value."""
+        self._alive: list[Any] = []
+        """Keeps what has an id there."""
         self._seen: set[str] = set()
-        self._copied: set[str] = set()
-        self._bytes = 0
         self._postponed = False
 
     @property
     def text(self) -> str:
         """The source of `captured.py` without its factory."""
         future = "from __future__ import annotations\n\n" if self._postponed else ""
-        return future + "\n".join(self._imports) + "\n\n\n" + "\n\n".join(self._definitions.values())
+        missing = f"\n{LEFT_OUT} = {self.left_out!r}\n" if self.left_out else ""
+        definitions = "\n\n".join(self._definitions.values())
+        return future + "\n".join(self._imports) + f"\n{missing}\n\n{definitions}"
 
-    def add(self, thing: Any) -> bool:
-        """Take a class or function; False when its source is not to be had."""
-        name = getattr(thing, "__module__", "")
-        if is_typed(name):
-            return self._typed(thing.__qualname__.split(".<locals>.")[-1].split(".")[0], thing)
-        self.copy(sys.modules.get(name))
-        return True
+    @property
+    def notes(self) -> list[str]:
+        """What was left out, and why."""
+        words = [f"{name} was left out: {what}" for name, what in self.left_out.items()]
+        return [*self.copies.notes, *words]
 
-    def use(self, thing: type) -> None:
-        """Import a class of a module by its own name."""
-        self._imports[_import_from(thing.__module__, thing.__qualname__, thing.__qualname__.split(".")[0])] = None
+    def imports(self, line: str) -> None:
+        self._imports[line] = None
 
-    def copy(self, module: Any) -> None:
-        """Copy a module of the program, with what it imports of the program; libraries stay where they are."""
-        name = getattr(module, "__name__", "")
-        if not is_users(module) or name in self._copied or is_typed(name):
-            return
-        self._copied.add(name)
-        text = file_text(module)
-        if text is None or len(self.files) >= _MOST_FILES or self._bytes + len(text) > _MOST_BYTES:
-            self.notes.append(f"the module {name} was left out: it cannot be read, or there is too much of it")
-            return
-        self._bytes += len(text)
-        parts = name.split(".")
-        package = hasattr(module, "__path__")
-        place = "/".join(parts) + ("/__init__.py" if package else ".py")
-        self.files[place] = text
-        for depth in range(1, len(parts)):
-            above = sys.modules.get(".".join(parts[:depth]))
-            if is_users(above):
-                self.copy(above)
-            self.files.setdefault("/".join(parts[:depth]) + "/__init__.py", "")
+    def refer(self, thing: Any) -> str:
+        """The expression for a class, a function or what decorators made of one, and all that it needs there.
+
+        Raises ValueError, with what it is, where its source is not to be had.
+        """
+        if id(thing) not in self._made:
+            found = self._imported(thing) or self._typed(thing)
+            self._made[id(thing)] = found
+            self._alive.append(thing)
+        if not self._made[id(thing)]:
+            raise ValueError(f"{called(thing)}, which closes over itself")
+        return self._made[id(thing)]
+
+    def decorated(self, thing: Any) -> str:
+        """What a decorator made of a function, which is no function itself. Raises ValueError."""
+        if id(thing) not in self._made:
+            text, first = source_of(thing), next(functions_of(thing), None)
+            if text is None or first is None:
+                raise ValueError(f"a {type(thing).__name__} of the program, whose source is not to be had")
+            space = globals_of(first)
+            name = first.__name__ if space.get(first.__name__) is thing else ""
+            if not name:
+                raise ValueError(f"a {type(thing).__name__} of the program, which it has under another name")
+            self._seen.add(name)
+            self._made[id(thing)] = name
+            self._alive.append(thing)
+            self._follow(text, space, name)
+            self._definitions[name] = text
+        return self._made[id(thing)]
+
+    def has_source(self, thing: Any) -> bool:
+        """Whether it is here already, or its source is to be had."""
+        return id(thing) in self._made or node_of(thing) is not None
+
+    def give(self, thing: Any, text: str) -> str:
+        """The name of what an expression makes."""
+        name = self._new("value", id(thing), thing)
+        self._definitions[name] = f"{name} = {text}\n"
+        return name
+
+    def keep(self, thing: Any) -> str:
+        """The name of a definition that makes a value again. Raises ValueError."""
+        if id(thing) not in self._made:
+            self.give(thing, self._spell(thing, self))
+        return self._made[id(thing)]
+
+    def maker(self, function: types.FunctionType) -> str:
+        """The name of a function that makes this one anew, with empty cells and without its defaults.
+
+        Raises ValueError where the source is not to be had.
+        """
+        key = id(function.__code__)
+        if key not in self._made:
+            found = node_of(function)
+            if found is None:
+                raise ValueError(f"{called(function)}, whose source is not to be had")
+            name = self._new("maker", key, function)
+            text = _maker_text(name, found[1], function.__code__.co_freevars)
+            if is_typed(function.__module__):
+                self._follow(text, function.__globals__, name)
+                self._definitions[name] = text
+            else:  # of a module: its names are those of the module
+                self.copies.add(sys.modules.get(function.__module__))
+                self.imports("import sys")
+                self.imports(f"import {function.__module__}")
+                place = f"vars(sys.modules[{function.__module__!r}])"
+                self._definitions[name] = f"{name} = {{}}\nexec({text!r}, {place}, {name})\n{name} = {name}[{name!r}]\n"
+        return self._made[key]
+
+    def filled(self) -> str:
+        """The name of the function that gives what `maker` makes its cells and defaults."""
+        self._definitions.setdefault(FILLED, _FILLED_TEXT)
+        return FILLED
+
+    def _new(self, what: str, key: int, thing: Any) -> str:
+        self._made[key] = f"captured_{what}_{len(self._made)}"
+        self._alive.append(thing)
+        return self._made[key]
+
+    def _imported(self, thing: Any) -> str:
+        """A class or function by the path of its module, imported here; empty for what has no such path."""
+        owner = home_of(thing)
+        if owner is None:
+            return ""
+        if owner == "builtins":
+            return str(thing.__qualname__)
+        self.copies.add(sys.modules.get(owner))
+        self.imports(f"import {owner}")
+        return f"{owner}.{thing.__qualname__}"
+
+    def _typed(self, thing: Any) -> str:
+        """What the program itself defines. Raises ValueError."""
+        *around, last = thing.__qualname__.split("<locals>.")
+        first, _, rest = last.partition(".")
+        space = globals_of(thing)
+        if rest:  # inside a class, which is taken whole
+            outer = inner = space.get(first)
+            for part in rest.split("."):
+                inner = getattr(inner, part, None)
+            if isinstance(outer, type) and inner is thing:
+                return f"{self.refer(outer)}.{rest}"
+        if not is_typed(thing.__module__) and isinstance(thing, type):
+            raise ValueError(f"{called(thing)}, which its module does not have under its name")
+        if not around and space.get(last) is thing:
+            return self._defined(last, thing, space)
+        if isinstance(thing, type):
+            return self._local(thing, space)
+        self._made[id(thing)] = ""
         try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError):
-            return
-        for target in _imported(tree, name if package else name.rpartition(".")[0]):
-            self.copy(sys.modules.get(target))
+            state = (tuple(cells_of(thing).values()), thing.__defaults__, thing.__kwdefaults__)
+            given = self._spell(state, self)
+        finally:
+            del self._made[id(thing)]
+        made = f"{self.maker(thing)}()"
+        return self.give(thing, made if not any(state) else f"{self.filled()}({made}, {given})")
 
-    def _typed(self, name: str, thing: Any) -> bool:
-        """A definition of `__main__`, and before it everything that its text mentions."""
-        if name in self._seen:
-            return name in self._definitions
-        self._seen.add(name)
+    def _defined(self, name: str, thing: Any, space: dict[str, Any]) -> str:
+        """A definition that the program has under its own name, and before it everything that its text mentions."""
         text = source_of(thing)
         if text is None:
-            self.notes.append(f"the source of {name} is not to be had: define it in a file or a notebook")
-            return False
+            raise ValueError(f"{called(thing)}, whose source is not to be had: define it in a file or a notebook")
+        self._seen.add(name)
+        self._made[id(thing)] = name  # it may lead back to itself
         self._postponed = self._postponed or postponed(thing)
-        space = _globals_of(thing)
-        for mentioned in _mentioned(text):
-            if mentioned in space and mentioned != name:
-                self._global(mentioned, space[mentioned], space)
+        self._follow(text, space, name)
         self._definitions[name] = text
-        return True
+        return name
 
-    def _global(self, name: str, value: Any, space: dict[str, Any]) -> None:
-        if name in self._seen:
+    def _local(self, thing: type, space: dict[str, Any]) -> str:
+        """A class that the program has not, or no longer, under its own name: it gets another, and its own closure."""
+        found = node_of(thing)
+        if found is None:
+            raise ValueError(f"{called(thing)}, whose source is not to be had: define it in a file or a notebook")
+        name, cells = self._new("class", id(thing), thing), dict[str, Any]()
+        for one in functions_of(thing):
+            cells.update((key, value) for key, value in cells_of(one).items() if value is not thing)
+        lines = [f"    {key} = {self._spell(value, self)}" for key, value in cells.items() if key != "__class__"]
+        lines += [f"    {line}" for line in ast.unparse(found[1]).splitlines()]
+        text = "\n".join([f"def {name}():", *lines, f"    return {thing.__name__}", f"{name} = {name}()"]) + "\n"
+        self._postponed = self._postponed or postponed(thing)
+        self._follow(text, space, name)
+        self._definitions[name] = text
+        return name
+
+    def _follow(self, text: str, space: dict[str, Any], own: str) -> None:
+        for name, at_once in mentioned(text).items():
+            if name in space and name != own:
+                self._global(name, space[name], at_once)
+        for name in quoted(text):
+            if isinstance(space.get(name), type) and name != own:
+                self._global(name, space[name], False)
+
+    def _global(self, name: str, value: Any, at_once: bool) -> None:
+        """Bring along what a name of the program means. at_once: when it is defined, not only when it is run."""
+        if name in self._seen or (name.startswith("__") and name.endswith("__")):
             return
+        if getattr(builtins, name, None) is value:
+            return
+        self._seen.add(name)
         if isinstance(value, types.ModuleType):
-            self._seen.add(name)
-            self.copy(value)
-            self._imports[f"import {value.__name__}" if value.__name__ == name else _import_as(value, name)] = None
+            self.copies.add(value)
+            self.imports(f"import {value.__name__}" + (f" as {name}" if value.__name__ != name else ""))
             return
-        owner = getattr(value, "__module__", None) or _home_of(value, name)
-        called = getattr(value, "__qualname__", name)
-        named = isinstance(value, (type, types.FunctionType)) or _leads_to(owner, called, value)
-        if named and isinstance(owner, str) and not is_typed(owner):
-            self._seen.add(name)
-            self.copy(sys.modules.get(owner))
-            self._imports[_import_from(owner, called, name)] = None
-        elif isinstance(value, (type, types.FunctionType)):
-            known = value.__qualname__.split(".")[0]
-            self._typed(known, value)
-            if known != name and known in self._definitions:
-                self._seen.add(name)
-                self._definitions[name] = f"{name} = {known}\n"
-        elif _is_plain(value):
-            self._seen.add(name)
-            self._imports["import torch"] = None
-            self._definitions[name] = f"{name} = {_literal(value)}\n"
-        elif getattr(builtins, name, None) is not value:
-            self._seen.add(name)
-            self.notes.append(f"{name}, a {type(value).__name__} of the program, was left out")
-
-
-def _imported(tree: ast.AST, package: str) -> list[str]:
-    """Names of all modules that a file may import, anywhere in it."""
-    found: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = package.split(".") if package else []
-                kept = above[: len(above) - node.level + 1]
-                base = ".".join([*kept, base] if base else kept)
-            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    parents = [".".join(name.split(".")[:depth]) for name in found for depth in range(1, name.count(".") + 1)]
-    return [*dict.fromkeys([*parents, *found])]
-
-
-def _mentioned(text: str) -> list[str]:
-    """Every name that a definition mentions, in order, those in quoted annotations too."""
-    found: dict[str, None] = {}
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Name):
-            found[node.id] = None
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            found[node.value] = None
-    return list(found)
-
-
-def _globals_of(thing: Any) -> dict[str, Any]:
-    if isinstance(thing, types.FunctionType):
-        return dict(_cells(thing), **thing.__globals__)
-    for value in vars(thing).values():
-        inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
-        if isinstance(inner, types.FunctionType):
-            return dict(_cells(inner), **inner.__globals__)
-    return vars(sys.modules.get(thing.__module__, builtins))
-
-
-def _cells(function: types.FunctionType) -> dict[str, Any]:
-    """What a function closes over, as far as it is set."""
-    found = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):  # noqa: B905 (one each)
+        owner = home_of(value) if isinstance(value, (type, types.FunctionType)) else None
+        if owner is not None and "." not in value.__qualname__:
+            self.copies.add(sys.modules.get(owner))
+            as_name = f" as {name}" if value.__qualname__ != name else ""
+            self.imports(f"from {owner} import {value.__qualname__}{as_name}")
+            return
         try:
-            found[name] = cell.cell_contents
-        except ValueError:
-            continue
-    return found
+            text = self._spell(value, self)
+        except Exception as problem:  # noqa: BLE001 (objects answer with code of their own what they are asked)
+            if isinstance(value, type) or at_once:
+                when = ", and it is wanted as soon as a class or function is defined" if at_once else ""
+                self.left_out[name] = f"{problem}{when}"
+            else:
+                self.pending[name] = value
+            return
+        if text != name:
+            self._definitions[name] = f"{name} = {text}\n"
 
 
-def _home_of(value: Any, name: str) -> str | None:
-    """The module of a builtin function that does not say so itself."""
-    return "torch" if isinstance(value, types.BuiltinFunctionType) and getattr(torch, name, None) is value else None
+def _maker_text(name: str, found: Any, free: tuple[str, ...]) -> str:
+    """A function that defines the function anew, each of what it closes over being a variable of its own."""
+    node = copy.deepcopy(found)
+    arguments = node.args
+    arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]  # they are given their values
+    arguments.kw_defaults = [one and ast.Constant(None) for one in arguments.kw_defaults]
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    for one in every:
+        if one is not None:
+            one.annotation = None
+    if isinstance(node, ast.Lambda):
+        body = f"    return {ast.unparse(node)}"
+    else:
+        node.decorator_list, node.returns = [], None
+        lines = "\n".join(f"    {line}" for line in ast.unparse(node).splitlines())
+        body = f"{lines}\n    return {node.name}"
+    return "\n".join([f"def {name}():", *(f"    {one} = None" for one in free), body]) + "\n"
 
 
-def _leads_to(owner: str | None, called: str, value: Any) -> bool:
-    """Whether `from owner import called` gives this very value."""
-    return getattr(sys.modules.get(owner or ""), str(called), None) is value
+def home_of(thing: Any) -> str | None:
+    """The module that has a class or function under its own name, and can be imported again; None where none does."""
+    owner = getattr(thing, "__module__", None)
+    if not isinstance(owner, str) or (is_typed(owner) and owner != "builtins"):
+        return None
+    found: Any = sys.modules.get(owner)
+    for part in getattr(thing, "__qualname__", "").split("."):
+        found = getattr(found, part, None)
+    return owner if found is thing else None
 
 
-def _import_as(module: types.ModuleType, name: str) -> str:
-    return f"import {module.__name__} as {name}"
-
-
-def _import_from(owner: str, qualname: str, name: str) -> str:
-    first = qualname.split(".")[0]
-    return f"from {owner} import {first}" + (f" as {name}" if first != name else "")
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple, set, frozenset)) and len(value) < 10_000:
-        return all(map(_is_plain, value))
-    if isinstance(value, dict) and len(value) < 10_000:
-        return all(_is_plain(key) and _is_plain(one) for key, one in value.items())
-    return type(value) in _PLAIN
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, torch.device):
-        return f"torch.{value!r}"
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return f"float({str(value)!r})"
-    return repr(value)
-
-
-def program_name() -> str:
-    """What the program is called: its file, or "a notebook or console"."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return os.path.basename(file) if isinstance(file, str) else "a notebook or console"
+def called(thing: Any) -> str:
+    """In words."""
+    kind = "the class" if isinstance(thing, type) else "the function"
+    return f"{kind} {thing.__qualname__}".replace("the function <lambda>", "a lambda")

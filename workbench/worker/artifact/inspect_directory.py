@@ -101,10 +101,12 @@ def read_captured(path: Path, read: Read) -> Content:
     if (path / STATE).is_file():
         held = read(path / STATE)
         content.tensors, content.stored = held.tensors, held.stored
-    content.metadata = {"model": capture.name, "samples": str(capture.samples), "calls watched": str(capture.calls)}
+    calls = {} if capture.cut else {"calls watched": str(capture.calls)}  # nobody counted them to their end
+    content.metadata = {"model": capture.name, "samples": str(capture.samples), **calls}
     content.members = sorted(str(one.relative_to(path)) for one in path.rglob("*") if one.is_file())
     opens = f"it opens as a model: workbench {path.name}"
-    how = opens if capture.source else f"it cannot be built again: {capture.why}"
+    lacks = f", but without {', '.join(capture.left_out[:5])}, which its forward may use" if capture.left_out else ""
+    how = opens + lacks if capture.source else f"it cannot be built again: {capture.why}"
     content.words = [
         f"{capture.name} as a running program had it, with {capture.samples} of its real inputs; {how}.",
         f"Opening it runs {', '.join(capture.code) or 'no file of its own'}.",

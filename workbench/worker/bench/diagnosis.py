@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from workbench.protocol.failures import Failure, WorkbenchError
-from workbench.worker.bench.failing import first_line, frames, full_text, users_place
+from workbench.worker.bench.failing import LEFT_OUT_REMEDY, first_line, frames, full_text, left_out, users_place
 from workbench.worker.bench.sampling import tensors_in
 from workbench.worker.bench.signature import Forward
 from workbench.worker.bench.words import shape_text
@@ -78,6 +78,8 @@ def explain(problem: BaseException, model: nn.Module | None = None, args: Any = 
     place = users_place(problem)
     where = " in ".join(part for part in (place, scene.path) if part)
     details = full_text(problem)
+    if missing := left_out(problem):
+        return Failure("forward", sentence(f"{scene.at}: {missing}."), where, LEFT_OUT_REMEDY, details)
     for rule in RULES:
         failure = rule.apply(scene)
         if failure is not None:

@@ -10,6 +10,7 @@ import sys
 import traceback
 from types import FrameType
 
+from workbench.protocol.captures import LEFT_OUT
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.text import shorten
 
@@ -69,6 +70,19 @@ def is_cut_short(problem: BaseException) -> bool:
     return end or any(words in str(problem) for words in CUT_SHORT)
 
 
+def left_out(problem: BaseException) -> str:
+    """Why a name is missing that a capture could not take along, in words; empty for any other error."""
+    name = getattr(problem, "name", None)
+    for frame, _ in reversed(frames(problem)) if isinstance(problem, NameError) else ():
+        known = frame.f_globals.get(LEFT_OUT)
+        if isinstance(known, dict) and name in known:
+            return f"it uses {name}, which is not in the capture: {known[name]}"
+    return ""
+
+
+LEFT_OUT_REMEDY = "In the program, define it in a module that is imported, then capture again."
+
+
 def _root(problem: BaseException) -> BaseException:
     """What was raised first, where one error was raised from another."""
     seen = [problem]
@@ -85,6 +99,8 @@ def failed_in(problem: BaseException, kind: str, what: str, otherwise: str, reme
         reason = f"it asked Python to exit ({problem.code!r})"
     elif wants_keyboard(problem):
         reason, remedy = "it reads from the keyboard, and a worker has none", remedy or "Take the input() out of it."
+    elif left_out(problem):
+        reason, remedy = left_out(problem), LEFT_OUT_REMEDY
     else:
         reason = first_line(problem)
         first = _root(problem)

@@ -99,7 +99,7 @@ def put(model: nn.Module, checkpoint: Checkpoint, assign: bool, repair: str = ""
     notes += _casts(model, tensors, assign)
     try:
         model.load_state_dict(tensors, strict=True, **({"assign": True} if assign else {}))
-    except RuntimeError as problem:
+    except Exception as problem:  # modules may read their values by code of their own
         if wrong:
             raise _does_not_fit(model, checkpoint, wrong) from problem
         raise failed_in(

@@ -105,7 +105,8 @@ def _build(recipe: Recipe, job: Job, state_path: str, state: dict[str, Any] | No
             notes += checkpoint.notes
             fill, size = (
                 Values(checkpoint.tensors) if state_path else Strict(checkpoint, recipe.repair),
-                checkpoint.signature[1],
+                # a captured object holds its parameters itself: they must be filled, not replaced
+                checkpoint.signature[1] if captured_as.sources is None else 0,
             )
         job.progress("building the model")
         frugal = size >= META_FROM and not isinstance(resolved.object, nn.Module)
