@@ -5,7 +5,6 @@ Owns the writing of these into a directory. The manifest comes last: a directory
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -97,8 +96,10 @@ def _architecture(
     `reasons`."""
     if without:
         reasons.append(f"the model's structure is not written down: {without}")
-        with contextlib.suppress(Exception):
+        try:
             piece.refer(type(model))
+        except ValueError as problem:
+            reasons.insert(0, f"its source is not here either: {problem}")
         return "", ""
     try:
         if kwargs is None:

@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
+from .helpers import BARE, FILL, METHOD, PARAMETRIZE
 from .mentions import cells_of
 from .room import Room, TooMuch, weigh
 from .slices import Slice, home_of
@@ -77,13 +79,22 @@ class Structure(pickle.Pickler):
             raise pickle.PicklingError(f"{problem}, is part of it") from None
 
     def reducer_override(self, obj: Any) -> Any:
-        """A module without the hooks of recorders, which belong to this program and not to the model; a function that
-        closes over something."""
+        """A module without the hooks of recorders, which belong to this program and not to the model; a module with
+        parametrizations, which torch itself does not pickle; a function that closes over something."""
         if isinstance(obj, types.FunctionType) and home_of(obj) is None and _has_state(obj):
             return self._function(obj)
-        if not isinstance(obj, nn.Module) or not any(map(_is_ours, obj._forward_pre_hooks.values())):
+        if isinstance(obj, types.MethodType) and _was_put_there(obj):
+            return _Named(self._piece.helper(METHOD)), (obj.__func__, obj.__self__)
+        if not isinstance(obj, nn.Module):
             return NotImplemented
-        made = obj.__reduce_ex__(4)
+        made: Any
+        if parametrize.is_parametrized(obj):
+            bare, then = (_Named(self._piece.helper(name)) for name in (BARE, PARAMETRIZE))
+            made = (bare, (type(obj).__bases__[0],), dict(vars(obj)), None, None, then)
+        elif any(map(_is_ours, obj._forward_pre_hooks.values())):
+            made = obj.__reduce_ex__(4)
+        else:
+            return NotImplemented
         if not isinstance(made, tuple) or len(made) < 3 or not isinstance(made[2], dict):
             return NotImplemented
         state = dict(made[2])
@@ -101,7 +112,7 @@ class Structure(pickle.Pickler):
             raise pickle.PicklingError(f"{problem}, is part of it") from None
         cells = tuple(cells_of(function).values())
         state = (cells, function.__defaults__, function.__kwdefaults__)
-        return (_Named(maker), (), state, None, None, _Named(self._piece.filled()))
+        return (_Named(maker), (), state, None, None, _Named(self._piece.helper(FILL)))
 
     def _tensor(self, tensor: torch.Tensor) -> tuple[Any, ...]:
         parameter = isinstance(tensor, nn.Parameter)
@@ -138,6 +149,12 @@ def kept_values(model: nn.Module, piece: Slice, room: tuple[int, int, int]) -> d
 
 def _has_state(function: types.FunctionType) -> bool:
     return bool(function.__closure__ or function.__defaults__ or function.__kwdefaults__)
+
+
+def _was_put_there(method: types.MethodType) -> bool:
+    """Whether an object has it that its class does not have under this name."""
+    owner = method.__self__
+    return not isinstance(owner, type) and getattr(type(owner), method.__name__, None) is not method.__func__
 
 
 def _is_ours(hook: Any) -> bool:

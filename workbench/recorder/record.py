@@ -88,7 +88,7 @@ class Recorder:
         self.path = self._place.path
         if self._place.words:
             _say(self._place.words)
-        self._handle = self._watched.register_forward_pre_hook(self._called, with_kwargs=True)
+        self._handle = self._watched.register_forward_pre_hook(self._called, prepend=True, with_kwargs=True)
         atexit.register(self.close)
 
     def _called(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -169,6 +169,7 @@ class Recorder:
         whole = place.room()
         told = [self.why] if self.why else []
         left_out = [f"calls left out: {number} × {reason}" for reason, number in self._refused.items()]
+        self._tell_of_calls(left_out)
         counts, moved = (self._budget.taken, self._budget.calls), os.path.join(whole, SAMPLES)
         try:
             refuse_shared(self._model)
@@ -186,6 +187,15 @@ class Recorder:
         if place.path != self.path:
             _say(place.words)
             self.path = place.path
+
+    def _tell_of_calls(self, left_out: list[str]) -> None:
+        """Say now what the capture will have no inputs for."""
+        if not self._budget.calls:
+            _say("the model was not called while it was watched, so that the capture has no inputs")
+        elif left_out and not self._budget.taken:
+            self._tell(f"the capture has no inputs: {'; '.join(left_out)}")
+        elif left_out:
+            _say("; ".join(left_out))
 
     def _without(self, room: Room, remedy: str) -> str:
         """Why the model's structure is not to be written; empty when it is."""

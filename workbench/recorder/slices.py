@@ -15,62 +15,27 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from workbench.protocol.captures import LEFT_OUT
-
+from .helpers import FILL
 from .mentions import cells_of, globals_of, mentioned, quoted
 from .modules import Copies
+from .pages import Pages
+from .patches import patches
 from .source import functions_of, is_typed, node_of, postponed, source_of
 
-FILLED = "captured_filled"
-"""Name of the function in `captured.py` that gives a function what it closes over, and its defaults."""
-_FILLED_TEXT = f'''def {FILLED}(function, state):
-    """A function that was made again, with what it closed over and its defaults."""
-    cells, function.__defaults__, function.__kwdefaults__ = state
-    for cell, value in zip(function.__closure__ or (), cells):
-        if value is not Ellipsis:
-            cell.cell_contents = value
-    return function
-'''
 
-
-class Slice:
-    """Grows by `refer` and `follow`; `text` and `copies.files` are what it came to."""
+class Slice(Pages):
+    """Grows by `refer`: `text` and `copies.files` are what it came to."""
 
     def __init__(self, spell: Callable[[Any, Slice], str]) -> None:
         """spell: the expression that makes a value again, by this slice; raises ValueError with what it is."""
+        super().__init__()
         self.copies = Copies()
         """Modules of the program, below `code/`."""
         self.pending: dict[str, Any] = {}
         """Name → a value of the program that no expression makes, wanted when functions run."""
-        self.left_out: dict[str, str] = {}
-        """Name → what it is that could not be taken along."""
         self._spell = spell
-        self._imports: dict[str, None] = {}
-        self._definitions: dict[str, str] = {}
-        """Top-level name → its text, dependencies first."""
-        self._made: dict[int, str] = {}
-        """id → expression of a class, function or kept value."""
-        self._alive: list[Any] = []
-        """Keeps what has an id there."""
         self._seen: set[str] = set()
-        self._postponed = False
-
-    @property
-    def text(self) -> str:
-        """The source of `captured.py` without its factory."""
-        future = "from __future__ import annotations\n\n" if self._postponed else ""
-        missing = f"\n{LEFT_OUT} = {self.left_out!r}\n" if self.left_out else ""
-        definitions = "\n\n".join(self._definitions.values())
-        return future + "\n".join(self._imports) + f"\n{missing}\n\n{definitions}"
-
-    @property
-    def notes(self) -> list[str]:
-        """What was left out, and why."""
-        words = [f"{name} was left out: {what}" for name, what in self.left_out.items()]
-        return [*self.copies.notes, *words]
-
-    def imports(self, line: str) -> None:
-        self._imports[line] = None
+        """Names of the program that were looked at."""
 
     def refer(self, thing: Any) -> str:
         """The expression for a class, a function or what decorators made of one, and all that it needs there.
@@ -106,12 +71,6 @@ class Slice:
         """Whether it is here already, or its source is to be had."""
         return id(thing) in self._made or node_of(thing) is not None
 
-    def give(self, thing: Any, text: str) -> str:
-        """The name of what an expression makes."""
-        name = self._new("value", id(thing), thing)
-        self._definitions[name] = f"{name} = {text}\n"
-        return name
-
     def keep(self, thing: Any) -> str:
         """The name of a definition that makes a value again. Raises ValueError."""
         if id(thing) not in self._made:
@@ -139,16 +98,6 @@ class Slice:
                 self.imports(f"import {function.__module__}")
                 place = f"vars(sys.modules[{function.__module__!r}])"
                 self._definitions[name] = f"{name} = {{}}\nexec({text!r}, {place}, {name})\n{name} = {name}[{name!r}]\n"
-        return self._made[key]
-
-    def filled(self) -> str:
-        """The name of the function that gives what `maker` makes its cells and defaults."""
-        self._definitions.setdefault(FILLED, _FILLED_TEXT)
-        return FILLED
-
-    def _new(self, what: str, key: int, thing: Any) -> str:
-        self._made[key] = f"captured_{what}_{len(self._made)}"
-        self._alive.append(thing)
         return self._made[key]
 
     def _imported(self, thing: Any) -> str:
@@ -186,7 +135,7 @@ class Slice:
         finally:
             del self._made[id(thing)]
         made = f"{self.maker(thing)}()"
-        return self.give(thing, made if not any(state) else f"{self.filled()}({made}, {given})")
+        return self.give(thing, made if not any(state) else f"{self.helper(FILL)}({made}, {given})")
 
     def _defined(self, name: str, thing: Any, space: dict[str, Any]) -> str:
         """A definition that the program has under its own name, and before it everything that its text mentions."""
@@ -198,6 +147,12 @@ class Slice:
         self._postponed = self._postponed or postponed(thing)
         self._follow(text, space, name)
         self._definitions[name] = text
+        for key, value in patches(thing).items():
+            self._after(f"{name}.{key} = {self._spell(value, self)}")
+        kinds = getattr(thing, "registry", None) if isinstance(thing, types.FunctionType) else None
+        for kind, one in kinds.items() if isinstance(kinds, types.MappingProxyType) else ():
+            if kind is not object:  # functools.singledispatch
+                self._after(f"{name}.register({self._spell(kind, self)}, {self._spell(one, self)})")
         return name
 
     def _local(self, thing: type, space: dict[str, Any]) -> str:

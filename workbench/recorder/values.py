@@ -210,12 +210,17 @@ def _dataclass(value: Any, piece: Slice, depth: int) -> str:
 
 def _annotation(value: Any, piece: Slice, depth: int) -> str:
     """What stands for a type: `Optional[Tensor]`, `list[int]`, a TypeVar."""
-    if isinstance(value, typing.TypeVar):
+    if type(value).__module__ in ("typing", "typing_extensions"):
         piece.imports("import typing")
-        return f"typing.TypeVar({value.__name__!r})"
-    if value is typing.Any:
-        piece.imports("import typing")
-        return "typing.Any"
+        called = getattr(value, "__name__", None) or getattr(value, "_name", None) or ""
+        if isinstance(value, typing.NewType):
+            return f"typing.NewType({called!r}, {spell(value.__supertype__, piece, depth)})"
+        if isinstance(value, typing.TypeVar):
+            return f"typing.TypeVar({called!r})"
+        if getattr(typing, called, None) is value:
+            return f"typing.{called}"
+        if typing.get_origin(value) is None:
+            return "typing.Any"
     origin = typing.get_origin(value)
     if origin is None:
         return ""

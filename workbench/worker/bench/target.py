@@ -251,10 +251,6 @@ def _no_name(target: str, directory: str) -> WorkbenchError:
         return error("usage", f"{target} is a directory with a config.json.", target, remedy)
     if os.path.isdir(path):
         return error("usage", f"{target} is a directory.", target, "Name a file in it: path/file.py:Name")
-    if ":" not in target and not os.path.lexists(path) and (os.sep in target or "." in target):
-        near = closest(os.path.basename(path), _listing(os.path.dirname(path)))
-        what = f"There is no {target}, and it does not say after a colon which class, factory or instance to take."
-        return error("usage", what, target, near or f"Check the path. {remedy}")
     return error(
         "usage", f"{target} does not say after a colon which class, factory or instance to take.", target, remedy
     )
