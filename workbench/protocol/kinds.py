@@ -13,7 +13,7 @@ import pickletools
 import re
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import IO
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -67,6 +67,8 @@ _UNKNOWN = -100
 _SIZES = [_UNKNOWN if code not in _BY_CODE else getattr(_BY_CODE[code].arg, "n", 0) for code in range(256)]
 """Bytes of each opcode's argument, or one of the marks of pickletools."""
 
+_NAMING = [code in (_GLOBAL, _STACK_GLOBAL, _STOP, _INST, *_EXTENSIONS, *_CUNNING) for code in range(256)]
+"""Opcodes by which names are told where none lies on the stack, as torch writes them."""
 _TELLING = [
     code in (_GLOBAL, _STACK_GLOBAL, _MEMOIZE, _STOP, _INST, *_EXTENSIONS, *_UNICODE, *_PUTS, *_GETS, *_CUNNING)
     for code in range(256)
@@ -166,52 +168,72 @@ def wanted_names(data: bytes, pickles: int = 1) -> Iterator[str]:
     """Every `module.name` that loading `data` would import. Raises ValueError where that cannot be known."""
     at = 0
     for _ in range(pickles):
-        texts: list[bytes] = []
-        memo: dict[int, bytes] = {}
-        last = b""
-        for code, argument, behind in _opcodes(data, at):
-            if code == _GLOBAL:
-                yield _text(argument).replace("\n", ".")
-            elif code == _INST:
-                yield f"INST.{_text(argument)}".replace("\n", " ")
-            elif code in _EXTENSIONS:
-                yield f"{_EXTENSIONS[code]}.{int.from_bytes(argument, 'little')}"
-            elif code == _STACK_GLOBAL:
-                if len(texts) < 2:
-                    raise ValueError("a global whose name is not written down")
-                yield ".".join(map(_text, texts[-2:]))
-            elif code in _CUNNING:
-                raise ValueError(f"{_CUNNING[code]} makes it uncertain which names are meant")
-            elif code in _UNICODE:
-                last = argument
-                texts = [*texts[-1:], argument]
-            elif code == _MEMOIZE:
-                memo[len(memo)] = last
-            elif code in _PUTS:
-                memo[int.from_bytes(argument, "little")] = last
-            elif code in _GETS:
-                last = memo.get(int.from_bytes(argument, "little"), b"")
-                texts = [*texts[-1:], last]
-            elif code == _STOP:
-                at = behind
+        at = yield from _names(data, at)
 
 
-def _opcodes(data: bytes, at: int) -> Iterator[tuple[int, bytes, int]]:
-    """(opcode, its argument as it is written, where the next one begins) of the opcodes that tell of names, to STOP.
+def _names(data: bytes, at: int) -> Generator[str, None, int]:
+    """The names of one pickle; returns where it ends. One with names on its stack is read again, texts and memo too."""
+    for told, (code, argument, behind) in enumerate(_opcodes(data, at, _NAMING)):
+        if code == _STACK_GLOBAL:
+            return (yield from _names_on_stack(data, at, told))
+        if code in _CUNNING:
+            raise ValueError(f"{_CUNNING[code]} makes it uncertain which names are meant")
+        if code == _STOP:
+            return behind
+        yield _written(code, argument)
+    raise ValueError("the pickle ends too early")
 
-    As `pickletools.genops`, in a tenth of its time. Raises ValueError for what is no opcode, or is cut off.
+
+def _names_on_stack(data: bytes, at: int, told: int) -> Generator[str, None, int]:
+    """The same with STACK_GLOBAL, which takes the last two texts; the first `told` names were told already."""
+    texts: list[bytes] = []
+    memo: dict[int, bytes] = {}
+    last = b""
+    for code, argument, behind in _opcodes(data, at, _TELLING):
+        if code in _UNICODE:
+            last = argument
+            texts = [*texts[-1:], argument]
+        elif code == _MEMOIZE:
+            memo[len(memo)] = last
+        elif code in _PUTS:
+            memo[int.from_bytes(argument, "little")] = last
+        elif code in _GETS:
+            last = memo.get(int.from_bytes(argument, "little"), b"")
+            texts = [*texts[-1:], last]
+        elif code in _CUNNING:
+            raise ValueError(f"{_CUNNING[code]} makes it uncertain which names are meant")
+        elif code == _STOP:
+            return behind
+        elif code == _STACK_GLOBAL and len(texts) < 2:
+            raise ValueError("a global whose name is not written down")
+        elif told:
+            told -= 1
+        else:
+            yield ".".join(map(_text, texts[-2:])) if code == _STACK_GLOBAL else _written(code, argument)
+    raise ValueError("the pickle ends too early")
+
+
+def _written(code: int, argument: bytes) -> str:
+    """The name in an opcode itself."""
+    if code == _GLOBAL:
+        return _text(argument).replace("\n", ".")
+    if code == _INST:
+        return f"INST.{_text(argument)}".replace("\n", " ")
+    return f"{_EXTENSIONS[code]}.{int.from_bytes(argument, 'little')}"
+
+
+def _opcodes(data: bytes, at: int, telling: list[bool]) -> Iterator[tuple[int, bytes, int]]:
+    """(opcode, its argument as it is written, where the next one begins) of the opcodes that are `telling`, to STOP.
+
+    Raises ValueError for what is no opcode, or is cut off.
     """
-    sizes, size, telling = _SIZES, len(data), _TELLING
-    while True:
-        if at >= size:
-            raise ValueError("the pickle ends too early")
+    sizes, size = _SIZES, len(data)
+    while at < size:
         code = data[at]
         width = sizes[code]
         at += 1
-        if width > 0:
+        if width >= 0:
             behind = at + width
-        elif width == 0:
-            behind = at
         elif width == pickletools.UP_TO_NEWLINE:
             behind = _line_end(data, at)
             if code in _TWO_LINES:
@@ -226,13 +248,14 @@ def _opcodes(data: bytes, at: int) -> Iterator[tuple[int, bytes, int]]:
             if behind < at + before:
                 raise ValueError("a length below zero")
             at += before
-        if behind > size:
-            raise ValueError("the pickle ends too early")
         if telling[code]:
+            if behind > size:
+                raise ValueError("the pickle ends too early")
             yield code, data[at : behind - (width == pickletools.UP_TO_NEWLINE)], behind
             if code == _STOP:
                 return
         at = behind
+    raise ValueError("the pickle ends too early")
 
 
 def _line_end(data: bytes, at: int) -> int:
