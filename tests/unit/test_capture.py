@@ -337,6 +337,49 @@ def test_a_constructor_whose_arguments_are_known(tmp_path: Path) -> None:
     assert "unknown.capture/state.pt" in failure.remedy
 
 
+ARGUMENTS = """
+    import math, torch
+    from torch import nn
+    from workbench import capture
+
+    class Net(nn.Module):
+        def __init__(self, act, dt, width, where, more=None, given=None):
+            super().__init__()
+            self.fc, self.act = nn.Linear(4, int(width), dtype=dt), act
+            self.low = where["low"]
+            self.register_buffer("seen", torch.zeros(int(width), device=where["device"]))
+
+        def forward(self, x):
+            return self.act(self.fc(x)).clamp_min(self.low) + self.seen
+
+    given = {"act": nn.PReLU(dtype=torch.float64), "dt": torch.float64, "width": torch.tensor(4), "more": [torch.Size([1]), 1j, b"x"],
+             "where": {"device": torch.device("cpu"), "low": -math.inf}}
+    net = Net(**given).eval()
+    one = capture.watch(net, "known.capture", kwargs=given)
+    two = capture.watch(net, "stream.capture", kwargs={**given, "given": (number for number in ())})
+    print("at once:", two.why)
+    three = capture.watch(net, "none.capture", kwargs=given.items())
+    y = net(torch.ones(2, 4, dtype=torch.float64))
+    for each in (one, two, three):
+        each.close()
+    print("known:", one.why or "nothing")
+    torch.save(y.detach(), "y.pt")
+"""
+
+
+def test_arguments_of_any_kind_are_written_down_or_it_is_said_at_once(tmp_path: Path) -> None:
+    said = program(tmp_path, ARGUMENTS, "program.py")
+    expected = torch.load(tmp_path / "y.pt")
+    assert "at once: kwargs: given is a generator" in said
+    assert "known: nothing" in said
+    known, stream = (read_capture(str(tmp_path / f"{name}.capture")) for name in ("known", "stream"))
+    assert (known.source, stream.source) == ("arguments", "object")
+    assert any("given is a generator" in note for note in stream.notes)
+    assert "kwargs is a dict_items" in said
+    for name in ("known", "stream", "none"):
+        assert torch.equal(answer(opened(tmp_path / f"{name}.capture")), expected)
+
+
 def test_a_model_of_torch_itself_and_one_that_is_wrapped(tmp_path: Path) -> None:
     net = nn.DataParallel(nn.TransformerEncoderLayer(8, 2))
     with capture.watch(net, str(tmp_path / "net.capture")) as captured:

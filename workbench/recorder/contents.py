@@ -24,6 +24,8 @@ from .slices import Slice
 from .source import program_name
 from .values import spell
 
+WHOLE = (64 << 20, 64 << 20, 1_000_000)
+"""What one value of the program may hold at the end, as in `Room`."""
 Tell = Callable[[str], None]
 """Says what went wrong with the model, which spoils no capture of its samples."""
 
@@ -38,7 +40,7 @@ def write_contents(
     cut: bool = False,
     values: bool = True,
     without: str = "",
-    room: tuple[int, int, int] = (64 << 20, 64 << 20, 1_000_000),
+    room: tuple[int, int, int] = WHOLE,
 ) -> None:
     """Write all of it into `place`. Raises whatever the disk and the model's own parts raise.
 
@@ -113,6 +115,21 @@ def _architecture(
         else:
             reasons.append(f"the model cannot be made again: {what}")
     return "", ""
+
+
+def unwritable(kwargs: dict[str, Any]) -> str:
+    """Which of the arguments of a constructor cannot be written down, and what they are; empty when all can."""
+    if not isinstance(kwargs, dict):
+        return f"kwargs is a {type(kwargs).__name__}, and no dict of names and values"
+    piece = Slice(spell)
+    for name, value in kwargs.items():
+        try:
+            spell(value, piece)
+        except ValueError:
+            piece.pending[str(name)] = value
+    given = set(piece.pending) & {str(name) for name in kwargs}
+    kept_values(nn.Module(), piece, WHOLE)
+    return "; ".join(f"kwargs: {name} is {what}" for name, what in piece.left_out.items() if name in given)
 
 
 def _from_object(place: str, model: nn.Module, piece: Slice, room: tuple[int, int, int]) -> str:

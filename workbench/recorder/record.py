@@ -22,7 +22,7 @@ from torch import nn
 
 from workbench.protocol.captures import CALL, SAMPLES
 
-from .contents import write_contents
+from .contents import unwritable, write_contents
 from .models import bare, records_a_graph, refuse_shared
 from .place import Place
 from .room import Room, TooMuch, weigh, weigh_state
@@ -88,6 +88,9 @@ class Recorder:
         self.path = self._place.path
         if self._place.words:
             _say(self._place.words)
+        if self._kwargs is not None and (held := unwritable(self._kwargs)):
+            self._kwargs = None
+            self._tell(f"{held}. The model's own structure is recorded instead")
         self._handle = self._watched.register_forward_pre_hook(self._called, prepend=True, with_kwargs=True)
         atexit.register(self.close)
 
