@@ -352,8 +352,8 @@ ARGUMENTS = """
         def forward(self, x):
             return self.act(self.fc(x)).clamp_min(self.low) + self.seen
 
-    given = {"act": nn.PReLU(dtype=torch.float64), "dt": torch.float64, "width": torch.tensor(4), "more": [torch.Size([1]), 1j, b"x"],
-             "where": {"device": torch.device("cpu"), "low": -math.inf}}
+    given = {"act": nn.PReLU(dtype=torch.float64), "dt": torch.float64, "width": torch.tensor(4),
+             "more": [torch.Size([1]), 1j, b"x"], "where": {"device": torch.device("cpu"), "low": -math.inf}}
     net = Net(**given).eval()
     one = capture.watch(net, "known.capture", kwargs=given)
     two = capture.watch(net, "stream.capture", kwargs={**given, "given": (number for number in ())})

@@ -50,6 +50,8 @@ class Structure(pickle.Pickler):
         self._kept: list[Any] = []
         """Keeps what was numbered alive, so that no other object gets its id."""
         self._numbers: dict[int, int] = {}
+        self._led: dict[int, Any] = {}
+        """Class or function → what `persistent_id` answers for it."""
         self.extra: list[torch.Tensor] = []
 
     def run(self, thing: Any) -> bytes:
@@ -63,12 +65,20 @@ class Structure(pickle.Pickler):
         if isinstance(obj, _Named):
             return ("typed", obj.name)
         if isinstance(obj, (type, types.FunctionType)):
-            if home_of(obj) is not None:
-                self._piece.copies.add(sys.modules.get(obj.__module__))
-            elif isinstance(obj, type) or not _has_state(obj) or placed(obj, self._piece):
-                return ("typed", self._name(obj))
-        elif type(obj) in FRESH or isinstance(obj, (functools._lru_cache_wrapper, torch.jit.ScriptFunction)):
+            if id(obj) not in self._led:  # one class has many objects
+                self._led[id(obj)] = self._leads_to(obj)
+                self._kept.append(obj)
+            return self._led[id(obj)]
+        if type(obj) in FRESH or isinstance(obj, (functools._lru_cache_wrapper, torch.jit.ScriptFunction)):
             return ("typed", self._piece.keep(obj))
+        return None
+
+    def _leads_to(self, obj: Any) -> Any:
+        """The name of a class or function in `captured.py`; None for what is imported or made by `_function`."""
+        if home_of(obj) is not None:
+            self._piece.copies.add(sys.modules.get(obj.__module__))
+        elif isinstance(obj, type) or not _has_state(obj) or placed(obj, self._piece):
+            return ("typed", self._name(obj))
         return None
 
     def _name(self, obj: Any) -> str:
