@@ -40,6 +40,11 @@ _SUFFIXES = {
 }
 """For files whose content says nothing, such as truncated ones: the proof then says that they do not load."""
 
+_TAKEN = frozenset(
+    {"golden.safetensors", "checkpoint.safetensors", "manifest.json", "verify.py", "report.md", "architecture.py"}
+)
+"""Names that a bundle, or the proof, needs for itself."""
+
 _CHUNK = 1 << 20
 
 
