@@ -38,7 +38,8 @@ def main() -> None:
 def become(command: list[str]) -> None:
     os.setpgid(0, 0)
     os.tcsetpgrp(0, os.getpid())
-    for number in (signal.SIGTTOU, signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores some, and exec would keep that
+    # Python ignores some and a job in the background others, and exec would keep that
+    for number in (signal.SIGTTOU, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)

@@ -73,7 +73,7 @@ class _Held:
 class Snapshot:
     """What a model and its inputs hold at one moment."""
 
-    def __init__(self, model: nn.Module, args: Any, kwargs: Any, budget: int = COPY_BUDGET) -> None:
+    def __init__(self, model: nn.Module, args: Any, kwargs: Any, budget: int | None = None) -> None:
         self.lost: list[str] = []
         """After `restore`: names of tensors whose old values are gone (see `COPY_BUDGET`)."""
         self._modules = list(model.named_modules())
@@ -82,7 +82,7 @@ class Snapshot:
         self._seen = {id(module) for _, module in self._modules}
         self._below = 0
         self._tensors: dict[int, HeldTensor] = {}
-        self._left = budget
+        self._left = COPY_BUDGET if budget is None else budget
         for number, tensor in enumerate(tensors_in((args, kwargs))):
             self._record(f"input {number}", tensor)
         self._buffers = [_buffers(module) for _, module in self._modules]

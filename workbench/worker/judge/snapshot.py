@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from workbench.worker.judge.held import COPY_BUDGET, Snapshot
+from workbench.worker.judge.held import Snapshot
 from workbench.worker.judge.replay import Generators
 from workbench.worker.judge.switches import Switches
 
@@ -29,9 +29,9 @@ def untouched(bench: Bench) -> Iterator[Snapshot]:
 
 @contextlib.contextmanager
 def untouched_model(
-    model: nn.Module, args: Any = (), kwargs: Any = None, budget: int = COPY_BUDGET
+    model: nn.Module, args: Any = (), kwargs: Any = None, budget: int | None = None
 ) -> Iterator[Snapshot]:
-    """The same for a model and the tensors of one call; budget: bytes of values that are copied at most."""
+    """The same for a model and the tensors of one call; budget: bytes of values copied at most (None: 1 GiB)."""
     switches = Switches()
     generators = Generators.take()
     snapshot = Snapshot(model, args, kwargs or {}, budget)
