@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from typing import Any
 
 import pytest
@@ -88,6 +89,17 @@ def test_an_unreal_yardstick_falls_back_with_its_reason(name: str, words: str) -
     yardstick = measured(made(name).eval())
     assert (yardstick.kind, yardstick.leaves) == ("tolerance", {})
     assert words in yardstick.reason
+
+
+def test_a_clock_that_ticks_seldom_is_no_rounding() -> None:
+    calls = itertools.count()
+
+    class Clock(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 0.5 + next(calls) // 4
+
+    yardstick = measured(Clock())
+    assert (yardstick.kind, "does not repeat its own answer" in yardstick.reason) == ("tolerance", True)
 
 
 def test_a_model_in_float64_has_no_higher_judge() -> None:
