@@ -139,7 +139,7 @@ def onnx(change: Callable[[Any], Any] = lambda model: model, **more: Any) -> Cal
 
 def absent(made: Made) -> str:
     """Why an artifact cannot be made here; empty when it can."""
-    if made.title.endswith(", aoti") and (why := aoti_unavailable()):
+    if made.title.endswith(", aoti") and (why := aoti_unavailable("cpu")):
         return why
     needed = ("onnx", "onnxscript", "onnxruntime") if made.suffix == ".onnx" else ()
     lacking = [name for name in needed if importlib.util.find_spec(name) is None]

@@ -188,3 +188,39 @@ async def test_a_model_that_raises_later_keeps_its_earlier_runs(session: Session
 async def test_a_breakpoint_never_hangs(session: Session) -> None:
     await session.open(Recipe(f"{AWKWARD}:Stops", inputs=X))
     assert (await session.fire(timeout=20)).count == 1
+
+
+LOSES_ITS_DEVICE = """
+import torch
+from torch import nn
+
+
+def gone():
+    raise RuntimeError("CUDA error: device-side assert triggered\\nCompile with TORCH_USE_CUDA_DSA")
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        if x.shape[0] == 3:
+            torch.cuda.is_initialized, torch.cuda.synchronize = (lambda: True), gone
+            gone()
+        return x * 2
+"""
+
+
+async def test_a_process_that_lost_its_gpu_ends_and_a_fresh_one_goes_on(session: Session, tmp_path: Path) -> None:
+    """What torch does after a failed kernel, without a device to lose: every later call raises."""
+    (tmp_path / "lost.py").write_text(LOSES_ITS_DEVICE)
+    await session.open(Recipe(f"{tmp_path}/lost.py:Net", inputs=("x=float32[3,4]",)))
+    with pytest.raises(WorkbenchError) as caught:
+        await session.fire()
+    failure = caught.value.failure
+    assert (failure.kind, exit_for(failure.kind)) == ("engine", 4)
+    assert "the GPU answers this process no more: CUDA error: device-side assert triggered; it showed at" in (
+        failure.message
+    )
+    assert "lost.py:7" in failure.message
+    assert "--device cpu" in failure.message
+    await session.recover()
+    await session.open(Recipe(f"{tmp_path}/lost.py:Net", inputs=("x=float32[2,4]",)))
+    assert (await session.fire()).count == 1

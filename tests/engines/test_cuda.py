@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from workbench.protocol.failures import WorkbenchError
 from workbench.protocol.messages import Export, Verify
 from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.runs import BEYOND, IDENTICAL, NOISE
+from workbench.worker.bench.load import build
+from workbench.worker.job import Job
 
 pytestmark = [
     pytest.mark.cuda,
@@ -65,6 +68,15 @@ class Elsewhere(nn.Module):
 
     def forward(self, x):
         return self.fc(x) + torch.zeros(4, device="cpu")
+
+
+class Table(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Embedding(10, 4)
+
+    def forward(self, ids):
+        return self.rows(ids)
 """
 
 
@@ -164,6 +176,42 @@ async def test_a_tensor_that_stayed_on_the_cpu_is_named(session: Session, heavy:
     assert caught.value.failure.kind in ("device", "forward")
     line = HEAVY.splitlines().index('        return self.fc(x) + torch.zeros(4, device="cpu")') + 1
     assert caught.value.failure.where.endswith(f"heavy.py:{line}")
+
+
+async def test_an_index_outside_of_a_table_costs_one_process_and_says_so(session: Session, heavy: Path) -> None:
+    await session.open(Recipe(f"{heavy}:Table", inputs=("ids=int64[4]{10..20}",)), SERVING)
+    with pytest.raises(WorkbenchError) as caught:
+        await session.fire()
+    assert caught.value.failure.kind == "engine"
+    assert "device-side assert" in caught.value.failure.message
+    assert "--device cpu" in caught.value.failure.message
+    await session.recover()
+    await session.open(Recipe(f"{heavy}:Table", inputs=("ids=int64[4]{0..9}",)), SERVING)
+    assert (await session.fire()).device == "cuda:0"
+
+
+async def test_stale_weights_are_named_though_the_artifact_lies_on_the_device(session: Session, tmp_path: Path) -> None:
+    await session.open(STORY, ModeChange(training=False))
+    model = build(STORY, Job(1, lambda body, number: None)).model.eval().cuda()
+    next(model.parameters()).data.add_(1e-3)
+    torch.jit.trace(model, torch.randn(4, 10, device="cuda")).save(str(tmp_path / "stale.ts"))
+    trusted = hashlib.sha256((tmp_path / "stale.ts").read_bytes()).hexdigest()
+    verify = Verify(str(tmp_path / "stale.ts"), trusted, recipe=STORY, device="cuda")
+    proven = await session.verify(verify)
+    said = {row.id: f"{row.evidence} {row.cause}" for row in proven.proof.checks if row.status == "fail"}
+    assert "fc1.weight" in said["weights_match"]
+    assert [one.words for one in proven.proof.findings if one.id == "reason"] == []
+
+
+async def test_onnx_that_cannot_run_there_is_refused_before_it_is_made(session: Session, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime runs on the device")
+    await session.open(STORY, ModeChange(training=False))
+    with pytest.raises(WorkbenchError) as caught:
+        await session.export(Export(STORY, "onnx", str(tmp_path / "onnx"), device="cuda"))
+    assert caught.value.failure.kind == "usage"
+    assert "CUDAExecutionProvider" in caught.value.failure.message
 
 
 async def test_a_device_that_is_not_there_leaves_the_model_where_it_is(session: Session) -> None:

@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from tests.unit.artifact_bench import eager, failed, make, proven, quiet_job, recipe, row, write_manifest
 from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.messages import MakeGolden
+from workbench.protocol.messages import MakeArtifact, MakeGolden
 from workbench.worker.artifact import bundle, onnx
 from workbench.worker.artifact.clean import file_sha256
 from workbench.worker.artifact.open_onnx import onnx_inputs
@@ -166,3 +166,18 @@ def test_verify_py_proves_it_beside_nothing_but_torch_and_the_runtime(tmp_path: 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "proven" in done.stdout
+
+
+def test_a_device_that_onnx_runtime_cannot_use_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    request = MakeArtifact(recipe("Net", ("x=float32[4,5]",)), "onnx", str(tmp_path), device="cuda:0")
+    with pytest.raises(WorkbenchError) as caught:
+        bundle.make_artifact(request, quiet_job())
+    failure = caught.value.failure
+    assert failure.kind == "usage"
+    assert "cannot be proven on cuda:0: this ONNX Runtime has no CUDAExecutionProvider" in failure.message
+    assert list(tmp_path.iterdir()) == []

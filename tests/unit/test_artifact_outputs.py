@@ -32,8 +32,8 @@ OUTPUTS = {
     },
 }
 
-without_onnx = pytest.mark.skipif(bool(onnx.unavailable()), reason="the extra [onnx] is not installed")
-without_compiler = pytest.mark.skipif(bool(aoti.unavailable()), reason="there is no compiler")
+without_onnx = pytest.mark.skipif(bool(onnx.unavailable("cpu")), reason="the extra [onnx] is not installed")
+without_compiler = pytest.mark.skipif(bool(aoti.unavailable("cpu")), reason="there is no compiler")
 
 KINDS = [
     "weights",

@@ -27,6 +27,7 @@ from workbench.protocol.results import done, failed
 from workbench.worker.handlers import State, handle
 from workbench.worker.inside.pause import Aborted, Pauses
 from workbench.worker.job import Cancelled, Job
+from workbench.worker.lost_device import CODE, lost_device
 
 BEAT_INTERVAL = 1.0
 """Seconds between two `Beat` events while a job is open."""
@@ -130,6 +131,9 @@ class Server:
         self._pauses.begin(request, job)
         end = self._end_of(lambda: handle(request, job, self._state), job)
         self._beat.stop()
+        if words := lost_device(end.failure):  # unanswered: its owner then begins the next in a fresh process
+            print(f"Traceback (most recent call last):\nDeviceError: {words}", file=sys.stderr, flush=True)  # noqa: T201
+            os._exit(CODE)
         self._answer(end, job)
 
     def _within(self, request: Any, job: Job, function: Callable[[], Any]) -> None:

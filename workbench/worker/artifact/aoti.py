@@ -36,7 +36,7 @@ NATIVE = Finding(
 )
 
 
-def unavailable() -> str:
+def unavailable(_device: str) -> str:
     """Why this kind cannot be made here; empty when it can."""
     from torch._inductor.cpp_builder import get_cpp_compiler
 

@@ -50,7 +50,7 @@ _UNAVAILABLE = {"aoti": aoti.unavailable, "onnx": onnx.unavailable}
 
 _INSTALL = {
     "aoti": "Install g++ or clang++, or use --to export.",
-    "onnx": "pip install 'pytorch-workbench[onnx]', or use --to export.",
+    "onnx": "pip install 'pytorch-workbench[onnx]' (onnxruntime-gpu for a GPU), or use --to export.",
 }
 
 
@@ -69,8 +69,8 @@ def make_artifact(request: MakeArtifact, job: Job) -> Made:
     if request.kind not in KINDS:
         message = f"There is no artifact kind {request.kind!r}."
         raise error("usage", message, "--to", f"Use one of {', '.join(KINDS)}.")
-    if request.kind in _UNAVAILABLE and (why := _UNAVAILABLE[request.kind]()):
-        raise error("usage", f"{why}.", "--to", _INSTALL[request.kind])
+    if request.kind in _UNAVAILABLE and (why := _UNAVAILABLE[request.kind](request.device or "cpu")):
+        raise error("usage", f"{why[:1].upper()}{why[1:]}.", "--to", _INSTALL[request.kind])
     stage = Path(request.stage)
     built, modes = _prepare(request, job, request.state, request.training)
     parameters = describe_tensors(_parameters(built.model, request.kind))

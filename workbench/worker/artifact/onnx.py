@@ -22,7 +22,7 @@ import torch
 from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.artifact.export import exported
-from workbench.worker.artifact.open_onnx import onnx_call
+from workbench.worker.artifact.open_onnx import onnx_call, onnx_lacks
 from workbench.worker.artifact.plain import plain_or_raise
 from workbench.worker.artifact.prove_cases import leaf_name
 from workbench.worker.artifact.subject import Artifact, Subject
@@ -40,11 +40,12 @@ LARGEST = (1 << 31) - (1 << 24)
 """Bytes of tensors in one file: protobuf refuses messages from 2 GiB on, names and graph included."""
 
 
-def unavailable() -> str:
-    """Why this kind cannot be made here; empty when it can."""
+def unavailable(device: str) -> str:
+    """Why this kind cannot be made and run on `device` here; empty when it can."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if not missing:
-        return ""
+        lacking = onnx_lacks(device)
+        return f"an ONNX model cannot be proven on {device}: {lacking}" if lacking else ""
     return f"ONNX needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
 
 

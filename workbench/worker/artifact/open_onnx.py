@@ -14,6 +14,8 @@ import torch
 
 from workbench.worker.judge.leaves import flatten_plain
 
+_ONNX_EVERYWHERE = "CPUExecutionProvider"
+
 
 def onnx_call(model: str | bytes, names: Sequence[str], device: str = "cpu") -> Callable[..., tuple[torch.Tensor, ...]]:
     """A function of forward's arguments that answers with the model's outputs in their order.
@@ -30,12 +32,10 @@ def onnx_call(model: str | bytes, names: Sequence[str], device: str = "cpu") -> 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its own words come with the exception
     options.intra_op_num_threads = torch.get_num_threads()
-    wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-    known = onnxruntime.get_available_providers()
-    if wanted and wanted[0] not in known:
-        raise ValueError(f"this ONNX Runtime has no {wanted[0]}: it has {', '.join(known)}")
+    if lacking := onnx_lacks(device):
+        raise ValueError(lacking)
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[*wanted, "CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=[*_onnx_provider(device), _ONNX_EVERYWHERE])
     except Exception as problem:
         raise ValueError(f"ONNX Runtime cannot load it: {_onnx_words(problem)}") from problem
     feeds = onnx_inputs([one.name for one in session.get_inputs()], names)
@@ -52,6 +52,20 @@ def onnx_call(model: str | bytes, names: Sequence[str], device: str = "cpu") -> 
         return tuple(torch.from_numpy(one.copy()) for one in answers)
 
     return call
+
+
+def _onnx_provider(device: str) -> list[str]:
+    """What ONNX Runtime runs operators with on `device`, before the CPU."""
+    return ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+
+
+def onnx_lacks(device: str) -> str:
+    """What an installed ONNX Runtime lacks to run on `device`; empty where it lacks nothing."""
+    import onnxruntime
+
+    known = onnxruntime.get_available_providers()
+    absent = [name for name in _onnx_provider(device) if name not in known]
+    return f"this ONNX Runtime has no {absent[0]}, it has {', '.join(known)}" if absent else ""
 
 
 def onnx_inputs(wanted: Sequence[str], names: Sequence[str]) -> dict[str, str]:

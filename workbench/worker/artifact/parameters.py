@@ -89,10 +89,11 @@ def differing_parameters(
     tensors: Iterable[tuple[str, torch.Tensor]], expected: dict[str, dict[str, Any]], prefix: str = ""
 ) -> tuple[dict[str, torch.Tensor], dict[str, str], set[str]]:
     """Of the artifact's tensors those with other bits than the checkpoint's under the names that `match_parameters`
-    pairs, each of their names → the checkpoint's, and all names of the checkpoint that it has a tensor for."""
+    pairs, on the CPU, each of their names → the checkpoint's, and all names of the checkpoint that it has a tensor
+    for."""
     own, bits, names = _parameters_read(tensors, expected, prefix)
     wrong = {name: known for name, known in names.items() if bits[name] != expected[known]["sha256"]}
-    return {name: own[name] for name in wrong}, wrong, set(names.values())
+    return {name: own[name].detach().cpu() for name in wrong}, wrong, set(names.values())
 
 
 def _parameters_read(
