@@ -77,6 +77,24 @@ class Table(nn.Module):
 
     def forward(self, ids):
         return self.rows(ids)
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.fc(x).masked_fill(torch.tensor([True, False, False, True], device=x.device), -torch.inf)
+
+
+class Edges(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x, edge):
+        return x + torch.zeros_like(x).index_add_(0, edge[1], self.fc(x)[edge[0]])
 """
 
 
@@ -154,6 +172,20 @@ async def test_every_check_answers_on_the_device(session: Session) -> None:
     seen: list[CheckRow] = []
     rows, code = await run_checks(session, CHECK_IDS, 60.0, seen.append)
     assert [row.id for row in rows] == list(CHECK_IDS)
+    assert {row.id: row.evidence for row in rows if row.status not in ("pass", "skip")} == {}
+    assert code == Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [("Masked", ("x=float32[batch:2..8,4]",)), ("Edges", ("x=float32[6,4]", "edge=int64[2,10]{0..5}"))],
+)
+async def test_no_check_takes_the_device_away(
+    session: Session, heavy: Path, name: str, inputs: tuple[str, ...]
+) -> None:
+    """What is not finite, and an index that is right only at the size that was given."""
+    await session.open(Recipe(f"{heavy}:{name}", inputs=inputs), SERVING)
+    rows, code = await run_checks(session, CHECK_IDS, 60.0, lambda row: None)
     assert {row.id: row.evidence for row in rows if row.status not in ("pass", "skip")} == {}
     assert code == Exit.OK
 

@@ -56,6 +56,8 @@ def check_batch_sizes(subject: Subject) -> CheckRow:
     refused: dict[int, str] = {}
     whole = example.sample(subject.bench.recipe.seed, max(sizes))
     shapes = [tuple(tensor.shape) for tensor in tensors_in(example.sample(subject.bench.recipe.seed, max(sizes) + 1))]
+    if not declared and (words := _risky(subject, whole, shapes)):
+        return subject.skipped(words, f"Declare the sizes that it takes, as in {batch_declared(example)}.")
     for number in subject.times(len(sizes), least=min(3, len(sizes))):
         size = sizes[number]
         args, kwargs = _cut(whole, shapes, size)
@@ -74,6 +76,20 @@ def check_batch_sizes(subject: Subject) -> CheckRow:
         return _refusing(subject, declared, answers, refused)
     parts = {size: _cut(whole, shapes, size) for size in answers}
     return _sizes_agree(subject, declared, answers, parts)
+
+
+def _risky(subject: Subject, whole: Any, shapes: list[tuple[int, ...]]) -> str:
+    """Why no size is guessed; empty where one may be. An integer input that keeps its shape may point into one that
+    shrinks, and on a GPU an index outside of a tensor ends the process."""
+    device = torch.device(subject.bench.modes.device or "cpu").type
+    fixed = [
+        tensor
+        for tensor, other in zip(tensors_in(whole), shapes, strict=True)
+        if tuple(tensor.shape) == other and not (tensor.is_floating_point() or tensor.is_complex())
+    ]
+    if device == "cpu" or not fixed:
+        return ""
+    return f"No sizes were declared, and none is guessed on {device}: an integer input may point into what shrinks."
 
 
 def _sizes(limits: tuple[int, int] | None, typical: int) -> list[int]:

@@ -173,6 +173,9 @@ def chunk_ordered(dtype: torch.dtype) -> bool:
 def chunk_size(values: torch.Tensor) -> torch.Tensor:
     """|v| as float64, without a sign also where it is NaN."""
     size = values.abs()
+    if size.device.type != "cpu":  # CUDA's NaN of float64 has the sign bit, and its abs leaves NaN as it is
+        size.view(torch.int64).bitwise_and_(torch.iinfo(torch.int64).max)
+        return size
     return size.abs_() if values.is_complex() else size
 
 
