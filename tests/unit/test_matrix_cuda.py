@@ -12,7 +12,7 @@ from workbench.protocol.matrix import MEASURED, Cell, MeasureMatrix
 from workbench.protocol.memory import AccountMemory, MeasureCounterfactual
 from workbench.protocol.model import Modes, Recipe
 from workbench.worker.judge import memory
-from workbench.worker.judge.account import REST, account
+from workbench.worker.judge.account import DRIVER, REST, account
 from workbench.worker.judge.counterfactual import counterfactual
 from workbench.worker.judge.matrix import measure_matrix
 
@@ -58,6 +58,7 @@ def test_reserved_memory_is_told_in_parts_with_the_graphs():
     assert 0 <= sizes[REST] < activation + (32 << 20)  # cuBLAS has a workspace
     assert gpu.peak >= 5 * activation
     assert sum(part.bytes for part in cpu.parts) == cpu.total
+    assert cpu.parts[-1].name == DRIVER
 
 
 def test_the_counterfactual_is_counted_by_the_allocator():

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from workbench.worker.judge.run import Runs
 
 REST = "not accounted for"
+DRIVER = "CUDA's driver, and what is not accounted for"
+"""The rest of the process's memory where it has a context on a device: hundreds of MB, which nothing tells apart."""
 SLOW = 5.0
 """Seconds of a forward from which on its saved tensors are not attributed: it takes several times as long then."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -53,7 +55,8 @@ def account(bench: Bench, runs: Runs, before: memory.Before, request: AccountMem
     cpu += [MemoryPart(name, sizes.get("cpu", 0), words) for name, sizes, words in parts]
     cpu.append(MemoryPart("libraries, touched since", max(0, file - before.file - mapped), "code that a file backs"))
     cpu.append(MemoryPart("freed, kept by the allocator", retained, "it went back to the system just now"))
-    devices = [DeviceAccount("cpu", rss, _closed(cpu, rss), max(highest(), rss))]
+    rest = DRIVER if torch.cuda.is_initialized() else REST  # type: ignore[no-untyped-call]
+    devices = [DeviceAccount("cpu", rss, _closed(cpu, rss, rest), max(highest(), rss))]
     if device.startswith("cuda"):
         devices.append(_cuda(device, parts))
     saved, size, words = _attributed(bench, runs, request, job)
@@ -165,11 +168,11 @@ class _Pages:
         return size * present // pages, size * backed // pages
 
 
-def _closed(parts: list[MemoryPart], total: int) -> tuple[MemoryPart, ...]:
-    """The parts, and what is left over as one of its own."""
+def _closed(parts: list[MemoryPart], total: int, rest: str) -> tuple[MemoryPart, ...]:
+    """The parts, and what is left over as one of its own, which `rest` names."""
     known = sum(part.bytes for part in parts)
     kept = [part for part in parts if part.bytes]
-    kept.append(MemoryPart(REST, total - known, "Python's own objects, kernels, thread stacks, fragments"))
+    kept.append(MemoryPart(rest, total - known, "Python's own objects, kernels, thread stacks, fragments"))
     return tuple(kept)
 
 
