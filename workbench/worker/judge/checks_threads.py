@@ -39,6 +39,8 @@ SHARE = 0.25
 """Share of the budget that they may take together."""
 SLOWER = 4 * THREADS
 """Times what a call takes alone, from which one among others is taken for stuck."""
+OPENING = 10.0
+"""Seconds that a thread's first calls on an accelerator may take: each thread has handles and workspaces of its own."""
 LEAVING = 5.0
 """Seconds at most that threads are waited for once they were told to stop: what they still write would outlive it."""
 PATIENCE = 0.05
@@ -231,7 +233,8 @@ def _together(subject: Subject, callers: list[_Caller]) -> tuple[int, list[str]]
             stand = {id(one): _standing(thread) for thread, one in alive}
             for thread, _ in alive:
                 _end(thread)
-    patience = max(SHARE * subject.budget / 2, SLOWER * subject.last)
+    opening = 0.0 if torch.device(modes.device or "cpu").type == "cpu" else OPENING
+    patience = max(SHARE * subject.budget / 2, SLOWER * subject.last, opening)
     return len(alive), [stand[id(one)] for _, one in alive if one.since and now - one.since > patience]
 
 
