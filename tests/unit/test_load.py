@@ -355,9 +355,29 @@ def sized(tmp_path: Path) -> str:
 def test_arguments_that_a_configuration_beside_the_model_names_are_pointed_to(sized: str) -> None:
     assert "config.json" not in refused(f"{sized}:Sized").remedy
     Path(sized).with_name("config.json").write_text('{"width": 4, "lr": 0.1}')
-    assert refused(f"{sized}:Sized").remedy == "config.json beside it names it: --kwargs @config.json"
+    beside = Path(sized).with_name("config.json")
+    assert refused(f"{sized}:Sized").remedy == f"config.json beside it names it: --kwargs @{beside}"
     tables = {"model": {"width": 4}, "train": {"lr": 0.1}}
     assert refused(f"{sized}:Sized", kwargs=tables).remedy == "Its table model has them: --kwargs @FILE#model"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        ("config.toml", "width = 4", "config.toml"),
+        ("config.toml", "[train]\nlr = 0.1\n[model]\nwidth = 4", "config.toml#model"),
+        ("net.toml", "[model]\nwidth = 4", "net.toml#model"),
+        ("config.json", '{"model": {"width": 4}}', "config.json#model"),
+    ],
+)
+def test_a_configuration_of_any_form_beside_the_model_is_named_as_it_is_typed(
+    sized: str, name: str, text: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(sized).with_name(name).write_text(text)
+    monkeypatch.chdir(Path(sized).parent)
+    assert refused(f"{sized}:Sized").remedy == f"{name} beside it names it: --kwargs @{where}"
+    Path(sized).with_name(name).write_text("width = [")
+    assert "beside it" not in refused(f"{sized}:Sized").remedy
 
 
 def test_a_text_in_the_place_of_a_number_is_named(sized: str) -> None:

@@ -21,9 +21,10 @@ from .talk import ProgressLine, print_json
 @click.argument("file")
 @click.argument("other", required=False, default="")
 @click.option("--values", is_flag=True, help="Of two files, compare the tensors' values as well.")
+@click.option("--flat", is_flag=True, help="Every tensor on a line under its whole name, not as a tree.")
 @click.option("--timeout", metavar="SECONDS", type=click.FloatRange(0), default=60.0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def inspect(file: str, other: str, values: bool, timeout: float, as_json: bool) -> int:
+def inspect(file: str, other: str, values: bool, flat: bool, timeout: float, as_json: bool) -> int:
     """Show what FILE holds, or in what FILE and OTHER differ: names, shapes, dtypes, sharing.
 
     FILE may be a directory. None of its code is run; tensors are read only for --values.
@@ -39,7 +40,7 @@ def inspect(file: str, other: str, values: bool, timeout: float, as_json: bool) 
             return Exit.OK
         found = await session.inspect(existing(file), timeout)
         line.clear()
-        print_json(inspect_object(found)) if as_json else show_inspection(console(), found)
+        print_json(inspect_object(found)) if as_json else show_inspection(console(), found, flat)
         return Exit.OK
 
     return converse(work, bench=False, quiet=as_json)

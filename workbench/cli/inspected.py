@@ -11,6 +11,7 @@ from workbench.protocol.inspected import InspectedPair, ValueDifference
 from workbench.protocol.text import clean_line
 from workbench.report.numbers import size
 from workbench.report.sharing import shared
+from workbench.report.tree import group_words, tensor_tree
 
 from .tables import plain_table
 
@@ -22,8 +23,8 @@ NAMES_SHOWN = 40
 """Names of each sort that a comparison of two files prints."""
 
 
-def show_inspection(out: Console, found: Inspection) -> None:
-    """What a file holds."""
+def show_inspection(out: Console, found: Inspection, flat: bool = False) -> None:
+    """What a file holds; its tensors as a tree, or with `flat` a line each under their whole names."""
     out.print(f"{clean_line(found.path)}  {found.kind} · {found.trust}  {size(found.bytes)}")
     if found.sha256:
         out.print(f"sha256:{found.sha256}", style="dim")
@@ -36,14 +37,38 @@ def show_inspection(out: Console, found: Inspection) -> None:
     if found.tensor_count:
         owners = shared(found.tensors)
         listed = plain_table("tensor", "dtype", "shape", "bytes", *(["shares memory with"] if owners else []))
-        for tensor in found.tensors[:TENSORS_SHOWN]:
-            row = [clean_line(tensor.name), tensor.dtype, str(list(tensor.shape)), size(tensor.bytes)]
-            listed.add_row(*row, *([clean_line(owners.get(tensor.name, ""))] if owners else []))
+        rows = _flat(found, owners) if flat else _tree(found, owners)
+        for row in rows[:TENSORS_SHOWN]:
+            listed.add_row(*(row if owners else row[:-1]))
         out.print(listed)
-        if found.tensor_count > TENSORS_SHOWN:
-            out.print(f"… and {found.tensor_count - TENSORS_SHOWN} more")
+        left = found.tensor_count - TENSORS_SHOWN if flat else len(rows) - TENSORS_SHOWN
+        if left > 0:
+            out.print(f"… and {left} more {'tensors' if flat else 'lines'}; all of it is in the JSON")
+        if not flat and found.tensor_count > len(found.tensors):
+            out.print(f"The tree has the first {len(found.tensors)} tensors.")
         tied = f"; {len(owners)} of them in the memory of others" if owners else ""
         out.print(f"{found.tensor_count} tensors, {size(found.tensor_bytes)}{tied}")
+
+
+def _flat(found: Inspection, owners: dict[str, str]) -> list[tuple[str, ...]]:
+    """Name, dtype, shape, bytes, and whose memory it lies in, of each tensor."""
+    return [
+        (clean_line(one.name), one.dtype, str(list(one.shape)), size(one.bytes), clean_line(owners.get(one.name, "")))
+        for one in found.tensors[:TENSORS_SHOWN]
+    ]
+
+
+def _tree(found: Inspection, owners: dict[str, str]) -> list[tuple[str, ...]]:
+    """The same with the names as a tree, and what a group holds in all."""
+    rows: list[tuple[str, ...]] = []
+    for one in tensor_tree(found.tensors, owners):
+        label = "  " * one.depth + clean_line(one.label)
+        if one.tensor is not None:
+            owner = clean_line(owners.get(one.tensor.name, ""))
+            rows.append((label, one.tensor.dtype, str(list(one.tensor.shape)), size(one.bytes), owner))
+        else:
+            rows.append((label, "", group_words(one), size(one.bytes), ""))
+    return rows
 
 
 def show_pair(out: Console, pair: InspectedPair) -> None:

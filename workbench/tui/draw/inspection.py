@@ -6,6 +6,7 @@ from workbench.protocol.artifacts import Inspection
 from workbench.protocol.inspected import InspectedPair
 from workbench.report import numbers
 from workbench.report.sharing import shared
+from workbench.report.tree import Branch, group_words, tensor_tree
 
 _WEIGHTS = "These are weights: name the class above, and this below as its weights."
 _PROVEN = "It is proven against its model: open that, then press v."
@@ -26,7 +27,7 @@ OPENS = {
 """What to do with a file of each kind on the open screen."""
 
 SHOWN = 200
-"""Tensors that a card lists."""
+"""Lines of the tree of tensors that a card has."""
 
 
 def inspection_told(found: Inspection) -> list[tuple[str, str]]:
@@ -36,20 +37,30 @@ def inspection_told(found: Inspection) -> list[tuple[str, str]]:
         facts = [f"  {name}: {text}" for name, text in list(found.metadata.items())[:12]]
         told += [("dim gap", "\n".join(facts))]
     owners = shared(found.tensors)
-    ties = {name: f"  in the memory of {owner}" for name, owner in owners.items()}
-    rows = [
-        f"  {one.name}  {numbers.shape(one.dtype, one.shape)}{ties.get(one.name, '')}" for one in found.tensors[:SHOWN]
-    ]
+    tree = tensor_tree(found.tensors, owners)
+    rows = [_row(one, owners) for one in tree[:SHOWN]]
     if rows:
         tensors = "1 tensor" if found.tensor_count == 1 else f"{found.tensor_count} tensors"
         told += [("strong gap", f"{tensors}, {numbers.size(found.tensor_bytes)}"), ("", "\n".join(rows))]
-        if found.tensor_count > SHOWN:
-            told.append(("dim", f"  … and {found.tensor_count - SHOWN} more"))
+        if len(tree) > SHOWN:
+            told.append(("dim", f"  … and {len(tree) - SHOWN} more lines"))
+        if found.tensor_count > len(found.tensors):
+            told.append(("dim", f"  of the first {len(found.tensors)} tensors"))
     if found.unsafe_globals:
         told += [("bad gap", "loading it would run"), ("", "\n".join(f"  {name}" for name in found.unsafe_globals))]
     if found.sha256:
         told.append(("dim gap", f"sha256 {found.sha256}"))
     return told
+
+
+def _row(one: Branch, owners: dict[str, str]) -> str:
+    """One line of the tree: a tensor with its shape and whose memory it lies in, or a group with what it holds."""
+    label = "  " * (one.depth + 1) + one.label
+    if one.tensor is None:
+        return f"{label}  {group_words(one)}, {numbers.size(one.bytes)}"
+    owner = owners.get(one.tensor.name)
+    tie = f"  in the memory of {owner}" if owner else ""
+    return f"{label}  {numbers.shape(one.tensor.dtype, one.tensor.shape)}{tie}"
 
 
 def short_told(found: Inspection) -> list[tuple[str, str]]:

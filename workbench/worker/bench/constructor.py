@@ -6,6 +6,7 @@ Owns the words about --kwargs; the constructor is never called here.
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import json
 import os
@@ -16,7 +17,8 @@ from workbench.protocol.model import Recipe
 from workbench.worker.bench.target import Resolved
 from workbench.worker.bench.words import some
 
-_BESIDE = "config.json"
+_BESIDE = ("config.json", "config.toml")
+"""Names of configurations that are looked for beside a model; those of the model's own name come first."""
 _LARGEST = 1 << 20
 """Bytes of a configuration that is looked at."""
 
@@ -50,7 +52,8 @@ def check_arguments(resolved: Resolved, recipe: Recipe) -> None:
             what = f"{resolved.name} has no argument {some(strange, 6)}"
             remedy = f"Did you mean {near[0]}?" if near else _table(recipe, strange, signature) or remedy
         elif missing and (beside := _beside(resolved.file, [one.name for one in missing])):
-            remedy = f"{beside} beside it names {'it' if len(missing) == 1 else 'them'}: --kwargs @{beside}"
+            name = os.path.basename(beside).partition("#")[0]
+            remedy = f"{name} beside it names {'it' if len(missing) == 1 else 'them'}: --kwargs @{beside}"
         message = f"{what}. It takes ({takes})."
         raise error("model", message, "--kwargs", remedy, str(problem), asks=asks) from problem
 
@@ -98,13 +101,34 @@ def _table(recipe: Recipe, strange: list[str], signature: inspect.Signature) -> 
 
 
 def _beside(file: str, names: list[str]) -> str:
-    """The configuration beside the model's file, when it is one and has all of these names; empty otherwise."""
-    path = os.path.join(os.path.dirname(file), _BESIDE) if file else ""
-    if not path or not os.path.isfile(path) or os.path.getsize(path) > _LARGEST:
+    """The configuration beside the model's file that has all of these names, as it is given to --kwargs, with the table
+    that they stand in: "net/config.toml#model"; empty where there is none."""
+    if not file:
         return ""
+    directory, stem = os.path.split(os.path.splitext(file)[0])
+    for name in (f"{stem}.json", f"{stem}.toml", *_BESIDE):
+        path = os.path.join(directory, name)
+        found = _configuration(path)
+        if found is None:
+            continue
+        shown = path if os.path.relpath(path).startswith(os.pardir) else os.path.relpath(path)
+        tables = {shown: found} | {f"{shown}#{key}": table for key, table in found.items() if isinstance(table, dict)}
+        for where, table in tables.items():
+            if set(names) <= set(table):
+                return where
+    return ""
+
+
+def _configuration(path: str) -> dict[str, Any] | None:
+    """The table in a JSON or TOML file; None where it is none, or cannot be read: it only betters the words."""
     try:
+        if os.path.getsize(path) > _LARGEST or not os.path.isfile(path):
+            return None
         with open(path, encoding="utf-8") as stream:
-            found = json.load(stream)
-    except (OSError, ValueError, RecursionError):  # it only betters the words
-        return ""
-    return _BESIDE if isinstance(found, dict) and set(names) <= set(found) else ""
+            text = stream.read()
+        # the standard library reads TOML from Python 3.11 on, and a worker may be older
+        reader = importlib.import_module("tomllib") if path.endswith(".toml") else json
+        found = reader.loads(text)
+    except (OSError, ValueError, RecursionError, ImportError):
+        return None
+    return found if isinstance(found, dict) else None
