@@ -309,3 +309,23 @@ def training(**changes: Any) -> dict[str, Any]:
         "ema": ema,
         "optimizer": optimizer,
     } | changes
+
+
+class AnyName(nn.Module):
+    """Takes what it is given by name, as a wrapper of another model does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor, **more: torch.Tensor) -> Answer:
+        return Answer(self.fc(x) * more["scale"], (x.sum(-1),), 2)
+
+
+class AnyNameAlone(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
+        return self.fc(inputs["x"]) * inputs["scale"]

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.unit import dynamic_models
+from tests.unit import artifact_bench, dynamic_models
 from tests.unit.artifact_bench import proven, quiet_job, row, write_manifest
 from workbench.protocol.artifacts import Constraint, Made
 from workbench.protocol.codec import from_plain, plain
@@ -180,3 +180,18 @@ def test_every_line_that_depends_on_the_data_is_listed(tmp_path: Path) -> None:
     assert first.startswith(f"dynamic_models.py:{line_of('y = x + 1 if')}: `y = x + 1")
     assert second.startswith(f"dynamic_models.py:{line_of('torch.ones(int')}: ")
     assert "for the example" in first
+
+
+@pytest.mark.parametrize("name", ["AnyName", "AnyNameAlone"])
+@pytest.mark.parametrize("kind", ["export", "onnx"])
+def test_what_forward_takes_under_any_name_stays_free_too(tmp_path: Path, name: str, kind: str) -> None:
+    """torch.export has no dynamic shapes for `**kwargs`."""
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+        pytest.importorskip("onnxscript", reason="the extra [onnx] is not installed")
+    made = artifact_bench.make(tmp_path, name, kind, ("x=float32[batch:1..9,5]", "scale=float32[batch:1..9,1]{0.5..2}"))
+    assert made.dynamic == ("x[0] = batch in [1, 9]", "scale[0] = batch in [1, 9]")
+    assert made.worklist == ()
+    proof = proven(tmp_path)
+    assert artifact_bench.failed(proof) == set()
+    assert {case["batch"] for case in made.manifest["cases"]} >= {1, 9}

@@ -92,6 +92,8 @@ class Freedom:
         subject = self.subject
         values = (*subject.args, *subject.kwargs.values())
         by_name = {name: shaped(name, value) for name, value in zip(subject.names, values)}  # noqa: B905 (one each)
+        if subject.names_its_arguments:
+            return by_name
         named = all(one.name for one in subject.example.arguments)
         return by_name if named and not _takes_many(subject.model) else _by_place(subject, by_name)
 

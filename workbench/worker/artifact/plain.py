@@ -59,6 +59,35 @@ def placed_arguments(model: torch.nn.Module, names: Sequence[str], by_place: int
     exchange(model, forward)
 
 
+def free_names(model: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether a call gives an argument under a name of which forward's signature says no more than `**kwargs`."""
+    signature = inspect.signature(model.forward)
+    try:
+        bound = signature.bind(*args, **kwargs).arguments
+    except TypeError:
+        return False
+    kinds = {name: one.kind for name, one in signature.parameters.items()}
+    return any(kinds[name] is inspect.Parameter.VAR_KEYWORD for name in bound)
+
+
+def named_arguments(model: torch.nn.Module, names: Sequence[str], by_place: int) -> None:
+    """From now on forward's signature has `names`, the first `by_place` of them by place; it does what it did.
+
+    torch.export takes no dynamic shapes for what stands in `**kwargs`. Raises ValueError for what is no name.
+    """
+    original = type(model)
+
+    @functools.wraps(original.forward)
+    def forward(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return original.forward(self, *args, **kwargs)
+
+    place, name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    kinds = [place, *(place if number < by_place else name for number in range(len(names)))]
+    parameters = [inspect.Parameter(one, kind) for one, kind in zip(("self", *names), kinds)]  # noqa: B905 (one a name)
+    forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    exchange(model, forward)
+
+
 def exchange(model: torch.nn.Module, forward: Any) -> None:
     """Give `model` this forward: only the class of the object is another one, which has its name."""
     original = type(model)

@@ -9,6 +9,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import Any
 
 import torch
@@ -16,7 +17,14 @@ import torch
 from workbench.protocol.artifacts import Constraint, Finding
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.protocol.spec import InputSpec
-from workbench.worker.artifact.plain import is_plain, left_out, named_outputs, plain_or_raise
+from workbench.worker.artifact.plain import (
+    free_names,
+    is_plain,
+    left_out,
+    named_arguments,
+    named_outputs,
+    plain_or_raise,
+)
 from workbench.worker.bench.arguments import GIVEN
 from workbench.worker.bench.failing import failed_in, first_line
 from workbench.worker.bench.inputs import Argument, Example
@@ -52,6 +60,12 @@ class Subject:
     def names(self) -> list[str]:
         """A name for each argument, in the order of the call; unnamed ones are called by their place."""
         return [argument_name(argument, place) for place, argument in enumerate(self.example.arguments)]
+
+    @property
+    def names_its_arguments(self) -> bool:
+        """Whether a copy has a signature of its own, for forward takes what the call gives as `**kwargs`."""
+        plain = all(one.isidentifier() and not iskeyword(one) and one != "self" for one in self.names)
+        return plain and free_names(self.model, self.args, self.kwargs)
 
     @property
     def tensors(self) -> list[tuple[str, torch.Tensor]]:
@@ -94,6 +108,8 @@ class Subject:
             ) from problem
         if not self.plain:
             named_outputs(copied)
+        if self.names_its_arguments:
+            named_arguments(copied, self.names, len(self.args))
         return copied
 
 
