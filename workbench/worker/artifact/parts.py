@@ -39,8 +39,12 @@ def parting(subject: Subject, program: Any, args: tuple[Any, ...], kwargs: dict[
     first = _first(ours, theirs, folded=is_onnx(program))
     if first.words or first.pair is None:
         return first.words or _FUSED * is_onnx(program)
-    module, words = _first_module(*first.pair) or (first.pair[0], _differs(*(one.value for one in first.pair)))
-    return f"first at {module.words}: {words}{_share(subject, args, kwargs, first)}{first.before}"
+    line = _differs(*(one.value for one in first.pair))
+    module, words = _first_module(*first.pair) or (first.pair[0], line)
+    share = _share(subject, args, kwargs, first)
+    if share and words != line:  # the shares are those of the line's last value
+        share = f"; the line: {line}{share}"
+    return f"first at {module.words}: {words}{share}{first.before}"
 
 
 def parting_of_compiled(subject: Subject, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -89,7 +89,7 @@ def values_row(results: list[CaseResult], leaves: list[LeafVerdict], golden: Gol
     compared = sum(1 for one in results if not one.raised and not one.structure)
     bad = [leaf for leaf in leaves if leaf.mark in _ROWS_BAD]
     worst = max(bad or leaves, key=lambda leaf: leaf.multiple)
-    words = f"{SIGNS[worst.mark]} {worst.path} {_rows_words(worst)} over {compared} cases"
+    words = f"{SIGNS[worst.mark]} {worst.path} {_rows_words(worst, f'over {compared} cases')}"
     if not bad:
         return CheckRow("values", "pass", words)
     case = golden.manifest["cases"][worst.case]
@@ -200,16 +200,17 @@ def _rows_bad_share(cases: list[CaseResult], leaves: list[LeafVerdict], yardstic
     return sum(bad) / len(bad)
 
 
-def _rows_words(leaf: LeafVerdict) -> str:
+def _rows_words(leaf: LeafVerdict, over: str) -> str:
+    """How far a leaf stands; the |Δ| is of the case that stands furthest, which need not have the largest."""
     if leaf.mark == IDENTICAL:
-        return "identical bits"
+        return f"identical bits {over}"
     if leaf.worst.reason:
-        return leaf.worst.reason
+        return f"{leaf.worst.reason} {over}"
     limit = "limit 3" if leaf.yardstick == "float64" else "limit 1"
     of = {"float64": "eager's own noise", "given": "the given tolerance"}.get(leaf.yardstick, "the tolerance")
     if leaf.yardstick == "exact":
-        return f"{leaf.worst.mismatched} of {leaf.worst.elements} differ, where none may"
-    return f"{leaf.multiple:.3g}× {of} ({limit}), max|Δ| {leaf.worst.max_abs:.3g}"
+        return f"{leaf.worst.mismatched} of {leaf.worst.elements} differ, where none may, {over}"
+    return f"{leaf.multiple:.3g}× {of} ({limit}) {over}, max|Δ| {leaf.worst.max_abs:.3g} in the furthest case"
 
 
 def _rows_element(diff: LeafDiff) -> str:
