@@ -100,7 +100,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["python", "trust", "allow-code", "allow_code", "digests", "junit", "junit_file", "out", "wieghts", "json"],
+    ["python", "trust", "allow-code", "digests", "junit", "out", "metric", "runner-shell", "keep", "wieghts", "json"],
 )
 @pytest.mark.parametrize("table", ["", "[run]\n", "[verify]\n"])
 def test_a_file_beside_a_model_may_not_execute_trust_or_write(
@@ -143,7 +143,8 @@ def test_every_option_that_files_may_set_exists_somewhere() -> None:
 
     from workbench.cli.app import app
 
-    commands = [app] + [getattr(import_module(f"workbench.cli.{name}"), name) for name in ("run", "check", "verify")]
+    names = ("run", "check", "matrix", "verify")
+    commands = [app] + [getattr(import_module(f"workbench.cli.{name}"), name) for name in names]
     every = {option for command in commands for parameter in command.params for option in parameter.opts}
     assert {f"--{option}" for option in OWN} <= every
 

@@ -44,6 +44,18 @@ async def test_one_line_a_kind_through_its_life() -> None:
         assert host.has("✗ trace    it returns a cache  model.py:41")
 
 
+async def test_what_is_said_again_does_not_set_the_clock_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    pane, now = ArtifactsPane(), 100.0
+    monkeypatch.setattr("workbench.tui.panes.artifacts.monotonic", lambda: now)
+    async with hosted(pane, (100, 30)) as (host, pilot):
+        pane.start("aoti")
+        pane.progress("aoti", Progress("compiling native code", 0, 0, 5.0))
+        now = 130.0
+        pane.progress("aoti", Progress("compiling native code", 0, 0, 5.0))
+        await pilot.pause()
+        assert host.has("◌ aoti     00:35")
+
+
 async def test_a_refusal_names_its_reason_and_is_not_called_published() -> None:
     checks = (CheckRow("integrity", "pass", "3 files"), CheckRow("values", "fail", "0.5 off", "branch at model.py:41"))
     pane = ArtifactsPane()

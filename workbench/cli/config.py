@@ -31,6 +31,12 @@ BESIDE = {
     "threads": "threads",
     "tolerance": "tolerance",
     "timeout": "timeout",
+    "init-seed": "init_seed",
+    "repair": "repair",
+    "search": "search",
+    "dtypes": "dtypes",
+    "compile": "compile_too",
+    "rounds": "rounds",
     "repeat": "repeat",
     "keep-outputs": "keep_outputs",
     "only": "only",
@@ -43,8 +49,10 @@ BESIDE = {
 """Long names of the options that a file beside a model may set, and click's names for them."""
 OWN = {**BESIDE, "python": "python", "trust": "digests", "allow-code": "allow_code"}
 """The same for the user's own configuration."""
-TABLES = ("app", "run", "check", "compare", "export", "verify")
+TABLES = ("app", "run", "check", "compare", "matrix", "export", "verify")
 """Commands that may have a table of their own."""
+ASKED = ("metric", "runner", "runner-shell", "runner-timeout", "out", "keep", "force", "junit", "markdown", "yes")
+"""Long names of options that execute or write, which nobody but the command line sets."""
 
 _PATHS = ("weights", "inputs", "baseline")
 _LISTS = ("input", "inputs", "mode", "trust", "only", "skip")
@@ -96,6 +104,9 @@ def _allow(path: Path, section: dict[str, Any], allowed: dict[str, str]) -> None
         if name.replace("_", "-") in OWN:
             message = f"{path} sets {name}: what executes or trusts is yours to say, not a file's beside a model."
             remedy = f"Take it out; give --{name.replace('_', '-')} on the command line, or put it in config.toml."
+        elif name.replace("_", "-") in ASKED:
+            message = f"{path} sets {name}: what executes or writes is said on the command line alone."
+            remedy = f"Take it out; give --{name.replace('_', '-')} there."
         elif is_key(name):
             message = f"{path} sets {name}, which is a model's policy."
             remedy = "Put it beside that model: in workbench.toml, or under [tool.workbench] in its pyproject.toml."

@@ -75,7 +75,7 @@ class ArtifactsPane(LinePane):
     def progress(self, kind: str, progress: Progress) -> None:
         """What it does now."""
         row = self._rows.get(kind)
-        if row is not None and row.state == "running":
+        if row is not None and row.state == "running" and row.progress != progress:  # a repaint brings the last again
             self._began[kind] = monotonic() - progress.seconds
             self._put(replace(row, progress=progress))
 
