@@ -21,7 +21,7 @@ def watch(
     path: str,
     samples: int = 32,
     every: int = 1,
-    megabytes: int = 256,
+    megabytes: float = 256,
     kwargs: dict[str, Any] | None = None,
 ) -> Recorder:
     """Record the inputs of real calls of `model`, an nn.Module, into the directory `path`, and on `close` its state.

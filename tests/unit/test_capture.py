@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -486,6 +487,55 @@ def test_nothing_ever_reaches_the_program(path: str, capsys: pytest.CaptureFixtu
     assert "nothing is captured" in captured.why
     assert "workbench.capture" in capsys.readouterr().err
     assert "no nn.Module" in capture.watch(3, "x").why
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"samples": "8"}, {"samples": None}, {"every": "2"}, {"every": 0.5}, {"megabytes": None}, {"megabytes": math.nan}],
+    ids=str,
+)
+def test_an_amount_that_is_no_number_captures_nothing_and_says_so(
+    tmp_path: Path, given: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = nn.Linear(2, 2)
+    captured = capture.watch(net, str(tmp_path / "a"), **given)
+    assert net(torch.ones(1, 2)).shape == (1, 2)
+    captured.close()
+    assert f"{next(iter(given))}=" in captured.why
+    assert captured.path == ""
+    assert "nothing is captured" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_no_room_for_a_call_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with capture.watch(nn.Linear(2, 2), str(tmp_path / "a"), samples=0):
+        assert "leave room for no call" in capsys.readouterr().err
+
+
+def test_a_part_of_a_megabyte_is_an_amount(tmp_path: Path) -> None:
+    net = nn.Linear(2, 2)
+    with capture.watch(net, str(tmp_path / "a"), megabytes=0.5) as captured:
+        net(torch.ones(1, 2))
+    assert (captured.samples, captured.why) == (1, "")
+
+
+def test_a_class_of_an_exec_is_not_taken_for_another_of_its_name(tmp_path: Path) -> None:
+    """Its source is not to be had: that is said, and the script's own class is no stand-in."""
+    text = """
+        import torch
+        from torch import nn
+        from workbench import capture
+        class Net(nn.Module):
+            def forward(self, x): return x * 0 - 777
+        exec("class Net(nn.Module):\\n    def forward(self, x): return x + 100\\n")
+        with capture.watch(Net(), "net.capture") as captured:
+            captured._model(torch.ones(1, 6))
+        print("why", captured.why)
+    """
+    assert "Net, whose source is not to be had" in program(tmp_path, text, "program.py")
+    if is_capture(str(tmp_path / "net.capture")):
+        with pytest.raises(WorkbenchError):
+            opened(tmp_path / "net.capture")
 
 
 def test_a_disk_that_goes_away_ends_the_recording_alone(tmp_path: Path) -> None:

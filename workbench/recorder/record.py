@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
+import operator
 import os
 import shutil
 import sys
@@ -40,11 +42,20 @@ _MORE_ROOM = (
 )
 
 
+def _amount(name: str, value: Any, whole: bool = True) -> float:
+    """A number from 0 on, Python's or another library's. Raises TypeError in words for everything else."""
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        number = float(operator.index(value) if whole else value)
+        if not isinstance(value, (str, bytes, bool)) and 0 <= number < math.inf:
+            return number
+    raise TypeError(f"{name}={value!r} is no {'whole ' if whole else ''}number from 0 on")
+
+
 class Recorder:
     """One recording. `close` ends it; so does leaving a `with`, and leaving Python."""
 
     def __init__(
-        self, model: Any, path: str, samples: int, every: int, megabytes: int, kwargs: dict[str, Any] | None
+        self, model: Any, path: str, samples: int, every: int, megabytes: float, kwargs: dict[str, Any] | None
     ) -> None:
         self.path = ""
         """Where the capture is, absolute; empty when nothing could be begun."""
@@ -59,14 +70,16 @@ class Recorder:
         self._refused: dict[str, int] = {}
         self._notes: list[str] = []
         self._watched, self._model, self._kwargs = model, bare(model), kwargs
-        self._budget, self._size = Budget(samples, every, megabytes << 20), megabytes << 20
+        self._budget, self._size = Budget(0, 1, 0), 0
         try:
+            self._size = int(_amount("megabytes", megabytes, whole=False) * (1 << 20))
+            self._budget = Budget(int(_amount("samples", samples)), int(_amount("every", every)), self._size)
             self._begin(path)
         except Exception as problem:  # noqa: BLE001 (the user's program goes on whatever this cannot do)
             self._give_up("nothing is captured", problem)
             if self._place is not None:
                 self._place.drop()
-                self._place = None
+                self._place, self.path = None, ""
 
     def __enter__(self) -> Recorder:
         return self
@@ -91,6 +104,8 @@ class Recorder:
         if self._kwargs is not None and (held := unwritable(self._kwargs)):
             self._kwargs = None
             self._tell(f"{held}. The model's own structure is recorded instead")
+        if self._budget.full:
+            self._tell("samples and megabytes leave room for no call: its state alone is recorded")
         self._handle = self._watched.register_forward_pre_hook(self._called, prepend=True, with_kwargs=True)
         atexit.register(self.close)
 

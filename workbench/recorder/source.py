@@ -89,8 +89,9 @@ def node_of(thing: Any) -> tuple[str, Node] | None:
         node = _definition(text, thing, code)
         if node is not None:
             return text, node
-    # a class without a function of its own does not say where it was typed
-    for text in _typed_texts() if isinstance(thing, type) else ():
+    # a class without a function of its own does not say where it was typed; one with some may be of an exec, and what
+    # the script has under its name another class
+    for text in _typed_texts() if isinstance(thing, type) and not _typed_nowhere(thing) else ():
         node = _definition(text, thing, None)
         if node is not None:
             return text, node
@@ -144,6 +145,16 @@ def _codes_of(thing: Any) -> list[types.CodeType]:
     if isinstance(thing, type) or hasattr(thing, "__wrapped__"):
         codes.reverse()
     return [code for code in codes if _text(code.co_filename)]
+
+
+def _typed_nowhere(kind: type) -> bool:
+    """Whether a class has functions whose text is not to be had, those apart that a library makes by itself."""
+    made = hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__attrs_attrs__") or hasattr(kind, "_fields")
+    return any(
+        not _text(one.__code__.co_filename)
+        for one in functions_of(kind)
+        if not (one.__name__.startswith("__") and (made or one.__name__ not in ("__init__", "__call__")))
+    )
 
 
 def _text(file: str) -> str:
