@@ -221,3 +221,12 @@ async def test_a_number_that_cannot_travel_is_refused_before_it_becomes_a_word(v
 
 def test_the_engine_has_time_to_end_before_it_is_ended() -> None:
     assert transport.GONE_SECONDS > ENDING_SECONDS
+
+
+async def test_too_few_cases_for_want_of_time_leave_with_the_code_of_a_time_limit() -> None:
+    async with talking_to("tells") as session:
+        await session.started()
+        await session.open(NET)
+        rows, code, _ = await checked(session, "modes", "baseline")
+    assert [row.status for row in rows] == ["pass", "error"]
+    assert code == Exit.ENGINE

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from workbench.protocol.artifacts import CheckRow, ExportResult, Fingerprint
+from workbench.protocol.artifacts import OUT_OF_TIME, CheckRow, ExportResult, Fingerprint
 from workbench.protocol.exits import Exit, exit_for, worst
 from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Check, CheckPolicy, Loaded
@@ -136,7 +136,8 @@ async def _check(session: Session, asked: Check, timeout: float) -> tuple[CheckR
             failure = dataclasses.replace(failure, message=words, remedy=_MORE_TIME)
         row = CheckRow(asked.id, "error", failure.message, failure.where, failure.remedy, seconds)
         return row, exit_for(failure.kind), ended
-    return row, _CODES.get(row.status, Exit.OK), True
+    late = row.status == "error" and row.cause == OUT_OF_TIME
+    return row, exit_for("timeout") if late else _CODES.get(row.status, Exit.OK), True
 
 
 def _require_inputs(session: Session, policy: Policy) -> None:

@@ -62,6 +62,10 @@ class Finding:
     remedy: str = ""
 
 
+OUT_OF_TIME = "out of time"
+"""The cause of a row that has no verdict because its time was over before enough was seen."""
+
+
 @dataclass(frozen=True)
 class CheckRow:
     """One question and its answer; also one entry of `"checks"` in the JSON."""

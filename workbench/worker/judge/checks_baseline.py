@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.artifacts import OUT_OF_TIME, CheckRow
 from workbench.protocol.outside import METRIC_ID, Metric
 from workbench.protocol.runs import Yardstick
 from workbench.worker.artifact.clean import file_differences
@@ -134,7 +134,7 @@ class _Asked:
     def unanswered(self) -> CheckRow:
         """How fast the machine is may not decide the verdict: too few cases are none."""
         words = f"{self.asked} cases were answered in {self.subject.budget:g} s, and a verdict wants {CASES}"
-        return CheckRow(self.subject.id, "error", words, "out of time", "Give it more time: --timeout.")
+        return CheckRow(self.subject.id, "error", words, OUT_OF_TIME, "Give it more time: --timeout.")
 
     def reason(self) -> str:
         """The answers as a known function of the release's."""
