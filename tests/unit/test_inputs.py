@@ -14,6 +14,7 @@ from tests.unit import bench_models
 from workbench.client.spec_edits import split_specs
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.model import Recipe
+from workbench.protocol.spec import LIMITS
 from workbench.worker import tensorfile
 from workbench.worker.bench.example_sources import example_from
 from workbench.worker.bench.inputs import Example
@@ -55,6 +56,19 @@ def test_values_keep_to_their_declared_ranges_at_any_scale() -> None:
     assert set(plain.tolist()) == {0, 1}
     assert mask.any(1).all()
     assert not mask.all(1).any()
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_the_widest_range_that_a_spec_may_say_is_drawn(dtype: str) -> None:
+    """The limits of the spec language are torch's, and a range that ends at them is drawn without an overflow."""
+    kind = getattr(torch, dtype)
+    about: Any = torch.finfo(kind) if kind.is_floating_point else torch.iinfo(kind)
+    assert (about.min, about.max) == LIMITS[dtype]
+    high = about.max if dtype != "int64" else 2**63 - 1024  # the largest that a float has
+    low = 0 if kind.is_floating_point else about.min
+    for scale in (1.0, 1e3):
+        (drawn,), _ = example(nn.Identity(), f"{dtype}[64]{{{low}..{high}}}").sample(0, scale=scale)
+        assert low <= drawn.min().item() <= drawn.max().item() <= high
 
 
 def test_the_batch_can_be_replaced_in_every_input_that_has_it() -> None:

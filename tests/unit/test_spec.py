@@ -84,6 +84,22 @@ def test_a_dynamic_dimension_has_a_range_and_an_example_size_of_two_or_more(writ
         ("x=float32[3]{;[0]=None}", "no number"),
         ("x=int8[3]{;[0]=128}", "no int8"),
         ("x=uint8[3]{;[0]=-1}", "no uint8"),
+        ("x=int64[3]{0..9223372036854775808}", "9223372036854775808 is no int64"),
+        ("x=int64[3]{0..99999999999999999999}", "99999999999999999999 is no int64"),
+        ("x=int64[3]{0..9223372036854775807}", "would become 9223372036854775808"),
+        ("x=int32[3]{-2147483649..0}", "-2147483649 is no int32"),
+        ("x=uint8[3]{0..256}", "256 is no uint8, which holds 0 to 255"),
+        ("x=int8[3]{0..300}", "300 is no int8"),
+        ("x=uint8[3]{-5..5}", "-5 is no uint8"),
+        ("x=float16[3]{0..1000000}", "1000000 is no float16"),
+        ("x=float16[3]{normal(0,1e6)}", "1e6 is no float16"),
+        ("x=float16[3]{;[0]=65505}", "65505 is no float16"),
+        ("x=bfloat16[3]{0..3.4e38}", "no bfloat16"),
+        ("x=float32[3]{0..1e39}", "1e39 is no float32"),
+        ("x=float32[3]{-3e38..3e38}", "too wide"),
+        ("x=float32[3]{;[0]=1e39}", "1e39 is no float32"),
+        ("x=int64[3]{;[0]=" + "9" * 5000 + "}", "too many digits"),
+        ("x=int64[n:1.." + "9" * 5000 + "]", "too many digits"),
         ("x=int64[3]{;[0]=nan}", "no int64"),
         ("x=bool[3]{;[0]=2}", "no truth"),
         ("flag=", "nothing"),
@@ -154,6 +170,7 @@ steps = st.one_of(
 )
 places = st.builds(lambda name, ways: name + "".join(way.text for way in ways), names, st.lists(steps, max_size=3))
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e30, max_value=1e30)
+finite_half = st.floats(min_value=-65504, max_value=65504)
 
 
 @st.composite
@@ -161,22 +178,24 @@ def specs(draw: st.DrawFn) -> InputSpec:
     dtype = draw(st.sampled_from([*FLOATING, *COMPLEX, *INTEGER, "bool"]))
     shape = draw(st.lists(st.integers(0, 12), max_size=4))
     fields: dict[str, object] = {}
+    held = finite_half if dtype == "float16" else finite
     kinds = (
         ["", ZEROS, ONES] + [NORMAL] * (dtype in (*FLOATING, *COMPLEX)) + ["range"] * (dtype in (*FLOATING, *INTEGER))
     )
     kind = draw(st.sampled_from(kinds))
     if kind == "range":
-        ends = st.integers(-128, 127).map(float) if dtype in INTEGER else finite
+        small = st.integers(0, 255) if dtype == "uint8" else st.integers(-128, 127)
+        ends = small.map(float) if dtype in INTEGER else held
         low, high = sorted((draw(ends), draw(ends)))
         fields |= {"low": low, "high": high}
     elif kind:
         fields["fill"] = kind
     if kind == NORMAL:
-        fields |= {"mean": draw(finite), "std": draw(finite.map(abs).filter(lambda value: value != 1))}
+        fields |= {"mean": draw(held), "std": draw(held.map(abs).filter(lambda value: value != 1))}
     if all(shape) and draw(st.booleans()):
         values = {"bool": st.booleans()} | dict.fromkeys(INTEGER, st.integers(0, 127))
         index = tuple(draw(st.integers(0, size - 1)) for size in shape)
-        fields["elements"] = ((index, draw(values.get(dtype, st.one_of(finite, st.just(float("inf")))))),)
+        fields["elements"] = ((index, draw(values.get(dtype, st.one_of(held, st.just(float("inf")))))),)
     return InputSpec(draw(places), dtype, tuple(shape), **fields)
 
 

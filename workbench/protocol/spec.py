@@ -16,6 +16,14 @@ INTEGER = ("int64", "int32", "int16", "int8", "uint8")
 DTYPES = (*FLOATING, *COMPLEX, *INTEGER, "bool")
 """Every dtype an input can have, by its torch name."""
 
+LIMITS: dict[str, tuple[float, float]] = {
+    **{name: (-(2.0 - 2.0**-kept) * 2.0**top, (2.0 - 2.0**-kept) * 2.0**top)
+       for name, kept, top in (("float64", 52, 1023), ("float32", 23, 127), ("float16", 10, 15), ("bfloat16", 7, 127))},
+    **{f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    "uint8": (0, 255),
+}  # fmt: skip
+"""The smallest and the largest finite value of a dtype, both exact: IEEE 754's, and two's complement's."""
+
 ZEROS, ONES, NORMAL = "zeros", "ones", "normal"
 
 NAME = r"[^\W\d]\w*"

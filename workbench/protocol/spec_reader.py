@@ -16,13 +16,29 @@ from dataclasses import replace
 from typing import Any
 
 from .failures import WorkbenchError, error
-from .spec import COMPLEX, DTYPES, INTEGER, NAME, NORMAL, ONES, PLACE, ZEROS, DynamicDim, InputSpec, Plain
+from .spec import (
+    COMPLEX,
+    DTYPES,
+    FLOATING,
+    INTEGER,
+    LIMITS,
+    NAME,
+    NORMAL,
+    ONES,
+    PLACE,
+    ZEROS,
+    DynamicDim,
+    InputSpec,
+    Plain,
+)
 
 _ALIASES = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32"}
 _TYPICAL = 4
 """Example size of a dynamic dimension where its range allows it: 2 or more, for exporters specialise 1."""
 _LONGEST = 10_000
 """Characters of a spec."""
+_DIGITS = 100
+"""Of a whole number: enough to say why it is too large, and few enough for int()."""
 
 _PLACED = re.compile(rf"\s*(?P<place>{PLACE})\s*=(?!=)\s*(?P<value>.*)", re.DOTALL)
 _SPEC = re.compile(
@@ -95,7 +111,7 @@ def _sizes(text: str, written: str) -> tuple[tuple[int, ...], tuple[DynamicDim, 
         match = _DYNAMIC.fullmatch(part)
         if match is None:
             raise _wrong(text, f"{part or 'nothing'} is no size: write a number, or name:1..64 where it may vary")
-        low, high = int(match["low"]), int(match["high"])
+        low, high = _whole(text, match["low"]), _whole(text, match["high"])
         if high < low or high < 1:
             raise _wrong(text, f"the range {low}..{high} of {match['name']} is empty")
         dynamic.append(DynamicDim(axis, match["name"], low, high))
@@ -108,7 +124,7 @@ def _with_kind(text: str, spec: InputSpec, written: str) -> InputSpec:
     if not written:
         return spec
     if match := _RANGE.fullmatch(written):
-        return _ranged(text, spec, written, float(match["low"]), float(match["high"]))
+        return _ranged(text, spec, written, match["low"], match["high"])
     named = _NAMED.fullmatch(written)
     kind = named["kind"] if named else ""
     bare = named is not None and named["a"] is None
@@ -119,28 +135,58 @@ def _with_kind(text: str, spec: InputSpec, written: str) -> InputSpec:
         raise _wrong(text, f"{{{written}}} {reason}")
     if kind in (ZEROS, ONES):
         return replace(spec, fill=kind)
-    first, second = (0.0, 1.0) if bare else (float(named["a"]), float(named["b"]))
+    one, other = ("0", "1") if bare else (named["a"], named["b"])
     if kind == "uniform":
         if bare and spec.dtype in INTEGER:
             raise _wrong(text, f"{spec.dtype} needs to know from where to where: write {{0..100}}")
-        return _ranged(text, spec, written, first, second)
+        return _ranged(text, spec, written, one, other)
     if spec.dtype in INTEGER or spec.dtype == "bool":
         raise _wrong(text, f"{spec.dtype} has no normal distribution: write {{0..100}}, {{zeros}} or {{ones}}")
+    first, second = float(one), float(other)
     if second < 0 or not math.isfinite(first) or not math.isfinite(second):
         raise _wrong(text, f"the deviation in {{{written}}} is no number from 0 on")
+    for end, value in ((one, first), (other, second)):
+        _held(text, spec.dtype, end, value)
     return spec if (first, second) == (0.0, 1.0) else replace(spec, fill=NORMAL, mean=first, std=second)
 
 
-def _ranged(text: str, spec: InputSpec, written: str, low: float, high: float) -> InputSpec:
+def _ranged(text: str, spec: InputSpec, written: str, least: str, most: str) -> InputSpec:
     if spec.dtype == "bool" or spec.dtype in COMPLEX:
         raise _wrong(text, f"a {spec.dtype} input takes no range")
+    low, high = float(least), float(most)
     if high < low:
         raise _wrong(text, f"the range {{{written}}} is empty")
     if not math.isfinite(high - low):
         raise _wrong(text, f"the range {{{written}}} is too wide")
     if spec.dtype in INTEGER and not (low.is_integer() and high.is_integer()):
         raise _wrong(text, f"the range {{{written}}} of {spec.dtype} must be whole numbers")
+    for end, value in ((least, low), (most, high)):
+        exact = _number(text, end) if spec.dtype in INTEGER else value
+        _held(text, spec.dtype, end, exact)
+        if exact != value:
+            raise _wrong(text, f"ends past {2**53} are kept as floats, and {end} would become {int(value)}")
+    narrow = spec.dtype in FLOATING and spec.dtype != "float64"
+    if narrow and high - low > LIMITS["float32"][1]:  # in which all of them are drawn
+        raise _wrong(text, f"the range {{{written}}} is too wide")
     return replace(spec, low=low, high=high)
+
+
+def _held(text: str, dtype: str, written: str, value: float) -> None:
+    """Raises where a finite `value` is past what `dtype` holds; complex dtypes hold what their halves do."""
+    low, high = LIMITS[{"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)]
+    if not low <= value <= high:
+        raise _wrong(text, f"{written} is no {dtype}, which holds {low!r} to {high!r}")
+
+
+def _whole(text: str, written: str) -> int:
+    if len(written.lstrip("+-0")) > _DIGITS:
+        raise _wrong(text, f"{written[:_DIGITS]}… has too many digits")
+    return int(written)
+
+
+def _number(text: str, written: str) -> int | float:
+    """A float where it is written as one."""
+    return float(written) if re.search(r"[.eE]", written) else _whole(text, written)
 
 
 def _with_elements(text: str, spec: InputSpec, written: list[str]) -> InputSpec:
@@ -149,7 +195,7 @@ def _with_elements(text: str, spec: InputSpec, written: list[str]) -> InputSpec:
         match = _ELEMENT.fullmatch(part.strip())
         if match is None:
             raise _wrong(text, f"{part.strip() or 'nothing'} sets no element: write [0,3]=1.5 after the semicolon")
-        index = tuple(int(one) for one in match["index"].split(",") if one.strip())
+        index = tuple(_whole(text, one.strip()) for one in match["index"].split(",") if one.strip())
         fixed = {dim.axis: dim.maximum for dim in spec.dynamic}
         limits = [fixed.get(axis, size) for axis, size in enumerate(spec.shape)]
         inside = len(index) == len(limits) and all(one < limit for one, limit in zip(index, limits))  # noqa: B905
@@ -166,7 +212,7 @@ def _element(text: str, spec: InputSpec, written: str) -> bool | int | float:
     if isinstance(value, str):
         if re.fullmatch(_NUMBER, value) is None:
             raise _wrong(text, f"{written} is no number")
-        value = float(value) if re.search(r"[.eE]", value) else int(value)
+        value = _number(text, value)
     if spec.dtype == "bool":
         if value not in (0, 1):
             raise _wrong(text, f"{written} is no truth: write true or false")
@@ -174,11 +220,12 @@ def _element(text: str, spec: InputSpec, written: str) -> bool | int | float:
     if value is None or isinstance(value, bool):
         raise _wrong(text, f"{written} is no number")
     if spec.dtype in INTEGER:
-        bits = int(spec.dtype.lstrip("uint"))
-        low, high = (0, 2**bits - 1) if spec.dtype.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        if not math.isfinite(value) or value != int(value) or not low <= value <= high:
+        if not math.isfinite(value) or value != int(value):
             raise _wrong(text, f"{written} is no {spec.dtype}")
+        _held(text, spec.dtype, written, value)
         return int(value)
+    if math.isfinite(value):
+        _held(text, spec.dtype, written, value)
     return float(value)
 
 
