@@ -411,6 +411,80 @@ def test_a_dtype_is_followed_to_where_it_starts(how: str, words: str) -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+class Chain(nn.Module):
+    """Layers of one dtype, then `between` them and the last, which has another."""
+
+    def __init__(self, dtype: torch.dtype, between: Callable[[Tensor], Tensor], first: bool = True) -> None:
+        super().__init__()
+        self.a = nn.Linear(10, 10) if first else nn.Identity()
+        self.act, self.b, self.between = nn.ReLU(), nn.Linear(10, 2).to(dtype), between
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.between(self.act(self.a(x))).flatten(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@pytest.mark.parametrize(
+    ("between", "first", "words"),
+    [
+        (lambda x: x * 2, True, "a (Linear) answers float32, as its own weights are."),
+        (lambda x: x.bfloat16().float(), True, "It becomes float32 at _to_copy, "),
+        (lambda x: x * 2, False, "So is an input, and nothing casts it on the way."),
+    ],
+)
+def test_a_dtype_that_an_input_has_too_is_told_with_the_module_that_made_it(
+    dtype: torch.dtype, between: Callable[[Tensor], Tensor], first: bool, words: str
+) -> None:
+    model = Chain(dtype, between, first)
+    with pytest.raises(RuntimeError) as caught:
+        model(X)
+    message = explain_from_start(caught.value, model, (X,), {}).message
+    assert f"b (Linear) computes in {str(dtype)[6:]} and was given float32. {words}" in message
+    assert "outside torch" not in message
+
+
+class Loss(nn.Module):
+    """A loss of 4 classes, over labels that are an input or made on the way."""
+
+    def __init__(self, made: Callable[[Tensor], Tensor], functional: bool = True) -> None:
+        super().__init__()
+        self.body, self.loss, self.made, self.functional = nn.Linear(10, 4), nn.CrossEntropyLoss(), made, functional
+
+    def forward(self, x: Tensor, truth: Tensor) -> Tensor:
+        scores = self.body(x)
+        return F.cross_entropy(scores, self.made(truth)) if self.functional else self.loss(scores, self.made(truth))
+
+
+@pytest.mark.parametrize("functional", [True, False])
+@pytest.mark.parametrize("made", [lambda truth: truth, lambda truth: truth.view(-1)])
+def test_a_label_that_is_no_class_is_mended_at_its_own_input(
+    made: Callable[[Tensor], Tensor], functional: bool
+) -> None:
+    model, truth = Loss(made, functional), torch.tensor([0, 9, 1, 2])
+    for args, kwargs in (((X, truth), {}), ((X,), {"truth": truth})):
+        with pytest.raises(IndexError) as caught:
+            model(*args, **kwargs)
+        failure = explain(caught.value, model, args, kwargs)
+        assert "label 9" in failure.message
+        assert failure.remedy == "There are 4 classes, numbered 0 to 3. Give it --input 'truth=int64[4]{0..3}'"
+
+
+def test_a_label_that_is_no_class_and_made_inside_is_no_matter_of_the_inputs() -> None:
+    model = Loss(lambda truth: truth + 9)
+    with pytest.raises(IndexError) as caught:
+        model(X, torch.zeros(4, dtype=torch.int64))
+    remedy = explain(caught.value, model, (X, torch.zeros(4, dtype=torch.int64)), {}).remedy
+    assert "numbered 0 to 3. The labels are made inside forward" in remedy
+    assert "--input" not in remedy
+
+
+@pytest.mark.parametrize("before", [inference_made, twice_backward])
+def test_what_the_same_forward_made_is_not_put_on_an_earlier_run(before: Callable[[Tensor], Any]) -> None:
+    message = failure_of(nn.Linear(10, 5), X, before).message
+    assert "that an earlier run" not in message
+    assert "keeps a tensor of an earlier run" not in message
+
+
 def test_a_tensor_that_is_fixed_to_another_device_is_found_where_it_is_made() -> None:
     class Net(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

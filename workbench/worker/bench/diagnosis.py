@@ -37,6 +37,9 @@ class Scene:
     """What that module was given, where its frame shows it."""
     argument: str
     """Name of forward's argument when that module is a layer of torch's and `tensor` an input itself; else empty."""
+    args: tuple[Any, ...] = ()
+    """What the model itself was called with; `kwargs` too."""
+    kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def at(self) -> str:
@@ -57,6 +60,18 @@ class Scene:
         module = self.module
         own = [] if module is None else [*module.parameters(recurse=False), *module.buffers(recurse=False)]
         return next((str(one.dtype)[6:] for one in own if one.is_floating_point()), "")
+
+    def input_of(self, tensor: torch.Tensor) -> tuple[str, torch.Tensor] | None:
+        """(argument, the input) whose memory this tensor shares, itself or a view of it; None: it was made on the way.
+
+        An input inside a list or a dict has no option of its own here, and is None as well.
+        """
+        names = [] if self.model is None else Forward.of(self.model).positional
+        given = [*zip(names, self.args), *self.kwargs.items()]  # noqa: B905 (more values than names: *args)
+        for name, value in given:
+            if isinstance(value, torch.Tensor) and value.dtype == tensor.dtype and shares(value, tensor):
+                return name, value
+        return None
 
     def spec(self, shape: tuple[int, ...] | None = None, dtype: str = "", values: str = "") -> str:
         """The option that passes this input with another shape or dtype; empty when it is not an input of the model."""
@@ -103,8 +118,8 @@ def scene_of(problem: BaseException, model: nn.Module | None, args: Any, kwargs:
         tensor = given if isinstance(given, torch.Tensor) else None
         layer = type(module).__module__.startswith("torch.")  # what a layer of torch is given is what it fails on
         argument = _argument(tensor, model, args, kwargs) if layer and tensor is not None else ""
-        return Scene(problem, model, paths.get(id(module), ""), module, tensor, argument)
-    return Scene(problem, model, "", model, None, "")
+        return Scene(problem, model, paths.get(id(module), ""), module, tensor, argument, tuple(args), kwargs)
+    return Scene(problem, model, "", model, None, "", tuple(args), kwargs)
 
 
 def _called_with(problem: BaseException, model: nn.Module | None) -> tuple[Any, dict[str, Any]]:
@@ -125,6 +140,14 @@ def _argument(tensor: torch.Tensor | None, model: nn.Module | None, args: Any, k
         if any(one is tensor for one in tensors_in(value)):
             return names[place] if place < len(names) else ""
     return next((name for name, value in kwargs.items() if value is tensor), "")
+
+
+def shares(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether both lie in the same memory."""
+    try:
+        return one is other or 0 != one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # sparse tensors have no storage
+        return False
 
 
 def sentence(text: str) -> str:

@@ -196,9 +196,6 @@ _KNOWN: tuple[Rule, ...] = (
     # values
     Rule("forward", r"^IndexError: index out of range in self",
          "{at} was given an index outside its table.", _index_range),
-    Rule("forward", r"Target (?P<index>-?\d+) is out of bounds",
-         "{at} was given the class label {index}, and there is no such class.",
-         "Give the labels a range: --input 'labels=int64[4]{{0..9}}'"),
     Rule("forward", r"index (?P<index>-?\d+) is out of bounds for dimension (?P<d>\d+) with size (?P<size>\d+)",
          "{at} takes index {index} of dimension {d}, which has {size}.", "Give a larger input."),
     # arguments
@@ -229,8 +226,9 @@ _KNOWN: tuple[Rule, ...] = (
          "{at} changes a parameter in place while its gradient is recorded.",
          "Run it under no_grad, or use an operation that is not in place."),
     Rule("forward", r"Inference tensors cannot be saved for backward|Inplace update to inference tensor",
-         "{at} uses a tensor that an earlier run made under inference_mode.",
-         "Use --grad no_grad in the place of inference_mode, or restore the model."),
+         "{at} uses a tensor that was made under inference_mode.",
+         "Use --grad no_grad. Where the source says inference_mode, say no_grad there; where the model kept the tensor "
+         "of an earlier run, restore it."),
     Rule("forward", r"does not require grad and does not have a grad_fn",
          "{at} takes a gradient inside forward, and none is recorded.", "Use --grad grad: this model needs it to run."),
     Rule("forward", r"needed for gradient computation has been modified by an inplace",

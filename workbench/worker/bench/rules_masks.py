@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import re
 
+import torch
+
 from workbench.worker.bench.diagnosis import Scene
+from workbench.worker.bench.failing import frames
 from workbench.worker.bench.rule import Rule, Values
+from workbench.worker.bench.words import shape_text
 
 
 def _mask_shape(scene: Scene, values: Values) -> str:
@@ -20,7 +24,25 @@ def _as_bool(scene: Scene, values: Values) -> str:
     return "Make it boolean where it is made, with .bool(), or as an input: --input 'mask=bool[…]'."
 
 
+def _labels(scene: Scene, values: Values) -> str:
+    """Which labels there are, and the input that they come from if it is one."""
+    for frame, _ in reversed(frames(scene.problem)):
+        scores, labels = frame.f_locals.get("input"), frame.f_locals.get("target")
+        if not isinstance(scores, torch.Tensor) or not isinstance(labels, torch.Tensor) or not scores.dim():
+            continue
+        classes = scores.shape[1 if scores.dim() > 1 else 0]
+        allowed = f"There are {classes} classes, numbered 0 to {classes - 1}."
+        if given := scene.input_of(labels):
+            name, tensor = given
+            sizes = shape_text(tensor.shape)
+            return f"{allowed} Give it --input '{name}={str(tensor.dtype)[6:]}{sizes}{{0..{classes - 1}}}'"
+        return f"{allowed} The labels are made inside forward: keep them in that range there."
+    return "Keep the labels from 0 to the number of classes less one."
+
+
 MASKS: tuple[Rule, ...] = (
+    Rule("forward", r"Target (?P<index>-?\d+) is out of bounds",
+         "{at} was given the class label {index}, and there is no such class.", _labels),
     Rule("forward", r"shape of the 2D attn_mask is torch.Size\(\[(?P<got>[\d, ]+)\]\), but should be (?P<want>.*?)\.$",
          "{at} wants an attention mask of {want} and was given [{got}].", _mask_shape),
     Rule("forward", r"shape of the 3D attn_mask is torch.Size\(\[(?P<got>[\d, ]+)\]\), but should be (?P<want>.*?)\.$",

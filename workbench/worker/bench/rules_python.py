@@ -63,8 +63,9 @@ PYTHON: tuple[Rule, ...] = (
          "{at} asks for the gradient of a tensor that was made under inference_mode.",
          "Use --grad no_grad in the place of inference_mode."),
     Rule("forward", r"Trying to backward through the graph a second time",
-         "{at} goes backward through a graph that is gone: it keeps a tensor of an earlier run.",
-         "Detach what is kept between runs: self.state = y.detach()."),
+         "{at} goes backward through a graph that is gone: it went backward through it before, in this run or an "
+         "earlier run.",
+         "Call backward() once, or with retain_graph=True; detach what is kept between runs: self.state = y.detach()."),
     Rule("forward", r"unsupported memory format option|(?:Sparse|sparse)\w* (?:is|are) not supported",
          "{at} was given a sparse tensor, and takes dense ones.", "Make it dense before it: .to_dense()."),
     Rule("forward", r"ZeroDivisionError", "{at} divides by zero.", "Look at the line: a size or a count is 0."),
