@@ -125,8 +125,8 @@ ACTIONS: tuple[Action, ...] = (
            unpaused),
     Action("repair", (), "repair names", "Open it with the names of its weights changed so that they fit, as the error "
            "card says.", "Model", 0, unpaused),
-    Action("unrepair", (), "take repair back", "The model that was on the bench before the repair.", "Model", 0,
-           unpaused),
+    Action("unrepair", (), "take repair back", "The model that was on the bench before the repair, "
+           "or as it is constructed where none was.", "Model", 0, unpaused),
     Action("convert", (), "convert pickle", "Make an architecture and a file of weights out of a pickled module, after "
            "a yes; also offered by the cards that refuse one.", "Model", 0, with_engine),
     Action("reload", ("l",), "reload", "Read the edited source again, weights and modes kept, and fire against the "

@@ -30,16 +30,15 @@ async def repair(desk: Desk) -> None:
     offered = next((one.repair for one in reversed(desk.failures) if one.repair), "")
     if desk.wanted is None or not offered:
         raise error("usage", "No weights that could be repaired were refused.", remedy="o opens a model.")
-    before = desk.state.recipe
+    before = desk.state.recipe or dataclasses.replace(desk.wanted, weights="")
     await desk.open_again(dataclasses.replace(desk.wanted, repair=offered))
     desk.former = before
 
 
 async def unrepair(desk: Desk) -> None:
-    """Back to what was on the bench before the repair."""
+    """Back to what was on the bench before the repair; where nothing was, to the model as it is constructed."""
     if desk.former is None:
-        words = "No repair was made, or nothing was on the bench before it."
-        raise error("usage", words, remedy="o opens another model.")
+        raise error("usage", "No repair was made that could be taken back.", remedy="o opens another model.")
     recipe, desk.former = desk.former, None
     await desk.open_again(recipe)
 
