@@ -121,3 +121,44 @@ def test_names_are_read_as_the_standard_library_reads_them(protocol: int) -> Non
             with contextlib.suppress(ValueError):
                 list(wanted_names(data[:at]))  # and nothing else
                 pytest.fail("a pickle that is cut off was read to its end")
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (b"cos\nsystem\n(S'touch pwned'\ntR.", ("os.system",)),
+        (b"cos\nsystem\n(S'touch pwned'\ntR.\n", ("os.system",)),
+        (b"(S'touch pwned'\nios\nsystem\n.", ("os.system",)),
+        (b"\x8c\x02os\x8c\x06system\x93\x8c\x02ls\x85R.", ("os.system",)),
+        (b"S'o\\x73'\nS'system'\n\x93(S'ls'\ntR.", ("os.system",)),
+        (b"cos\nsystem\n(V" + b"x" * (2 << 20) + b"\ntR.", ("os.system",)),
+        (pickle.dumps([1, 2.5, "a", b"raw", None, {"k": (1,)}], 0), ("_codecs.encode",)),
+        (pickle.dumps({"steps": list(range(200_000))}, 0), ()),
+        (pickle.dumps({"a": [1, 2]}, 1), ()),
+        (pickle.dumps(collections.OrderedDict(a=1), 0), ("collections.OrderedDict",)),
+    ],
+)
+def test_a_pickle_without_a_mark_is_told_by_its_opcodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, names: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.pkl").write_bytes(data)
+    seen, found = fingerprint(str(tmp_path / "text.pkl"), threading.Event()), look(tmp_path / "text.pkl")
+    assert (seen.kind, seen.trust) == (found.kind, found.trust) == ("pickle", "CODE (Python)")
+    assert found.globals == names
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Nothing to see here.\n", b"I.", b"N.", b"No.", b"company\nof one\n.", b"(see the notes\nof May).", b"()..",
+        b"cos\nsystem\n(S'ls'\ntR. And more", b"cos\nsystem\n(S'ls'\ntR", b"cos\nsystem\n(S'ls'\nt(R.", b"........",
+        b"Vera\nparis\n.", b"lr: 0.1\nsteps: 3.", b"(1, 2, 3).", b"]" * 5000 + b".", b"x" * (2 << 20) + b".",
+        bytes(range(256)) * 9000 + b".",
+    ],
+)  # fmt: skip
+def test_a_text_that_is_no_whole_pickle_is_none(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "notes").write_bytes(data)
+    assert fingerprint(str(tmp_path / "notes"), threading.Event()).kind == "unknown"
+    assert look(tmp_path / "notes").kind == "unknown"

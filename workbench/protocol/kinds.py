@@ -16,6 +16,8 @@ import zipfile
 from collections.abc import Generator, Iterator
 from typing import IO
 
+from .text_pickles import reads_as_pickle
+
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """torch.save before 1.6: a pickled magic number, then pickles one after the other (torch/serialization.py)."""
 
@@ -118,7 +120,9 @@ def form_of(stream: IO[bytes], size: int) -> str:
         return "python"
     if _is_onnx(head):
         return "onnx"
-    return "index" if _begins_index(stream, head, size) else "unknown"
+    if _begins_index(stream, head, size):
+        return "index"
+    return "pickle" if reads_as_pickle(stream, size) else "unknown"
 
 
 def allowed_name(name: str) -> bool:

@@ -6,6 +6,7 @@ allocate more than the data it was given.
 
 from __future__ import annotations
 
+import codecs
 import struct
 import time
 from collections.abc import Callable
@@ -123,6 +124,11 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogatepass")
 
 
+def _quoted(raw: bytes) -> str:
+    """A text between quotes, as Python 2 wrote it: its escapes are Python's own."""
+    return codecs.escape_decode(raw.strip()[1:-1])[0].decode("latin-1")
+
+
 def _little(raw: bytes) -> int:
     return int.from_bytes(raw, "little", signed=True)
 
@@ -218,10 +224,10 @@ _HANDLERS: dict[str, Callable[[Machine], Any]] = {
     "P": lambda m: m.push(Persistent(_text(m.line()))),
     "Q": lambda m: m.push(Persistent(m.pop())),
     "R": _call,
-    "S": lambda m: m.push(_text(m.line()).strip("'\"")),
+    "S": lambda m: m.push(_quoted(m.line())),
     "T": lambda m: m.push(m.counted(4).decode("latin-1")),
     "U": lambda m: m.push(m.counted(1).decode("latin-1")),
-    "V": lambda m: m.push(_text(m.line())),
+    "V": lambda m: m.push(m.line().decode("raw-unicode-escape")),
     "X": lambda m: m.push(_text(m.counted(4))),
     "a": lambda m: _add_items(m, [m.pop()]),
     "b": _build,
