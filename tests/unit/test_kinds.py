@@ -8,6 +8,7 @@ import datetime
 import os
 import pickle
 import pickletools
+import random
 import threading
 import zipfile
 from pathlib import Path
@@ -162,3 +163,34 @@ def test_a_text_that_is_no_whole_pickle_is_none(tmp_path: Path, data: bytes) -> 
     (tmp_path / "notes").write_bytes(data)
     assert fingerprint(str(tmp_path / "notes"), threading.Event()).kind == "unknown"
     assert look(tmp_path / "notes").kind == "unknown"
+
+
+def zipped(path: Path, data: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3")
+
+
+def test_a_pickle_that_inflates_beyond_all_measure_is_not_inflated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = random.Random(0).randbytes(6000)
+    zipped(tmp_path / "bomb.pt", b"\x80\x02" + (b"B" + (6000).to_bytes(4, "little") + one + b"0") * 4000 + b"N.")
+    with zipfile.ZipFile(tmp_path / "bomb.pt") as archive:
+        info = archive.getinfo("archive/data.pkl")
+        assert 50 < info.file_size / info.compress_size < 200  # a compressor's, no lie of a directory
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_args: pytest.fail("it is inflated"))
+    assert fingerprint(str(tmp_path / "bomb.pt"), threading.Event()).kind == "pickle"
+    assert "a bomb, or a broken directory" in refused(tmp_path / "bomb.pt")
+
+
+def test_a_checkpoint_that_was_compressed_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({f"layer{number}.weight": torch.zeros(1) for number in range(3000)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as small,
+    ):
+        for name in plain.namelist():
+            small.writestr(name, plain.read(name))
+    monkeypatch.setattr("workbench.protocol.pickle_bounds._ALWAYS", 0)
+    assert look(tmp_path / "small.pt").tensor_count == look(tmp_path / "plain.pt").tensor_count == 3000

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Generator, Iterator
 from typing import IO
 
+from .pickle_bounds import PICKLE_LIMIT, inflated_bound
 from .text_pickles import reads_as_pickle
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -26,9 +27,6 @@ LEGACY_HEAD = 3
 
 _HEADER_LIMIT = 100 << 20
 """Bytes of a safetensors header; the reference implementation's own limit."""
-
-PICKLE_LIMIT = 512 << 20
-"""Bytes of a pickle that are looked at; a state_dict of 500,000 tensors needs about 70 MB."""
 
 INDEX_LIMIT = 256 << 20
 """Bytes of an index of weights in several files; one of half a million names has about 50 MB."""
@@ -91,7 +89,7 @@ def kind_of(stream: IO[bytes], size: int, form: str = "") -> str:
     """
     form = form or form_of(stream, size)
     if form == "checkpoint":
-        return _checkpoint_kind(stream)
+        return _checkpoint_kind(stream, size)
     if form == "legacy":
         stream.seek(0)
         return _pickle_kind(stream.read(PICKLE_LIMIT), LEGACY_HEAD + 1)
@@ -149,12 +147,15 @@ def _archive_form(stream: IO[bytes]) -> str:
     return "checkpoint" if "data.pkl" in names else "archive"
 
 
-def _checkpoint_kind(stream: IO[bytes]) -> str:
+def _checkpoint_kind(stream: IO[bytes], size: int) -> str:
     try:
         with zipfile.ZipFile(stream) as archive:
             full = next(name for name in archive.namelist() if (name.partition("/")[2] or name) == "data.pkl")
+            info = archive.getinfo(full)
+            if info.file_size > inflated_bound(info, size):
+                return "pickle"  # nobody looks through it
             with archive.open(full) as member:
-                return _pickle_kind(member.read(PICKLE_LIMIT), 1)
+                return _pickle_kind(member.read(), 1)
     except _ZIP_ERRORS:
         return "unknown"
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.protocol.artifacts import InspectedTensor
-from workbench.protocol.kinds import LEGACY_HEAD, PICKLE_LIMIT, allowed_name
+from workbench.protocol.kinds import LEGACY_HEAD, allowed_name
+from workbench.protocol.pickle_bounds import PICKLE_LIMIT, inflated_bound
 from workbench.worker.artifact.inspect_facts import facts_of
 from workbench.worker.artifact.inspect_pickle import Machine
 from workbench.worker.artifact.inspect_pt2 import program_tensors
@@ -47,7 +48,7 @@ def read_torch_archive(path: Path, kind: str) -> Content:
             if kind in ("pt2", "aoti"):
                 return _program(infos, kind, program_tensors(archive))
             top = next(info.filename for info in infos if info.filename.endswith("data.pkl")).removesuffix("data.pkl")
-            data = _member(archive, f"{top}data.pkl")
+            data = _pickle(archive, f"{top}data.pkl", path.stat().st_size)
             sizes = {
                 info.filename.removeprefix(f"{top}data/"): info.file_size
                 for info in infos
@@ -172,19 +173,24 @@ def _checked(infos: list[zipfile.ZipInfo], path: Path) -> list[zipfile.ZipInfo]:
     size = path.stat().st_size
     for info in infos:
         if info.file_size > RATIO * max(info.compress_size, 1) + 4096 or info.compress_size > size:
-            claim = f"{info.filename} claims {info.file_size} bytes from {info.compress_size}"
-            raise ValueError(f"{claim}: a bomb, or a broken directory")
+            raise _bomb(info)
     stored = sum(info.compress_size for info in infos)
     if stored > size:
         raise ValueError(f"its members claim {stored} bytes in a file of {size}")
     return infos
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > PICKLE_LIMIT:
+def _bomb(info: zipfile.ZipInfo) -> ValueError:
+    claim = f"{info.filename} claims {info.file_size} bytes from {info.compress_size}"
+    return ValueError(f"{claim}: a bomb, or a broken directory")
+
+
+def _pickle(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    """The pickle of an archive of `size` bytes; no more of it is inflated than what was claimed and is allowed."""
+    info = archive.getinfo(name)
+    if info.file_size > PICKLE_LIMIT:
         raise ValueError(f"{name} is larger than {PICKLE_LIMIT >> 20} MB")
-    with archive.open(name) as member:
-        data = member.read(PICKLE_LIMIT + 1)
-    if len(data) > PICKLE_LIMIT:
-        raise ValueError(f"{name} inflates beyond {PICKLE_LIMIT >> 20} MB")
-    return data
+    if info.file_size > inflated_bound(info, size):
+        raise _bomb(info)
+    with archive.open(info) as member:
+        return member.read()
