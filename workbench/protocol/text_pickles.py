@@ -27,7 +27,7 @@ _NAME = re.compile(r"[^\W\d][\w.]* [^\W\d][\w.]*")
 _ERRORS = (ValueError, IndexError, KeyError, OverflowError, struct.error)
 
 
-class _Nowhere(io.TextIOBase):
+class _Nowhere(io.StringIO):
     """Where the listing of opcodes goes, which nobody reads."""
 
     def write(self, text: str) -> int:
