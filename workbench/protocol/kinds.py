@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Generator, Iterator
 from typing import IO
 
-from .pickle_bounds import PICKLE_LIMIT, inflated_bound
+from .pickle_bounds import PICKLE_LIMIT, archived_pickle
 from .text_pickles import reads_as_pickle
 
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -151,11 +151,7 @@ def _checkpoint_kind(stream: IO[bytes], size: int) -> str:
     try:
         with zipfile.ZipFile(stream) as archive:
             full = next(name for name in archive.namelist() if (name.partition("/")[2] or name) == "data.pkl")
-            info = archive.getinfo(full)
-            if info.file_size > inflated_bound(info, size):
-                return "pickle"  # nobody looks through it
-            with archive.open(full) as member:
-                return _pickle_kind(member.read(), 1)
+            return _pickle_kind(archived_pickle(archive, full, size) or b"", 1)
     except _ZIP_ERRORS:
         return "unknown"
 

@@ -14,6 +14,13 @@ _RATIO = 50
 """Times its compressed bytes that it may have beyond: pickles of tensors deflate by 4 to 8, and torch stores them."""
 
 
-def inflated_bound(info: zipfile.ZipInfo, size: int) -> int:
-    """Bytes to which the pickle in an archive of `size` bytes may inflate. A reader stops at `info.file_size`."""
-    return min(PICKLE_LIMIT, max(_ALWAYS, _RATIO * min(info.compress_size, size)))
+def archived_pickle(archive: zipfile.ZipFile, name: str, size: int) -> bytes | None:
+    """The member `name` of an archive of `size` bytes; None, and nothing inflated, where it claims too much.
+
+    Raises what zipfile does. A reader stops at what is claimed, whatever is there.
+    """
+    info = archive.getinfo(name)
+    if info.file_size > min(PICKLE_LIMIT, max(_ALWAYS, _RATIO * min(info.compress_size, size))):
+        return None
+    with archive.open(info) as member:
+        return member.read()

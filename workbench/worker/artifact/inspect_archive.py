@@ -13,7 +13,7 @@ from typing import Any
 
 from workbench.protocol.artifacts import InspectedTensor
 from workbench.protocol.kinds import LEGACY_HEAD, allowed_name
-from workbench.protocol.pickle_bounds import PICKLE_LIMIT, inflated_bound
+from workbench.protocol.pickle_bounds import PICKLE_LIMIT, archived_pickle
 from workbench.worker.artifact.inspect_facts import facts_of
 from workbench.worker.artifact.inspect_pickle import Machine
 from workbench.worker.artifact.inspect_pt2 import program_tensors
@@ -186,11 +186,11 @@ def _bomb(info: zipfile.ZipInfo) -> ValueError:
 
 
 def _pickle(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
-    """The pickle of an archive of `size` bytes; no more of it is inflated than what was claimed and is allowed."""
+    """The pickle of an archive of `size` bytes, within bounds."""
     info = archive.getinfo(name)
     if info.file_size > PICKLE_LIMIT:
         raise ValueError(f"{name} is larger than {PICKLE_LIMIT >> 20} MB")
-    if info.file_size > inflated_bound(info, size):
+    data = archived_pickle(archive, name, size)
+    if data is None:
         raise _bomb(info)
-    with archive.open(info) as member:
-        return member.read()
+    return data
