@@ -13,7 +13,7 @@ from torch.fx import Interpreter
 
 from workbench.worker.artifact.naming_graph import is_onnx
 from workbench.worker.artifact.open_onnx import onnx_call, onnx_scope
-from workbench.worker.artifact.passages import Passage, keep, merged, place_in
+from workbench.worker.artifact.passages import Passage, keep, merged, place_in, text_in
 from workbench.worker.judge.leaves import flatten_plain
 
 
@@ -48,7 +48,8 @@ class _Reading(Interpreter):
         if place is not None and isinstance(value, torch.Tensor):
             stack = list((n.meta.get("nn_module_stack") or {}).values())
             path = str(stack[-1][0]) if stack else ""
-            keep(self.passages, *place, path, value)
+            text = text_in(n.stack_trace or "", *place)
+            keep(self.passages, Passage(*place, value, path, text=text, kinds=(str(n.target),)))
         return value
 
 
@@ -67,14 +68,14 @@ def _of_trace(module: torch.jit.ScriptModule, leaves: list[torch.Tensor]) -> lis
     graph = module.inlined_graph.copy()
     nodes = [node for node in graph.nodes() if node.kind().startswith("aten::")]
     made = [
-        (place_in(str(node.sourceRange() or ""), innermost_first=True), value)
+        (place_in(str(node.sourceRange() or ""), innermost_first=True), node.kind(), value)
         for node in nodes
         for value in node.outputs()
         if value.type().kind() == "TensorType"
     ]
     while list(graph.outputs()):
         graph.eraseOutput(0)
-    values = [value for _, value in made]
+    values = [value for _, _, value in made]
     together = graph.insertNode(graph.create("prim::TupleConstruct", values, 1))
     together.output().setType(torch._C.TupleType([value.type() for value in values]))
     graph.registerOutput(together.output())
@@ -82,9 +83,9 @@ def _of_trace(module: torch.jit.ScriptModule, leaves: list[torch.Tensor]) -> lis
     with torch.no_grad():
         answers = function(module._c, *leaves)
     passages: list[Passage] = []
-    for (place, _), answer in zip(made, answers, strict=True):
+    for (place, kind, _), answer in zip(made, answers, strict=True):
         if place is not None:
-            keep(passages, *place, "", answer)
+            keep(passages, Passage(*place, answer, kinds=(kind,)))
     return merged(passages)
 
 
@@ -92,11 +93,12 @@ def _of_onnx(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: l
     """The last tensor of each passage, as the outputs of a copy of the model."""
     import onnx
 
-    found: list[tuple[tuple[str, int], str, str]] = []
+    found: list[tuple[tuple[str, int], str, str, str]] = []
     for node in model.graph.node:
-        place = place_in(_onnx_stack(node))
+        stack = _onnx_stack(node)
+        place = place_in(stack)
         if place is not None and node.output and node.output[0]:
-            found.append((place, _onnx_module(node), node.output[0]))
+            found.append((place, _onnx_module(node), text_in(stack, *place), node.output[0]))
     if not found:
         raise NoLines(
             "its nodes name no line of the model's code, as those that torch.onnx.export(dynamo=True) writes do"
@@ -105,11 +107,11 @@ def _of_onnx(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: l
     open_model = onnx.ModelProto()
     open_model.CopyFrom(model)
     del open_model.graph.output[:]
-    open_model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for _, _, name in last)
+    open_model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for *_, name in last)
     answers = onnx_call(open_model.SerializeToString(), names)(*args, **kwargs)
     passages: list[Passage] = []
-    for ((file, line), module, _), answer in zip(last, answers, strict=True):
-        keep(passages, file, line, module, answer)
+    for (place, module, text, _), answer in zip(last, answers, strict=True):
+        keep(passages, Passage(*place, answer, module, text=text))
     return merged(passages)
 
 

@@ -7,12 +7,12 @@ was given, is told by eager's own step from the artifact's values. Judges nothin
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from workbench.worker.artifact.alignment import OPERATORS, Aligned, aligned, differs, largest, relative, shapes
 from workbench.worker.artifact.export import exported
 from workbench.worker.artifact.graph_passages import NoLines, graph_passages
 from workbench.worker.artifact.naming_graph import is_onnx
@@ -21,30 +21,40 @@ from workbench.worker.artifact.subject import Subject
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Job
 
-SHARE = 1e-4
-"""Of the largest value of a tensor: a difference above it (64 eps where that is more) is no noise of one operator."""
+FUSED = "every line agrees where ONNX Runtime is made to show its value: it parts where it fuses operators"
 
 
-_FUSED = "every line agrees where ONNX Runtime is made to show its value: it parts where it fuses operators"
+def parting(subject: Subject, program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], forks: bool = True) -> str:
+    """Where both part on this input, in words; empty where nothing is found.
 
-
-def parting(subject: Subject, program: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Where both part on this input, in words; empty where nothing is found."""
+    forks: whether this code tests anything, so that another input may take another way through it. Only then a line
+    of it that one side lacks is told as a way that was not taken.
+    """
     copied = map_tensors(args, torch.clone), map_tensors(kwargs, torch.clone)
     try:
         theirs = graph_passages(program, *copied, [name for name, _ in subject.tensors])
     except NoLines as reason:
         return f"no line can be named ({reason})"
     ours = eager_passages(subject, args, kwargs)
-    first = _first(ours, theirs, folded=is_onnx(program))
+    sides = aligned(ours, theirs)
+    first = _first(sides, is_onnx(program), forks)
     if first.words or first.pair is None:
-        return first.words or _FUSED * is_onnx(program)
-    line = _differs(*(one.value for one in first.pair))
+        return first.words or FUSED * is_onnx(program)
+    line = differs(*(one.value for one in first.pair))
     module, words = _first_module(*first.pair) or (first.pair[0], line)
     share = _share(subject, args, kwargs, first)
     if share and words != line:  # the shares are those of the line's last value
         share = f"; the line: {line}{share}"
-    return f"first at {module.words}: {words}{share}{first.before}"
+    return f"first at {module.words}{_there(sides, *first.pair)}: {words}{share}{first.before}"
+
+
+def _there(sides: Aligned, ours: Passage, theirs: Passage) -> str:
+    """What the artifact's own code has in place of this line, where it is another."""
+    if not sides.own_code or (ours.key == theirs.key and ours.source == theirs.source):
+        return ""
+    if sides.by == OPERATORS or ours.source == theirs.source:  # by operators: its file is not what it was made from
+        return f", {theirs.place} in the artifact's own code"
+    return f", which the artifact's own code has as {theirs.place} ({theirs.source})"
 
 
 def parting_of_compiled(subject: Subject, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -73,25 +83,26 @@ class _First:
     def before(self) -> str:
         if not self.agreed:
             return "; nothing was computed before it"
-        return f"; all before it agree, the last at {_short(self.agreed[-1][0])}"
+        return f"; all before it agree, the last at {self.agreed[-1][0].place}"
 
 
-def _first(ours: list[Passage], theirs: list[Passage], folded: bool) -> _First:
+def _first(sides: Aligned, folded: bool, forks: bool) -> _First:
     """folded: the exporter merges what does not depend on the input, and lays tensors out otherwise: a line that one
     side lacks, or a shape of another, then counts only when nothing after it agrees."""
-    matcher = difflib.SequenceMatcher(None, [one.key for one in ours], [one.key for one in theirs], autojunk=False)
     agreed: list[tuple[Passage, Passage]] = []
     odd = ""
-    for word, start, end, other, stop in matcher.get_opcodes():
-        if word != "equal":
-            odd = odd or _lacking(ours[start:end], theirs[other:stop], agreed)
+    for word, ours, theirs in sides.blocks:
+        pairs = list(zip(ours, theirs)) if word == "equal" else []  # noqa: B905 (the same number)
+        if word == "replace" and sides.own_code:  # the line may say the same in other words: its value decides
+            pairs = _stand_ins(ours, theirs)
+        elif word != "equal":
+            odd = odd or _lacking(ours, theirs, sides, forks, agreed)
             if odd and not folded:
                 return _First(odd)
-            continue
-        for one, their in zip(ours[start:end], theirs[other:stop], strict=True):
-            if folded and _shapes(one.value, their.value):
-                odd = odd or f"first at {one.words}: {_shapes(one.value, their.value)}"
-            elif _differs(one.value, their.value):
+        for one, their in pairs:
+            if folded and shapes(one.value, their.value):
+                odd = odd or f"first at {one.words}: {shapes(one.value, their.value)}"
+            elif differs(one.value, their.value):
                 return _First(odd) if odd else _First(pair=(one, their), agreed=tuple(agreed))
             elif one.value is not None and their.value is not None:
                 agreed.append((one, their))
@@ -99,18 +110,41 @@ def _first(ours: list[Passage], theirs: list[Passage], folded: bool) -> _First:
     return _First(odd)
 
 
-def _lacking(ours: list[Passage], theirs: list[Passage], agreed: list[tuple[Passage, Passage]]) -> str:
-    """Of lines that only one side computes, in words."""
+def _stand_ins(ours: list[Passage], theirs: list[Passage]) -> list[tuple[Passage, Passage]]:
+    """Pairs of lines that are no longer the same: one by one where they are as many, the last of both where not."""
+    same = len(ours) == len(theirs) and not any(shapes(*(one.value for one in pair)) for pair in zip(ours, theirs))  # noqa: B905
+    return list(zip(ours, theirs)) if same else [(ours[-1], theirs[-1])]  # noqa: B905 (as many, or not used)
+
+
+def _lacking(
+    ours: list[Passage], theirs: list[Passage], sides: Aligned, forks: bool, agreed: list[tuple[Passage, Passage]]
+) -> str:
+    """Of lines that only one side computes, in words. Of a line that both have it is never said that one has not."""
     # a test leaves nothing in a graph: its own line is missing there whatever it decided
-    missing = [one for one in ours if not _tests(one.source)]
-    after = f", after {_short(agreed[-1][0])}" if agreed else ""
-    if missing and theirs:
-        return f"eager computes {missing[0].words} where the artifact computes {theirs[0].words}{after}"
+    missing = [one for one in ours if not _tests(one.source) and sides.more(one) > 0]
+    extra = [one for one in theirs if sides.more(one) < 0]
+    after = f", after {agreed[-1][0].place}" if agreed else ""
+    for one in missing or extra:
+        mine, its = sides.times(one)
+        if mine and its and sides.by != OPERATORS:
+            return f"eager computes {one.words} {_often(mine)}, where the artifact computes it {_often(its)}{after}"
+    ways = forks and all(sides.places.hold(one) for one in extra)
+    if missing and extra:
+        link = "where the artifact computes" if ways else "which the artifact's own code has as"
+        return f"eager computes {missing[0].words} {link} {extra[0].words}{after}"
     if missing:
-        return f"eager computes {missing[0].words}, and the artifact does not{after}"
-    if theirs:
-        return f"the artifact computes {theirs[0].words}, and eager does not{after}"
+        return f"eager computes {missing[0].words}, {'and the artifact does not' if ways else _NOT_THERE}{after}"
+    if extra:
+        return f"the artifact computes {extra[0].words}, {'and eager does not' if ways else _NOT_HERE}{after}"
     return ""
+
+
+def _often(times: int) -> str:
+    return {1: "once", 2: "twice"}.get(times, f"{times} times")
+
+
+_NOT_THERE = "which is not in the artifact"
+_NOT_HERE = "which is not in this model"
 
 
 def _share(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any], first: _First) -> str:
@@ -127,19 +161,15 @@ def _share(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any], firs
     step = stepped.get(mine.number)
     if step is None or step.key != mine.key or any(one.number not in stepped for one, _ in first.agreed):
         return ""  # it went another way on the other's values
-    made, came = _largest(step.value, its.value), _largest(step.value, mine.value)
+    made, came = largest(step.value, its.value), largest(step.value, mine.value)
     if made is None or came is None:
         return ""
     words = f", {made:.3g} of it made there and {came:.3g} come in with what it is given"
     if made >= came:
         return words
-    steps = [(_relative(stepped[one.number].value, their.value), one) for one, their in first.agreed]
-    largest, where = max(steps, key=lambda pair: pair[0])
-    return f"{words}, most of that from {_short(where)}, {largest:.2g} of the largest there" if largest else words
-
-
-def _short(passage: Passage) -> str:
-    return f"{passage.key[0]}:{passage.key[1]}"
+    steps = [(relative(stepped[one.number].value, their.value), one) for one, their in first.agreed]
+    most, where = max(steps, key=lambda pair: pair[0])
+    return f"{words}, most of that from {where.place}, {most:.2g} of the largest there" if most else words
 
 
 def _first_module(ours: Passage, theirs: Passage) -> tuple[Passage, str] | None:
@@ -147,7 +177,7 @@ def _first_module(ours: Passage, theirs: Passage) -> tuple[Passage, str] | None:
     known = {one.module: one.value for one in theirs.inside if one.module}
     last = {one.module: one for one in ours.inside if one.module in known}
     for module, one in last.items():
-        words = _differs(one.value, known[module])
+        words = differs(one.value, known[module])
         if words:
             return one, words
     return None
@@ -155,39 +185,3 @@ def _first_module(ours: Passage, theirs: Passage) -> tuple[Passage, str] | None:
 
 def _tests(source: str) -> bool:
     return source.startswith(("if ", "elif ", "while ", "assert ", "for "))
-
-
-def _differs(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> str:
-    if ours is None or theirs is None:
-        return ""
-    worst = _largest(ours, theirs)
-    if not worst:
-        return _shapes(ours, theirs)
-    peak = _peak(ours)
-    eps = torch.finfo(ours.dtype).eps if ours.is_floating_point() else 0.0
-    if worst <= max(SHARE, 64 * eps) * peak:
-        return ""
-    return f"max|Δ| {worst:.3g} where eager's largest is {peak:.3g}"
-
-
-def _shapes(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> str:
-    if ours is None or theirs is None or ours.shape == theirs.shape:
-        return ""
-    return f"shape {list(theirs.shape)} in place of {list(ours.shape)}"
-
-
-def _relative(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> float:
-    """The largest |Δ| as a share of the largest value."""
-    worst = _largest(ours, theirs)
-    return worst / max(_peak(ours), worst) if worst and ours is not None else 0.0
-
-
-def _peak(value: torch.Tensor) -> float:
-    return float(torch.nan_to_num(value.double(), 0.0, 0.0, 0.0).abs().max())
-
-
-def _largest(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> float | None:
-    """The largest finite |Δ|; None where they cannot be compared."""
-    if ours is None or theirs is None or ours.shape != theirs.shape or not ours.numel():
-        return None
-    return float(torch.nan_to_num((ours.double() - theirs.double()).abs(), 0.0, 0.0, 0.0).max())

@@ -6,6 +6,7 @@ Owns the record, and eager's own passages: every operator is put down under the 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import linecache
 import os
 import re
@@ -31,6 +32,9 @@ _STACK = re.compile(r'(?:File "(?P<file>[^"]+)", line (?P<line>\d+))|(?:(?P<trac
 _TORCHS_OWN = "torch/"
 """How passes of torch's exporter begin their place when they make a node themselves: no path of this machine."""
 
+_TORCHS_ELSEWHERE = "site-packages/torch/"
+"""In the path of torch's own files on the machine that an artifact was made on."""
+
 
 @dataclass
 class Passage:
@@ -48,6 +52,10 @@ class Passage:
     """Of the passage in its run, before any were merged; of a merged one that of its last."""
     operators: int = 1
     """How many operators the passage had, merged ones those of its last."""
+    text: str = ""
+    """The line as the artifact wrote it down; empty where it did not."""
+    kinds: tuple[str, ...] = ()
+    """Names of its operators as the runtime has them, merged ones those of all."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -55,42 +63,61 @@ class Passage:
 
     @property
     def source(self) -> str:
-        return linecache.getline(self.file, self.line).strip()
+        return self.text or linecache.getline(self.file, self.line).strip()
+
+    @property
+    def place(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}"
 
     @property
     def words(self) -> str:
         module = f" in {self.module}" if self.module else ""
-        return f"{os.path.basename(self.file)}:{self.line}{module} ({self.source})"
+        source = f" ({self.source})" if self.source else ""
+        return f"{self.place}{module}{source}"
 
 
 Put = Mapping[int, tuple[int, torch.Tensor]]
 """Number of a passage → how many operators it has, and what stands in place of the value of the last of them."""
 
 
-def keep(passages: list[Passage], file: str, line: int, module: str, value: torch.Tensor | None) -> None:
-    """A new passage, or a later value of the last one."""
-    kept = None if value is None else value.detach().cpu().clone()
-    if passages and (passages[-1].file, passages[-1].line, passages[-1].module) == (file, line, module):
-        passages[-1].value = kept if kept is not None else passages[-1].value
-        passages[-1].operators += 1
+def keep(passages: list[Passage], new: Passage) -> None:
+    """A new passage of one operator, or a later value of the last one."""
+    kept = None if new.value is None else new.value.detach().cpu().clone()
+    last = passages[-1] if passages else None
+    if last is not None and (last.file, last.line, last.module) == (new.file, new.line, new.module):
+        last.value = kept if kept is not None else last.value
+        last.operators += 1
+        last.kinds += new.kinds
     else:
-        passages.append(Passage(file, line, kept, module, number=len(passages)))
+        passages.append(replace(new, value=kept, number=len(passages)))
 
 
 def merged(passages: list[Passage]) -> list[Passage]:
     """One passage for what a line makes in a row, whatever the modules: graphs do not all name them."""
     found: list[Passage] = []
     for one in passages:
-        inside = found.pop().inside if found and found[-1].key == one.key else []
-        found.append(replace(one, inside=[*inside, one]))
+        before = found.pop() if found and found[-1].key == one.key else None
+        inside, kinds = (before.inside, before.kinds) if before is not None else ([], ())
+        found.append(replace(one, inside=[*inside, one], kinds=(*kinds, *one.kinds)))
     return found
 
 
 def place_in(stack: str, innermost_first: bool = False) -> tuple[str, int] | None:
     """(file, line) of the innermost frame of the user's in a stack as torch writes it."""
     found = [(match["file"] or match["traced"], int(match["line"] or match["at"])) for match in _STACK.finditer(stack)]
-    own = [(file, line) for file, line in found if is_users(file) and not file.startswith(_TORCHS_OWN)]
+    own = [(file, line) for file, line in found if is_users(file) and not _torchs(file)]
     return (own[0] if innermost_first else own[-1]) if own else None
+
+
+def _torchs(file: str) -> bool:
+    return file.startswith(_TORCHS_OWN) or _TORCHS_ELSEWHERE in file.replace("\\", "/")
+
+
+def text_in(stack: str, file: str, line: int) -> str:
+    """What a line says, as a stack has it below the frame; empty where it has not."""
+    own = f'File "{file}", line {line}, in '
+    below = [said for frame, said in itertools.pairwise(stack.splitlines()) if frame.strip().startswith(own)]
+    return "" if not below or below[-1].strip().startswith('File "') else below[-1].strip()
 
 
 def eager_passages(
@@ -131,7 +158,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.bytes += value.numel() * value.element_size() if value is not None else 0
             module = self.modules[-1] if self.modules else ""
             if self.bytes <= LARGEST:
-                keep(self.passages, frame.f_code.co_filename, frame.f_lineno, module, value)
+                file, line = frame.f_code.co_filename, frame.f_lineno
+                keep(self.passages, Passage(file, line, value, module, kinds=(func._schema.name,)))
                 return self._replaced(func, answer)
         return answer
 

@@ -178,7 +178,8 @@ class _Search:
         try:
             if self.golden.manifest["kind"] == "aoti":
                 return parting_of_compiled(self.subject, self.job, *call)
-            return parting(self.subject, self.opened.program, *call)
+            forks = bool(self._branches.all or self._branches.unwatched)
+            return parting(self.subject, self.opened.program, *call, forks)
         except Cancelled:
             raise
         except Exception as problem:  # noqa: BLE001 (graphs of others, and private parts of torch: nothing depends on it)
