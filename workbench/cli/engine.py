@@ -14,7 +14,8 @@ from workbench.protocol.codec import Envelope
 from workbench.protocol.failures import error
 from workbench.protocol.messages import LogLines, Progress
 
-from .talk import ProgressLine, say
+from .talk import ProgressLine
+from .worker_lines import WorkerLines
 
 Work = Callable[[Session, ProgressLine], Awaitable[int]]
 
@@ -33,7 +34,7 @@ def converse(work: Work, bench: bool, python: str = "", quiet: bool = False) -> 
 
 async def _converse(work: Work, bench: bool, python: str, quiet: bool) -> int:
     session = Session(launch(bench=bench, python=python), warm=bench, python=python)
-    line = ProgressLine(not quiet)
+    line, printed = ProgressLine(not quiet), WorkerLines()
 
     def listen(body: Any, envelope: Envelope) -> None:
         match body:
@@ -41,8 +42,7 @@ async def _converse(work: Work, bench: bool, python: str, quiet: bool) -> int:
                 line.show(body)
             case LogLines() if not quiet:
                 line.clear()
-                for text in body.lines:
-                    say(f"[{body.role}] {text}")
+                printed.show(body.role, body.lines)
 
     session.listen(listen)
     await session.attach()
@@ -61,6 +61,7 @@ async def _converse(work: Work, bench: bool, python: str, quiet: bool) -> int:
         clock.cancel()
         line.clear()
         await session.close()
+        printed.end()
         for number in signals:
             with contextlib.suppress(ValueError):
                 loop.remove_signal_handler(number)
