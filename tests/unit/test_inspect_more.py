@@ -288,3 +288,18 @@ def test_a_config_of_odd_things_is_no_crash(folder: Path, entry: Any) -> None:
         assert look(folder).kind == "directory"
     else:
         assert "no JSON object" in refused(folder)
+
+
+def test_a_dtype_that_this_version_does_not_know_leaves_the_rest_listed(tmp_path: Path) -> None:
+    head = {
+        "odd": {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [0, 3]},
+        "x": {"dtype": "F8_E4M3FNUZ", "shape": [2], "data_offsets": [3, 5]},
+    }
+    text = json.dumps(head).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(5))
+    found = look(tmp_path / "a.safetensors")
+    assert [(one.name, one.dtype, one.shape) for one in found.tensors] == [
+        ("odd", "F6_E2M3", (4,)),
+        ("x", "float8_e4m3fnuz", (2,)),
+    ]
+    assert any("F6_E2M3 is a dtype that this version does not know" in words for words in found.words)

@@ -88,6 +88,13 @@ def test_values_of_every_dtype_are_compared_by_their_bits(dtype: torch.dtype) ->
     assert (found.differing, found.elements) == (1, 5)
 
 
+def test_values_of_four_bits_are_compared_by_their_numbers() -> None:
+    one, other = (torch.tensor(bytes_, dtype=torch.uint8).view(torch.float4_e2m1fn_x2) for bytes_ in ([0x27], [0xF7]))
+    found = compare_values("x", one, other)  # 6 and 1 against 6 and -6
+    assert found is not None
+    assert (found.differing, found.max_abs, found.relative) == (1, 7.0, pytest.approx(math.sqrt(49 / 37)))
+
+
 def test_nan_in_one_file_only_is_counted_and_the_same_nan_is_no_difference() -> None:
     one, other = torch.tensor([1.0, float("nan")]), torch.tensor([float("nan"), float("nan")])
     found = compare_values("x", one, other)

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     import torch
 
 TENSORFILE_DTYPES = {
-    "F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2),
-    "I64": ("int64", 8), "I32": ("int32", 4), "I16": ("int16", 2), "I8": ("int8", 1),
-    "U64": ("uint64", 8), "U32": ("uint32", 4), "U16": ("uint16", 2), "U8": ("uint8", 1),
-    "BOOL": ("bool", 1), "C64": ("complex64", 8),
-    "F8_E4M3": ("float8_e4m3fn", 1), "F8_E5M2": ("float8_e5m2", 1), "F8_E8M0": ("float8_e8m0fnu", 1),
+    "F64": ("float64", 64), "F32": ("float32", 32), "F16": ("float16", 16), "BF16": ("bfloat16", 16),
+    "I64": ("int64", 64), "I32": ("int32", 32), "I16": ("int16", 16), "I8": ("int8", 8),
+    "U64": ("uint64", 64), "U32": ("uint32", 32), "U16": ("uint16", 16), "U8": ("uint8", 8),
+    "BOOL": ("bool", 8), "C64": ("complex64", 64),
+    "F8_E4M3": ("float8_e4m3fn", 8), "F8_E5M2": ("float8_e5m2", 8), "F8_E8M0": ("float8_e8m0fnu", 8),
+    "F8_E4M3FNUZ": ("float8_e4m3fnuz", 8), "F8_E5M2FNUZ": ("float8_e5m2fnuz", 8), "F4": ("float4_e2m1fn_x2", 4),
 }  # fmt: skip
-"""Format's name → (torch's name, bytes an element)."""
+"""Format's name → (torch's name, bits an element of the format)."""
+
+_TENSORFILE_PAIRED = "float4_e2m1fn_x2"
+"""Of which torch counts pairs, a byte each, along the last dimension, and the format single ones."""
 
 TENSORFILE_HEADER_LIMIT = 100_000_000
 """Bytes; the limit of the safetensors format itself."""
@@ -37,11 +41,15 @@ _TENSORFILE_POPULATE = 22
 """MADV_POPULATE_READ of Linux, which the mmap module has no name for: pages in the tables before anybody waits."""
 
 
+class TensorfileUnknown(ValueError):
+    """The file is whole, and has a tensor of a dtype that the torch here has not got."""
+
+
 class TensorSlot(NamedTuple):
     """One tensor as the header claims it, checked against the file's size."""
 
     dtype: str
-    """torch's name, without "torch."."""
+    """torch's name, without "torch."; the format's own, "F6_E2M3", where this knows none."""
     shape: tuple[int, ...]
     begin: int
     """Offset of its first byte in the file."""
@@ -96,7 +104,10 @@ def save(path: str, tensors: dict[str, torch.Tensor], metadata: dict[str, str] |
         tensor = plain[name]
         end = offset + tensor.numel() * tensor.element_size()
         dtype = names[str(tensor.dtype)[6:]]
-        head[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        shape = list(tensor.shape)
+        if tensor.element_size() * 8 != TENSORFILE_DTYPES[dtype][1]:
+            shape[-1] *= 2
+        head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(head, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -172,15 +183,22 @@ def _tensorfile_slot(name: str, claim: Any, base: int) -> TensorSlot:
         known, shape, (begin, end) = claim["dtype"], claim["shape"], claim["data_offsets"]
     except (TypeError, KeyError, ValueError) as problem:
         raise ValueError(f"the header says nothing usable about {name!r}") from problem
-    if not isinstance(known, str) or known not in TENSORFILE_DTYPES:
-        raise ValueError(f"{name!r} has a dtype that is not known: {known!r}")
+    if not isinstance(known, str) or not (known.isascii() and known.isidentifier() and known.isupper()):
+        raise ValueError(f"{name!r} has no dtype: {str(known)[:200]!r}")
     if not isinstance(shape, list) or len(shape) > 64 or any(type(size) is not int or size < 0 for size in shape):
         raise ValueError(f"{name!r} has an impossible shape: {str(shape)[:200]}")
     if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
         raise ValueError(f"{name!r} has impossible offsets: {[begin, end]!r}")
-    dtype, width = TENSORFILE_DTYPES[known]
-    if end - begin != math.prod(shape) * width:
-        raise ValueError(f"{name!r} claims {end - begin} bytes, and {dtype}{shape} has {math.prod(shape) * width}")
+    if known not in TENSORFILE_DTYPES:  # its bytes are where it says, and others can be read
+        return TensorSlot(known[:32], tuple(shape), base + begin, end - begin)
+    dtype, bits = TENSORFILE_DTYPES[known]
+    if (end - begin) * 8 != math.prod(shape) * bits:
+        wants = f"{dtype}{shape} has {math.prod(shape) * bits / 8:g}"
+        raise ValueError(f"{name!r} claims {end - begin} bytes, and {wants}")
+    if dtype == _TENSORFILE_PAIRED:
+        if not shape or shape[-1] % 2:
+            raise ValueError(f"{name!r} is {dtype} of {shape}, and its last size must be even")
+        shape = [*shape[:-1], shape[-1] // 2]
     return TensorSlot(dtype, tuple(shape), base + begin, end - begin)
 
 
@@ -200,8 +218,8 @@ def _tensorfile_tensor(name: str, slot: TensorSlot, data: mmap.mmap, base: int) 
     import torch
 
     dtype = getattr(torch, slot.dtype, None)
-    if dtype is None:
-        raise ValueError(f"{name!r} is {slot.dtype}, which torch {torch.__version__} does not have")
+    if not isinstance(dtype, torch.dtype):
+        raise TensorfileUnknown(f"{name!r} has a dtype that is not known to torch {torch.__version__}: {slot.dtype}")
     if not slot.bytes:
         return torch.empty(slot.shape, dtype=dtype)
     offset = slot.begin - base
@@ -223,6 +241,6 @@ def _tensorfile_plain(name: str, tensor: torch.Tensor, names: dict[str, str]) ->
         raise ValueError("a tensor cannot be called '__metadata__' in this format")
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
         raise ValueError(f"{name!r} is no plain tensor ({tensor.layout}, {tensor.device})")
-    if str(tensor.dtype)[6:] not in names:
+    if str(tensor.dtype)[6:] not in names or (str(tensor.dtype)[6:] == _TENSORFILE_PAIRED and not tensor.dim()):
         raise ValueError(f"{name!r} is {tensor.dtype}, which this format has no word for")
     return tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()

@@ -158,6 +158,13 @@ def _safetensors(path: Path) -> Content:
     slots, metadata = header(str(path))
     tensors = [InspectedTensor(name, slot.dtype, slot.shape, slot.bytes) for name, slot in slots.items()]
     words = ["safetensors: tensors and nothing else; it opens straight."]
+    if unknown := [one for one in tensors if one.dtype.isupper()]:
+        several = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        words = [
+            "safetensors: tensors and nothing else.",
+            f"{unknown[0].name}{several}: {unknown[0].dtype} is a dtype that this version does not know; it is listed, "
+            "and does not open here.",
+        ]
     return Content("safetensors", DATA, tensors, metadata=dict(metadata), words=words)
 
 

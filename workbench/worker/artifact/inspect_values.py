@@ -159,9 +159,18 @@ def _differing(one: torch.Tensor, other: torch.Tensor) -> int:
     return int(wrong.view(-1, max(width, 1)).any(dim=1).sum())
 
 
+_PAIRED = "torch.float4_e2m1fn_x2"
+_E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""The values of float4_e2m1fn by their lower three bits, the fourth is the sign (OCP Microscaling Formats, 5.3.3)."""
+
+
 def _wide(tensor: torch.Tensor) -> torch.Tensor:
     import torch
 
+    if str(tensor.dtype) == _PAIRED:  # torch casts it to nothing; the lower half of a byte comes first
+        table = torch.tensor([*_E2M1, *(-one for one in _E2M1)], dtype=torch.float64)
+        halves = tensor.view(torch.uint8)
+        return table[torch.stack([halves & 15, halves >> 4], dim=-1).reshape(-1).long()]
     return torch.view_as_real(tensor).reshape(-1).double() if tensor.is_complex() else tensor.double()
 
 

@@ -91,7 +91,7 @@ def contents(path: str) -> list[Any]:
             with PrivateCopy(file) as copy:
                 found.append(_content(file, copy))
         except (ValueError, OSError) as problem:
-            raise unreadable("weights", file, problem) from problem
+            raise _unreadable(file, problem) from problem
     return found
 
 
@@ -103,7 +103,14 @@ def _read_file(path: str, checkpoint: Checkpoint, key: str, hashed: bool) -> tup
             _require_values(path, tensors)
             return tensors, copy.digest() if hashed else None
     except (ValueError, OSError) as problem:
-        raise unreadable("weights", path, problem) from problem
+        raise _unreadable(path, problem) from problem
+
+
+def _unreadable(path: str, problem: OSError | ValueError) -> WorkbenchError:
+    if isinstance(problem, tensorfile.TensorfileUnknown):
+        remedy = "Take a torch that has it (--python PATH), or have the file saved in another dtype."
+        return error("weights", f"{path} does not load here: {problem}.", path, remedy)
+    return unreadable("weights", path, problem)
 
 
 def _require_values(path: str, tensors: dict[str, Any]) -> None:
