@@ -261,6 +261,30 @@ def test_several_state_dicts_are_named_and_none_is_guessed(tmp_path: Path) -> No
     assert "generator, nets.discriminator" in refused(f"{path}#nothing").remedy
 
 
+@pytest.mark.parametrize("key", ["1", "[1]"])
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_state_dicts_is_picked_from_by_number(tmp_path: Path, key: str, kind: type) -> None:
+    one, other = bench_models.Net().state_dict(), bench_models.Tied().state_dict()
+    path = saved(tmp_path / "list.pt", kind([one, other, {"epoch": 3}]))
+    failure = refused(path)
+    assert "holds 2 state_dicts: 0, 1" in failure.message
+    assert failure.remedy == f"Name one: --weights '{path}#0'"
+    assert weights.read(f"{path}#{key}").tensors.keys() == other.keys()
+    for absent in ("2", "9", "x", "[9]", "-1", "²"):
+        assert "There is one under 0, 1" in refused(f"{path}#{absent}").remedy
+
+
+def test_a_list_with_one_state_dict_and_keys_that_lead_into_lists(tmp_path: Path) -> None:
+    state = bench_models.Net().state_dict()
+    path = saved(tmp_path / "list.pt", [{"epoch": 3}, state])
+    checkpoint = weights.read(path)
+    assert checkpoint.tensors.keys() == state.keys()
+    assert checkpoint.notes == ["took '1' of the training checkpoint (beside it: 0)"]
+    inner = saved(tmp_path / "inner.pt", {"members": [{"model": state}], "model": bench_models.Tied().state_dict()})
+    for key in ("members.0.model", "members[0].model"):
+        assert weights.read(f"{inner}#{key}").tensors.keys() == state.keys()
+
+
 def test_tensors_without_values_are_no_weights(tmp_path: Path) -> None:
     path = saved(tmp_path / "meta.pt", nn.Linear(2, 2, device="meta").state_dict())
     assert "describes weight, bias and holds no values of them" in refused(path).message

@@ -34,8 +34,13 @@ def state_dict_in(content: Any) -> tuple[str, dict[str, Any]] | None:
 
 
 def state_dicts_in(content: Any, depth: int = CHECKPOINT_DEPTH) -> dict[str, dict[str, Any]]:
-    """Key, or keys joined by dots, → each state_dict of a model below the top; those of optimizers are none."""
+    """Key, or keys joined by dots, → each state_dict of a model below the top; those of optimizers are none.
+
+    Of a list at the top the keys are "0", "1" ….
+    """
     found: dict[str, dict[str, Any]] = {}
+    if isinstance(content, (list, tuple)):
+        content = {str(place): held for place, held in enumerate(content)}
     if not isinstance(content, dict) or not depth or "param_groups" in content:
         return found
     for key, value in content.items():

@@ -217,7 +217,8 @@ def _state_dict_in(content: Any, checkpoint: Checkpoint, key: str = "") -> dict[
         if key:
             also = [name for name in state_dicts_in(content) if name != key]
             also_words = f"; also there: {some([f'#{one}' for one in also])}" if also else ""
-            others = [str(name) for name in content if name != key.partition(".")[0]]
+            names = content if isinstance(content, dict) else map(str, range(len(content)))
+            others = [str(name) for name in names if name != key.partition(".")[0]]
             beside = f" (beside it: {some(others)}{also_words})" if others else ""
             checkpoint.notes.append(f"took {key!r} of the training checkpoint{beside}")
         return state
@@ -237,8 +238,11 @@ def _state_dict_in(content: Any, checkpoint: Checkpoint, key: str = "") -> dict[
 def _under(content: Any, checkpoint: Checkpoint, key: str) -> dict[str, Any]:
     """The state_dict under `key`; dots lead further inwards where no key has that very name."""
     held: Any = content
-    for part in [key] if isinstance(content, dict) and key in content else key.split("."):
-        held = held.get(part) if isinstance(held, dict) else None
+    for part in [key] if isinstance(content, dict) and key in content else _parts(key):
+        if isinstance(held, (list, tuple)) and part.isdecimal() and int(part) < len(held):
+            held = held[int(part)]
+        else:
+            held = held.get(part) if isinstance(held, dict) else None
     if is_state_dict(held):
         checkpoint.notes.append(f"took {key!r} of the training checkpoint")
         return held  # type: ignore[no-any-return]
@@ -246,3 +250,8 @@ def _under(content: Any, checkpoint: Checkpoint, key: str) -> dict[str, Any]:
     message = f"{checkpoint.path} has no state_dict under {key!r}."
     remedy = f"There is one under {some(there, 6)}." if there else "Leave out the # and what follows it."
     raise error("weights", message, "--weights", remedy)
+
+
+def _parts(key: str) -> list[str]:
+    """The steps of "0.model", or of "[0].model" as `inspect` writes it."""
+    return key.replace("[", ".").replace("]", "").removeprefix(".").split(".")
