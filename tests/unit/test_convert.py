@@ -21,6 +21,7 @@ from workbench.protocol.convert import Converted, ConvertPickled
 from workbench.protocol.failures import Failure, WorkbenchError
 from workbench.protocol.model import Recipe
 from workbench.report.converted import opening, told
+from workbench.worker import tensorfile
 from workbench.worker.bench import load
 from workbench.worker.bench.alike import alike
 from workbench.worker.bench.converting import convert
@@ -223,6 +224,18 @@ def test_a_module_in_a_checkpoint_is_taken_and_a_state_dict_among_objects_too(pl
 def test_a_bare_pickle_is_converted_too(place: Path) -> None:
     (place / "bare.pkl").write_bytes(pickle.dumps(nn.Linear(2, 2)))
     assert convert(asked(place / "bare.pkl"), JOB).whole
+
+
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"epoch": 3, "model": state}])
+def test_a_state_dict_of_numpy_arrays_becomes_one_of_tensors(wrap: Any, place: Path) -> None:
+    state = nn.BatchNorm1d(3).state_dict()
+    torch.save(wrap({name: value.numpy() for name, value in state.items()}), place / "arrays.pt")
+    found = convert(asked(place / "arrays.pt", "out"), JOB)
+    assert "its NumPy arrays became tensors" in found.notes
+    written = tensorfile.load(found.weights)
+    assert all(
+        written[name].dtype == value.dtype and torch.equal(written[name], value) for name, value in state.items()
+    )
 
 
 def test_a_class_of_a_script_needs_the_script(place: Path) -> None:

@@ -73,6 +73,10 @@ def test_a_directory_says_which_architecture_it_is_of(folder: Path) -> None:
     assert found.metadata["model_type"] == "bert"
 
 
+def test_a_config_points_to_its_directory(folder: Path) -> None:
+    assert f"workbench inspect {folder}" in look(folder / "config.json").words[0]
+
+
 def test_code_that_a_config_asks_for_is_named(folder: Path) -> None:
     (folder / "modeling_own.py").write_text("class Own: ...\n")
     config = {"architectures": ["Own"], "auto_map": {"AutoModel": "modeling_own.Own"}}

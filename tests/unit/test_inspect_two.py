@@ -177,10 +177,48 @@ def test_a_difference_that_has_no_measure_is_said_as_it_is(
 def test_a_file_without_tensors_is_said_to_have_none(tmp_path: Path) -> None:
     torch.save({"x": torch.zeros(1)}, tmp_path / "a.pt")
     (tmp_path / "b.txt").write_text("notes\n")
-    assert (
-        "b.txt holds no tensors that are listed: nothing this knows"
-        in pair(tmp_path / "a.pt", tmp_path / "b.txt").words[0]
+    words = pair(tmp_path / "a.pt", tmp_path / "b.txt").words
+    assert "b.txt holds no tensors that are listed: nothing this knows" in words[0]
+    assert words[1:] == ("there is nothing to compare.",)
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [(torch.float16, torch.float64), (torch.bfloat16, torch.float32), (torch.float8_e4m3fn, torch.float32)],
+)
+def test_floats_of_two_widths_are_compared_in_the_narrower(
+    tmp_path: Path, narrow: torch.dtype, wide: torch.dtype
+) -> None:
+    values = torch.linspace(-3, 3, 50, dtype=wide)
+    tensorfile.save(str(tmp_path / "wide"), {"w": values, "v": values * 2, "n": torch.ones(2), "same": values})
+    tensorfile.save(
+        str(tmp_path / "narrow"),
+        {"w": values.to(narrow), "v": values.to(narrow), "n": torch.ones(2, dtype=torch.int64), "same": values},
     )
+    name = str(narrow)[6:]
+    for one, other in (("wide", "narrow"), ("narrow", "wide")):
+        found = pair(tmp_path / one, tmp_path / other, values=True)
+        assert [one.name for one in found.differing] == ["v"]
+        assert (found.alike, found.compared, len(found.dtypes)) == (1, 3, 3)
+        assert found.words[-2] == "the one that fits holds the same bits."
+        assert found.words[-1].startswith(f"2 tensors in floats of two widths: 1 differ after rounding to {name}: v ")
+    assert not any("rounding" in words for words in pair(tmp_path / "wide", tmp_path / "wide", values=True).words)
+
+
+@pytest.mark.parametrize(
+    ("data", "remedy"),
+    [
+        (b"notes\n", "Name files of tensors"),
+        (b"cos\nsystem\n(S'ls'\ntR.", "workbench convert"),
+        (b"import os\n", "Name"),
+    ],
+)
+def test_what_has_no_values_is_told_what_to_do_with_its_own_kind(tmp_path: Path, data: bytes, remedy: str) -> None:
+    torch.save({"x": torch.zeros(1)}, tmp_path / "a.pt")
+    (tmp_path / "b").write_bytes(data)
+    with pytest.raises(WorkbenchError) as caught:
+        pair(tmp_path / "a.pt", tmp_path / "b", values=True)
+    assert caught.value.failure.remedy.startswith(remedy)
 
 
 @pytest.mark.parametrize(

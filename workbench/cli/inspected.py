@@ -11,7 +11,7 @@ from workbench.protocol.inspected import InspectedPair, ValueDifference
 from workbench.protocol.text import clean_line
 from workbench.report.numbers import size
 from workbench.report.sharing import shared
-from workbench.report.tree import group_words, tensor_tree
+from workbench.report.tree import counted, group_words, tensor_tree
 
 from .tables import plain_table
 
@@ -47,7 +47,7 @@ def show_inspection(out: Console, found: Inspection, flat: bool = False) -> None
         if not flat and found.tensor_count > len(found.tensors):
             out.print(f"The tree has the first {len(found.tensors)} tensors.")
         tied = f"; {len(owners)} of them in the memory of others" if owners else ""
-        out.print(f"{found.tensor_count} tensors, {size(found.tensor_bytes)}{tied}")
+        out.print(f"{counted(found.tensor_count)}, {size(found.tensor_bytes)}{tied}")
 
 
 def _flat(found: Inspection, owners: dict[str, str]) -> list[tuple[str, ...]]:
@@ -75,7 +75,7 @@ def show_pair(out: Console, pair: InspectedPair) -> None:
     """In what two files differ."""
     sides = zip((pair.path, pair.other), pair.kinds, pair.trust, pair.tensors, pair.bytes, strict=True)
     for path, kind, trust, tensors, held in sides:
-        out.print(f"{clean_line(path)}  {kind} · {trust}  {tensors} tensors, {size(held)}")
+        out.print(f"{clean_line(path)}  {kind} · {trust}  {counted(tensors)}, {size(held)}")
     for line in pair.words:
         out.print(clean_line(line), style="bold")
     for title, lines in (

@@ -56,7 +56,7 @@ class InspectedPair:
     words: tuple[str, ...]
     """Plain sentences: whether it is the same, what explains the names."""
     compared: int = 0
-    """Tensors whose values were compared; 0 where that was not asked for."""
+    """Tensors whose values were compared, floats of two widths after rounding to the narrower; 0: not asked for."""
     differing: tuple[ValueDifference, ...] = ()
     """Those with other values: what has no measure first, then the largest relative difference."""
     uncompared: tuple[str, ...] = ()

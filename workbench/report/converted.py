@@ -8,13 +8,15 @@ from collections.abc import Sequence
 
 from workbench.protocol.convert import Converted
 
+from .tree import counted
+
 SHOWN = 20
 """Differences and notes that are listed."""
 
 
 def told(found: Converted) -> list[tuple[str, str]]:
     """(style, line): "bold", "dim", "green", "yellow" or "" as rich calls them."""
-    lines = [("", f"weights: {found.weights}, {found.tensors} tensors, which run nothing when they are loaded")]
+    lines = [("", f"weights: {found.weights}, {counted(found.tensors)}; loading them runs nothing")]
     if found.whole:
         words = f"architecture: {found.architecture} makes {found.name} as it was pickled"
         lines.insert(0, ("green", words))

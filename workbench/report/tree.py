@@ -108,7 +108,12 @@ def _write(group: list[_Node], depth: int, rows: list[Branch]) -> None:
             _write(inner, depth + 1, rows)
 
 
+def counted(tensors: int) -> str:
+    """ "1 tensor", "148 tensors"."""
+    return f"{tensors} tensor{'' if tensors == 1 else 's'}"
+
+
 def group_words(one: Branch) -> str:
     """ "148 tensors", or "12 alike, 148 tensors", of a row without a tensor."""
-    tensors = f"{one.tensors} tensor{'' if one.tensors == 1 else 's'}"
+    tensors = counted(one.tensors)
     return f"{one.alike} alike, {tensors}" if one.alike > 1 else tensors

@@ -6,7 +6,7 @@ from workbench.protocol.artifacts import Inspection
 from workbench.protocol.inspected import InspectedPair
 from workbench.report import numbers
 from workbench.report.sharing import shared
-from workbench.report.tree import Branch, group_words, tensor_tree
+from workbench.report.tree import Branch, counted, group_words, tensor_tree
 
 _WEIGHTS = "These are weights: name the class above, and this below as its weights."
 _PROVEN = "It is proven against its model: open that, then press v."
@@ -40,8 +40,10 @@ def inspection_told(found: Inspection) -> list[tuple[str, str]]:
     tree = tensor_tree(found.tensors, owners)
     rows = [_row(one, owners) for one in tree[:SHOWN]]
     if rows:
-        tensors = "1 tensor" if found.tensor_count == 1 else f"{found.tensor_count} tensors"
-        told += [("strong gap", f"{tensors}, {numbers.size(found.tensor_bytes)}"), ("", "\n".join(rows))]
+        told += [
+            ("strong gap", f"{counted(found.tensor_count)}, {numbers.size(found.tensor_bytes)}"),
+            ("", "\n".join(rows)),
+        ]
         if len(tree) > SHOWN:
             told.append(("dim", f"  … and {len(tree) - SHOWN} more lines"))
         if found.tensor_count > len(found.tensors):
@@ -75,7 +77,7 @@ def short_told(found: Inspection) -> list[tuple[str, str]]:
 def pair_told(pair: InspectedPair) -> list[tuple[str, str]]:
     """(style, words) of each paragraph."""
     sides = zip(pair.kinds, pair.trust, pair.tensors, pair.bytes, strict=True)
-    told = [("", f"{kind} · {trust} · {count} tensors, {numbers.size(held)}") for kind, trust, count, held in sides]
+    told = [("", f"{kind} · {trust} · {counted(count)}, {numbers.size(held)}") for kind, trust, count, held in sides]
     told += [("strong gap", "\n".join(pair.words))]
     for title, lines in (
         ("in the first file only", pair.first),

@@ -151,6 +151,8 @@ def _unknown(path: Path) -> str:
         raise ValueError("it is a zip archive that is cut off: its directory, at the end, is missing")
     if path.suffix == ".safetensors":
         raise ValueError("its name says .safetensors, and its content does not: it is cut off, or something else")
+    if path.name == "config.json" and head.lstrip().startswith(b"{"):
+        return f"the configuration of the model in its directory: workbench inspect {path.parent}"
     return "nothing this knows: no torch file, no safetensors, no ONNX, no Python."
 
 

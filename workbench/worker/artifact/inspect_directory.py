@@ -15,7 +15,7 @@ from typing import Any
 
 from workbench.protocol.captures import STATE, TRUST, read_capture
 from workbench.worker.artifact.inspect_archive import Content
-from workbench.worker.bench.words import with_article
+from workbench.worker.bench.words import counted, some, with_article
 from workbench.worker.shard_index import beside, chosen_in, read_json, read_placed
 
 Read = Callable[[Path], Content]
@@ -42,7 +42,7 @@ def read_index(path: Path, read: Read) -> Content:
         _shard(path.parent, file, wanted, read, content, problems)
     for name in [one.name for one in content.tensors if one.name not in claimed][:3]:
         problems.append(f"{name} is in a shard and not in the index")
-    what = f"an index of {len(claimed)} tensors in {len(names)} file{'s' if len(names) != 1 else ''}"
+    what = f"an index of {counted(len(claimed), 'tensor')} in {counted(len(names), 'file')}"
     opens = "it does not load as it is." if problems else f"--weights {path.name} or its directory loads them together."
     content.words[:0] = [f"{what}: {opens}", *problems[:12]]
     if len(problems) > 12:
@@ -57,7 +57,7 @@ def _shard(folder: Path, file: str, wanted: list[str], read: Read, content: Cont
         return
     try:
         if not (folder / file).is_file():
-            problems.append(f"{file} is missing: {len(wanted)} tensors, {wanted[0]} …")
+            problems.append(f"{file} is missing: {counted(len(wanted), 'tensor')}, {some(wanted, 1)}")
             return
         held = read(folder / file)
     except (ValueError, OSError) as problem:

@@ -5,6 +5,7 @@ The tables are compared without torch; values by `inspect_values`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from workbench.protocol.artifacts import InspectedTensor
 from workbench.protocol.inspected import InspectedPair, InspectPair, ValueDifference
 from workbench.worker.artifact.inspect import LISTED, look
 from workbench.worker.artifact.inspect_archive import Content
-from workbench.worker.artifact.inspect_values import value_words, values_apart
+from workbench.worker.artifact.inspect_values import rounded_words, value_words, values_apart
+from workbench.worker.bench.words import counted
 from workbench.worker.job import Job
+
+_FLOAT = re.compile(r"b?float(8|16|32|64)(?:_\w+)?")
+"""The floats that are cast to each other; the group is their bits."""
 
 
 def inspect_pair(request: InspectPair, job: Job) -> InspectedPair:
@@ -30,15 +35,20 @@ def inspect_pair(request: InspectPair, job: Job) -> InspectedPair:
     ties = _ties(first, second, "first") + _ties(second, first, "second")
     kinds = sides[0][0].kind, sides[1][0].kind
     same = not (gone or new or shapes or dtypes)
-    words = [f"the same {len(both)} names, shapes and dtypes." if same else _summary(gone, new, shapes, dtypes)]
-    words += [told] if told else []
-    words[:0] = _empty(paths, sides)
+    if words := _empty(paths, sides):
+        words.append("there is nothing to compare.")
+    else:
+        fits = f"the same {counted(len(both), 'name')}, shapes and dtypes."
+        words = [fits if same else _summary(gone, new, shapes, dtypes), *([told] if told else [])]
     differing: list[ValueDifference] = []
     left: list[str] = []
+    compared = 0
     if request.values:
-        names = [(name, first[name].name, second[name].name) for name in alike]
+        rounded = {name: to for name in dtypes if (to := _narrower(first[name], second[name]))}
+        names = [(name, first[name].name, second[name].name) for name in (*alike, *rounded)]
         differing, left = values_apart(paths, kinds, names, job)
-        words.append(value_words(len(alike), differing, left))
+        words += _value_words(alike, rounded, differing, left)
+        compared = len(names) - len(left)
     return InspectedPair(
         path=request.path,
         other=request.other,
@@ -53,7 +63,7 @@ def inspect_pair(request: InspectPair, job: Job) -> InspectedPair:
         dtypes=tuple(f"{n} {first[n].dtype} against {second[n].dtype}" for n in dtypes[:LISTED]),
         ties=tuple(ties[:LISTED]),
         words=tuple(words),
-        compared=len(alike) - len(left) if request.values else 0,
+        compared=compared,
         differing=tuple(differing[:LISTED]),
         uncompared=tuple(left[:LISTED]),
     )
@@ -86,6 +96,27 @@ def _aligned(first: Table, second: Table) -> tuple[Table, Table, str]:
         tables[1],
         f"names of the {where} file are compared without {best!r}, which {count} have before them.",
     )
+
+
+def _narrower(one: InspectedTensor, other: InspectedTensor) -> str:
+    """The dtype to which the other of the two is rounded; empty unless they are floats of one shape and two widths."""
+    widths = {side.dtype: _FLOAT.fullmatch(side.dtype) for side in (one, other)}
+    bits = {dtype: int(found[1]) for dtype, found in widths.items() if found is not None}
+    return min(bits, key=lambda dtype: bits[dtype]) if one.shape == other.shape and len({*bits.values()}) == 2 else ""
+
+
+def _value_words(
+    alike: list[str], rounded: dict[str, str], differing: list[ValueDifference], left: list[str]
+) -> list[str]:
+    """A sentence about the tensors of one dtype, and one about those that were rounded to the narrower of two."""
+    words = []
+    if alike or not rounded:
+        mine = [one for one in differing if one.name not in rounded]
+        words.append(value_words(len(alike), mine, [name for name in left if name not in rounded]))
+    if rounded:
+        its = [one for one in differing if one.name in rounded]
+        words.append(rounded_words(rounded, its, [name for name in left if name in rounded]))
+    return words
 
 
 def _empty(paths: tuple[Path, Path], sides: list[tuple[Content, int]]) -> list[str]:

@@ -6,13 +6,14 @@ Read through the bench's own reader, which runs nothing; the whole of a training
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.protocol.failures import error
 from workbench.protocol.inspected import ValueDifference
 from workbench.worker.artifact.inspect_tensors import DEPTH, key_text
+from workbench.worker.bench.words import counted
 from workbench.worker.job import Job
 
 if TYPE_CHECKING:
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 
 WITH_VALUES = ("safetensors", "state_dict", "index", "directory")
 """Kinds whose tensors are read without running anything."""
+
+_FILES = "Name files of tensors: .safetensors, or a state_dict of torch.save."
+_PROVES = "workbench verify {} --against MODEL proves it."
+_INSTEAD = {
+    **dict.fromkeys(("torchscript", "pt2", "aoti", "onnx"), _PROVES),
+    "bundle": "workbench verify {} proves it again.",
+    "pickle": "workbench convert {} --out DIR makes a file of numbers of it, after a yes; name that.",
+}
+"""What to do with a file of a kind whose values are not read."""
 
 _CHUNK = 1 << 20
 """Elements compared at a time."""
@@ -38,7 +48,7 @@ def values_apart(
     for path, kind in zip(paths, kinds):  # noqa: B905 (two of either)
         if kind not in WITH_VALUES:
             message = f"{path.name} is no file of tensors alone ({kind}): its values are not read here."
-            raise error("usage", message, "--values", f"workbench verify {path} --against MODEL proves it.")
+            raise error("usage", message, "--values", _INSTEAD.get(kind, _FILES).format(path))
     job.progress("reading both files")
     first, second = (tensors_by_name(str(path)) for path in paths)
     found, left = [], []
@@ -49,10 +59,18 @@ def values_apart(
         if one is None or other is None or plain_parts(one) is None or plain_parts(other) is None:
             left.append(name)
             continue
-        difference = compare_values(name, one, other)
+        difference = compare_values(name, *_of_one_dtype(one, other))
         if difference is not None:
             found.append(difference)
     return sorted(found, key=lambda one: (not _unmeasured(one), -one.relative)), left
+
+
+def _of_one_dtype(one: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both in the narrower of their dtypes."""
+    if one.dtype == other.dtype:
+        return one, other
+    narrow = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
+    return one.to(narrow), other.to(narrow)
 
 
 def tensors_by_name(path: str) -> dict[str, torch.Tensor]:
@@ -198,6 +216,15 @@ def value_words(asked: int, differing: Sequence[ValueDifference], left: Sequence
         return f"{same} the same bits.{more}"
     differ = f"{len(differing)} differ{'s' if len(differing) == 1 else ''}"
     return f"{compared - len(differing)} of {compared} hold the same bits; {differ}: {_far(differing[0])}.{more}"
+
+
+def rounded_words(rounded: Mapping[str, str], differing: Sequence[ValueDifference], left: Sequence[str]) -> str:
+    """What came of those that were rounded, each to its dtype, in one sentence."""
+    dtypes = " or ".join(sorted(set(rounded.values())))
+    far = f": {_far(differing[0])}" if differing else ""
+    more = f" {len(left)} could not be compared." if left else ""
+    whose = f"{counted(len(rounded) - len(left), 'tensor')} in floats of two widths"
+    return f"{whose}: {len(differing)} differ after rounding to {dtypes}{far}.{more}"
 
 
 def _far(worst: ValueDifference) -> str:

@@ -22,6 +22,7 @@ from workbench.protocol.convert import ConvertPickled
 from workbench.protocol.failures import WorkbenchError, error, unreadable
 from workbench.protocol.kinds import form_of, kind_of
 from workbench.worker.bench.failing import failed_in
+from workbench.worker.bench.sampling import map_leaves
 from workbench.worker.bench.snapshot import PrivateCopy
 from workbench.worker.bench.words import some, with_article
 from workbench.worker.checkpoint import CHECKPOINT_KEYS, state_dict_in
@@ -150,7 +151,7 @@ def _held(path: str, content: Any, notes: list[str]) -> tuple[nn.Module | None, 
     if isinstance(content, dict) and not isinstance(content, nn.Module):
         keys = [key for key in (*CHECKPOINT_KEYS, *content) if isinstance(content.get(key), nn.Module)]
         if not keys:
-            found = state_dict_in(content)
+            found = state_dict_in(content) or _of_arrays(content, notes)
             if found is None:
                 raise _nothing(path, f"a dict of {some([repr(key) for key in content], 6) or 'nothing'}")
             key, state = found
@@ -165,6 +166,21 @@ def _held(path: str, content: Any, notes: list[str]) -> tuple[nn.Module | None, 
         notes.append(f"taken out of {type(content).__name__}, which wrapped it")
         content = inner
     return content, {}
+
+
+def _of_arrays(content: dict[Any, Any], notes: list[str]) -> tuple[str, dict[str, Any]] | None:
+    """The state_dict in a dict of NumPy's arrays, with tensors in their place; None where they make none."""
+    numpy = sys.modules.get("numpy")  # that has an array has imported it
+    if numpy is None:
+        return None
+
+    def made(array: Any) -> Any:
+        return torch.tensor(array) if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8 else array
+
+    found = state_dict_in(map_leaves(content, made, (numpy.ndarray, numpy.generic)))
+    if found is not None:
+        notes.append("its NumPy arrays became tensors")
+    return found
 
 
 def _wrapped(module: nn.Module) -> nn.Module | None:
