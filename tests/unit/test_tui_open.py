@@ -19,6 +19,7 @@ from workbench.tui.draw.inspection import OPENS, short_told
 from workbench.tui.screens.about import About
 from workbench.tui.screens.arguments import asking, needed, optional, parse_arguments
 from workbench.tui.screens.ask import Confirm
+from workbench.tui.screens.found import Found
 from workbench.worker.artifact.inspect import inspect
 from workbench.worker.job import Job
 
@@ -120,6 +121,28 @@ async def test_a_capture_is_opened_and_not_gone_into(place: Path, monkeypatch: p
         await press(pilot, "y")
         assert session.state.recipe is not None
         assert (session.state.recipe.target, len(session.state.recipe.trusted)) == ("net.capture", 64)
+
+
+async def test_a_model_s_directory_is_built_or_is_the_weights_and_says_so_in_its_row(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(place / "state"))
+    (place / "hf").mkdir()
+    (place / "hf" / "config.json").write_text('{"architectures": ["Net"]}')
+    app = app_with(Files(), None)
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        found, path, weights = (app.screen.query_one(one) for one in ("#found", "#path", "#weights"))
+        assert isinstance(found, Found)
+        assert isinstance(path, Input)
+        assert isinstance(weights, Input)
+        rows = [str(found.get_option_at_index(at).prompt) for at in range(found.option_count)]
+        assert rows == ["a.pt", "hf/   model with a config.json", "m.py", "odd.pt", "deeper/   folder"]
+        await press(pilot, "down", "enter")
+        assert path.value == "transformers:hf"
+        weights.focus()
+        await press(pilot, *"hf", "enter")
+        assert weights.value == "hf"
 
 
 async def test_what_only_the_engine_knows_is_asked_for_as_well(place: Path) -> None:

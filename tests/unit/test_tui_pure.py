@@ -23,7 +23,18 @@ from workbench.tui.board import PANES, plan
 from workbench.tui.options import speaks_unicode, suited_theme
 from workbench.tui.screens.arguments import parse_arguments, print_arguments
 from workbench.tui.screens.ask import whole_number
-from workbench.tui.screens.paths import completion, free_name, listing
+from workbench.tui.screens.open_screen import SUFFIXES
+from workbench.tui.screens.paths import (
+    BUNDLE,
+    CAPTURE,
+    FOLDER,
+    MODEL,
+    built_by,
+    completion,
+    free_name,
+    kind_of,
+    listing,
+)
 from workbench.tui.screens.verify_screen import no_path
 
 from .pane_records import run_row
@@ -165,6 +176,24 @@ def test_paths_are_offered_by_kind_and_completed_as_far_as_they_agree(tmp_path: 
     assert listing(f"{base}/model_a", "/", (".py",)) == [f"{base}/model_a.py"]
     assert completion("mod", ["model_a.py", "model_b.py"]) == "model_"
     assert completion("model_a.py", ["model_a.py"]) == "model_a.py"
+
+
+def test_directories_that_are_something_stand_among_the_files(tmp_path: Path) -> None:
+    files = "net.capture/capture.json out/manifest.json out/verify.py hf/config.json site/manifest.json a/x"
+    for name in f"{files} model.py model.safetensors.index.json config.json net.onnx".split():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"architectures": ["Net"]}' if name == "hf/config.json" else "")
+    assert listing("", str(tmp_path), SUFFIXES["path"]) == [
+        "hf/", "model.py", "model.safetensors.index.json", "net.capture/", "net.onnx", "out/", "a/", "site/"
+    ]  # fmt: skip
+    kinds = {name: kind_of(str(tmp_path / name)) for name in ("net.capture", "out", "hf", "site", "a", "nowhere")}
+    assert kinds == {
+        "net.capture": CAPTURE, "out": BUNDLE, "hf": MODEL, "site": FOLDER, "a": FOLDER, "nowhere": FOLDER
+    }  # fmt: skip
+    assert (built_by(str(tmp_path / "hf")), built_by(str(tmp_path / "a"))) == ("transformers:", "")
+    for text in ('{"architecture": "resnet18"}', "[]", "{", "[" * 100_000):
+        (tmp_path / "hf" / "config.json").write_text(text)
+        assert built_by(str(tmp_path / "hf")) == ""
 
 
 def test_a_new_directory_gets_a_free_name(tmp_path: Path) -> None:

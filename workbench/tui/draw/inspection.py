@@ -22,7 +22,7 @@ OPENS = {
     "aoti": _PROVEN,
     "onnx": _PROVEN,
     "python": "enter lists its classes without running it.",
-    "directory": "transformers:DIR builds what its config.json names; or it is the weights of a class.",
+    "directory": "enter builds what its config.json names; as weights, name it below with its class.",
 }
 """What to do with a file of each kind on the open screen."""
 

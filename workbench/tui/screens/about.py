@@ -46,6 +46,10 @@ class About(Static):
         self.workers.cancel_node(self)
         self._say([])
 
+    def place_of(self, path: str) -> str:
+        """Where a path that is offered lies."""
+        return os.path.join(self._base, os.path.expanduser(path))
+
     def tell_class(self, candidate: Candidate) -> None:
         """The arguments of its constructor, those first that have no default."""
         self.workers.cancel_node(self)
@@ -57,7 +61,7 @@ class About(Static):
 
     def tell_file(self, path: str) -> None:
         """What a file or a directory holds, once it has stayed selected for a moment."""
-        place = os.path.join(self._base, os.path.expanduser(path))
+        place = self.place_of(path)
         try:
             found = os.stat(place)
         except OSError:
@@ -72,6 +76,7 @@ class About(Static):
 
     async def _ask(self, place: str, key: tuple[str, int, int, int]) -> None:
         await asyncio.sleep(PAUSE)
+        self._say([("dim", "looking …")])  # what was selected before is not what this is
         try:
             lines = short_told(await self._look(place))
         except WorkbenchError as problem:

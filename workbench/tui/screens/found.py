@@ -15,6 +15,7 @@ from workbench.protocol.model import Candidate
 from workbench.protocol.text import clean_line
 
 from .about import About
+from .paths import kind_of
 
 
 class Found(OptionList, can_focus=False):
@@ -39,7 +40,11 @@ class Found(OptionList, can_focus=False):
     def offer(self, paths: Sequence[str]) -> None:
         """List paths, the first selected."""
         self.paths, self.candidates = list(paths), ()
-        self._fill([Content(clean_line(path)) for path in paths])
+        self._fill([self._path_row(path) for path in paths])
+
+    def _path_row(self, path: str) -> Content:
+        about = f"   {kind_of(self._about.place_of(path))}" if path.endswith("/") else ""
+        return Content(clean_line(path)) + Content.styled(about, "dim")
 
     def offer_classes(self, candidates: Sequence[Candidate], wanted: str) -> None:
         """List what a file defines, and select what was typed of it."""

@@ -27,7 +27,7 @@ from .arguments import INPUTS, asking, needed, parse_arguments, parse_inputs, pr
 from .dialog import Dialog, field, set_words, words
 from .error_card import with_keys
 from .found import Found
-from .paths import completion, listing
+from .paths import CAPTURE, MODEL, built_by, completion, kind_of, listing
 
 FIELDS = (
     ("path", "file.py, package.module:Name, or file.py:Name"),
@@ -35,7 +35,7 @@ FIELDS = (
     ("weights", ".safetensors, .pt, .pth; empty: as constructed"),
     ("inputs", "x=float32[4,10] …, files or a directory; empty: found by looking"),
 )
-WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".json")
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".index.json")
 SUFFIXES = {"path": (".py", ".pt2", ".ts", ".onnx", ".pkl", *WEIGHTS), "weights": WEIGHTS, "inputs": INPUTS}
 """Files that are offered while a path is typed; what one is, its content says."""
 
@@ -182,8 +182,14 @@ class OpenScreen(Dialog[bool]):
         """Take what is highlighted: into a directory, into a file, or open the class."""
         line = self.focused if isinstance(self.focused, Input) else self.query_one("#path", Input)
         offered = (self._found.path if line.id in SUFFIXES else "") or line.value
-        if line.id == "path" and is_capture(os.path.join(self._base, os.path.expanduser(offered))):
+        place = self._about.place_of(offered)
+        kind = kind_of(place) if offered.endswith("/") or is_capture(place) else ""
+        if (line.id, kind) == ("path", CAPTURE):
             line.value = offered = offered.rstrip("/")  # a directory that is opened, and not gone into
+        elif (line.id, kind) == ("path", MODEL) and (scheme := built_by(place)):
+            offered = f"{scheme}{os.path.expanduser(offered.rstrip('/'))}"
+        elif (line.id, kind) == ("weights", MODEL):
+            offered = offered.rstrip("/")
         if line.value != offered and (line.id == "path" or line.value):  # an empty optional field stays empty
             line.value, line.cursor_position = offered, len(offered)
             return
