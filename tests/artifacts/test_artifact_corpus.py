@@ -12,7 +12,7 @@ import pytest
 from tests.artifacts.right import RIGHT
 from tests.artifacts.writers import Made, absent, missing_words, prove_made
 from tests.artifacts.wrong import WRONG
-from workbench.worker.artifact import naming_inputs
+from workbench.worker.artifact import naming_fitted, naming_inputs
 
 OFTEN = (
     "a bias off by 1e-3, traced",
@@ -57,7 +57,8 @@ RIGHT_OFTEN = (
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine decides no words."""
-    monkeypatch.setattr(naming_inputs, "_SECONDS", math.inf)
+    for module in (naming_fitted, naming_inputs):
+        monkeypatch.setattr(module, "_SECONDS", math.inf)
 
 
 def select(titles: tuple[str, ...], among: tuple[Made, ...]) -> list[Made]:

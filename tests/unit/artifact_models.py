@@ -26,6 +26,17 @@ class Net(nn.Module):
         return self.fc2(self.drop(torch.relu(self.norm(self.fc1(x)))))
 
 
+class Image(nn.Module):
+    """Looks at an image of three channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.nn.functional.gelu(self.conv(x)).mean((2, 3)))
+
+
 class Branch(nn.Module):
     """Takes one side or the other, by the sign of its input."""
 

@@ -83,3 +83,11 @@ class Halved(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows, seq, wide = x.shape
         return self.fc(x.reshape(rows, seq // 2, 2 * wide))
+
+
+class Quarters(Free):
+    """Multiples of four only, which the line computes from the size that it reads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, seq, _ = x.shape
+        return self.fc(x).reshape(rows, seq // 4, 4, 4).amax(2)

@@ -18,6 +18,8 @@ from workbench.protocol.messages import MakeArtifact
 from workbench.protocol.model import Recipe
 from workbench.report.bundle import render_report
 from workbench.worker.artifact import bundle
+from workbench.worker.artifact.constraints import only_multiples
+from workbench.worker.artifact.export_errors import Guard
 
 FILE = Path(dynamic_models.__file__)
 
@@ -101,6 +103,41 @@ def test_a_constant_is_a_row_and_is_said_among_what_is_static(tmp_path: Path) ->
     found = only(made)
     assert (found.became, found.expression, found.where) == ("4", "Eq(seq, 4)", f"dynamic_models.py:{number}")
     assert "x=float32[batch:1..64,4,4]" in found.remedy
+
+
+def test_a_line_that_serves_multiples_only_is_said_to(tmp_path: Path) -> None:
+    found = only(make(tmp_path, "Quarters", "x=float32[batch:1..16,seq:4..40,4]"))
+    assert (found.became, found.line) == ("4", "return self.fc(x).reshape(rows, seq // 4, 4, 4).amax(2)")
+    assert found.remedy == (
+        "The line serves multiples of 4 only, of which torch keeps 4: declare the one size, "
+        "--input 'x=float32[batch:1..16,4,4]', and pad seq to it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "times"),
+    [
+        ("Eq(5*t*batch, 20*batch*((t//4)))", 4),
+        ("Eq(20*batch*((t//4)), 5*batch*t)", 4),
+        ("Eq(t, 2*((t//2)))", 2),
+        ("Eq(5*t, 5*((t//4)))", 0),
+        ("Eq(t, 4*((s//4)))", 0),
+        ("Eq(t, 4)", 0),
+        ("Eq(t + 1, 4*((t//4)))", 0),
+        ("4*((t//4)) < t", 0),
+    ],
+)
+def test_which_lines_serve_multiples_only(expression: str, times: int) -> None:
+    assert only_multiples("t", Guard(expression, "", "")) == times
+
+
+def test_a_failed_export_prints_no_graph_and_keeps_it_for_who_asks(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(WorkbenchError) as caught:
+        make(tmp_path, "Twice", "x=float32[3]")
+    assert "def forward" not in "".join(capfd.readouterr())
+    assert "torch.ops.aten.sum" in caught.value.failure.details
 
 
 def test_a_declared_batch_that_became_a_constant_is_refused_with_the_line(tmp_path: Path) -> None:

@@ -6,8 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from workbench.protocol.artifacts import CheckRow
+from workbench.protocol.runs import Yardstick
+from workbench.worker.artifact import naming
+from workbench.worker.artifact.alignment import FUSED
 from workbench.worker.artifact.naming_values import alike, relation, swapped
 from workbench.worker.artifact.naming_weights import difference, kept, weights_words
+from workbench.worker.artifact.prove_rows import repeat_row
+from workbench.worker.judge.compare import compare_leaf
 
 
 def pairs(change: object, seeds: int = 3) -> list[tuple[Tensor, Tensor]]:
@@ -117,3 +123,16 @@ def test_a_tensor_of_one_value_is_nobody_elses() -> None:
     words = difference(variance, ones, {"norm.weight": ones, "norm.running_var": variance})
     assert words == "every element is 1"
     assert difference(ones * 2, variance, {"norm.running_var": variance}) == "the values of norm.running_var"
+
+
+def test_where_the_reason_is_known_no_other_is_guessed() -> None:
+    row = CheckRow("values", "fail", "far apart", f"where they part: {FUSED}; furthest in case 3")
+    said = naming._explained(row, "the outputs are swapped: a holds eager's b, b holds eager's a")
+    assert said.evidence == "far apart; furthest in case 3"
+
+
+def test_what_to_do_about_answers_that_vary_follows_what_varies() -> None:
+    diff = compare_leaf("output", torch.zeros(3), torch.ones(3))
+    remedies = [repeat_row("", (diff,), Yardstick("tolerance"), kind).remedy for kind in ("runner", "trace")]
+    assert "The command keeps a state" in remedies[0]
+    assert "in eval mode" in remedies[1]

@@ -78,6 +78,13 @@ def test_wrong_usage_is_exit_2_and_plain(arguments: list[str], words: str, capsy
         assert shown.out == ""
 
 
+def test_a_bundle_that_is_not_to_be_searched_is_not_refused_for_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line(["verify", str(tmp_path / "none"), "--search", "0"], False) != 0
+    assert "searched" not in capsys.readouterr().err
+
+
 def test_wrong_usage_with_json_is_an_error_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["run", "--json", "m.py:Net", "--repeat", "0"], False) == 2
     found = json.loads(capsys.readouterr().out)

@@ -72,7 +72,7 @@ def verify(path: str, against: str, **given: Any) -> int:
     digests: tuple[str, ...] = given["digests"]
     allow_code: bool = given["allow_code"]
     options = parse_model(against, **given)
-    _refuse(path, against, command, options)
+    _refuse(path, against, command, options, search)
     runner = parse_runner(command, shell, seconds) if command else None
     change = options.change
 
@@ -118,7 +118,7 @@ def _keep(path: str, given: str | None) -> str:
     return os.path.abspath(os.path.expanduser(given)) if given else ""
 
 
-def _refuse(path: str, against: str, command: str, options: ModelOptions) -> None:
+def _refuse(path: str, against: str, command: str, options: ModelOptions, search: float) -> None:
     """Raises `WorkbenchError("usage")` for what makes no sense together."""
     if bool(path) == bool(command):
         words = "Name what is to be proven: a bundle, a file, or a command with --runner; one of them."
@@ -133,7 +133,8 @@ def _refuse(path: str, against: str, command: str, options: ModelOptions) -> Non
         words = f"{path} is no bundle: an artifact is proven against the model it was made from."
         raise error("usage", words, path, "Name it: --against file.py:Name --weights FILE")
     for option in ("search", "keep"):
-        if given_on_command_line(option) and (command or not against):
+        nothing = option == "search" and not search  # not at all, which is what is done
+        if given_on_command_line(option) and not nothing and (command or not against):
             words = "Only a file is searched beside its model for a counterexample; bundles and runners are not."
             raise error("usage", words, f"--{option}", "It goes with FILE --against MODEL.")
     if given_on_command_line("rng"):

@@ -26,6 +26,9 @@ SHARE = 1e-4
 PLACE, TEXT, OPERATORS = "place", "text", "operators"
 """What two passages have in common that stand for one another."""
 
+FUSED = "every line agrees where ONNX Runtime is made to show its value: it parts where it fuses operators"
+"""Of a graph that parts as a whole, and at no line."""
+
 _FEW = 3
 """Passages below which the same operators in a row may be chance."""
 

@@ -176,6 +176,10 @@ def _remedy(found: Found, spec: InputSpec | None, limits: Range) -> str:
     """What to do in the code, and what to declare where the code is meant."""
     became = found.became
     low, ranged, high = became.partition("..")
+    if became.isdigit() and (times := only_multiples(found.name, found.guard)):
+        written = _declared(spec, found.name, int(became), int(became), "")
+        one = f"declare the one size, --input '{written}', and pad" if written else "pad"
+        return f"The line serves multiples of {times} only, of which torch keeps {became}: {one} {found.name} to it."
     if became.isdigit():
         code = f"Let the line read the size instead of fixing it, or export once for each size of {found.name}"
         written = _declared(spec, found.name, int(became), int(became), "")
@@ -201,6 +205,39 @@ def _multiples(name: str, times: int, limits: Range, spec: InputSpec | None) -> 
     known = f"It serves multiples of {times}, from {low} on for sure"
     declare = f": declare that, --input '{written}'," if written and (low, high) != limits else ":"
     return f"{known}{declare} pad {name} to one of them, or mend the line."
+
+
+def only_multiples(name: str, guard: Guard | None) -> int:
+    """The number whose multiples alone satisfy a line that divides this size and multiplies again; 0 for another line.
+
+    "Eq(5*t*batch, 20*batch*((t//4)))" holds for a t that 4 divides, whatever the batch is.
+    """
+    expression = guard.expression if guard is not None else ""
+    halves = re.fullmatch(r"Eq\((.+), (.+)\)", expression)
+    divided = re.findall(rf"\(+{re.escape(name)}//(\d+)\)+", expression)
+    if halves is None or len(set(divided)) != 1:
+        return 0
+    sides = [side for side in map(_factors, halves.groups()) if side is not None]
+    if len(sides) != 2:
+        return 0
+    (number, names), (other, others) = sorted(sides, key=lambda side: any("//" in one for one in side[1]))
+    times, quotient = int(divided[0]), f"{name}//{divided[0]}"
+    whole = sorted(name if one == quotient else one for one in others)
+    return times if whole == sorted(names) and other == times * number else 0
+
+
+def _factors(product: str) -> tuple[int, list[str]] | None:
+    """(number, names and quotients) of a product as torch writes it; None for anything else."""
+    number, names = 1, []
+    for part in product.split("*"):
+        one = re.sub(r"^\(+(\w+//\d+)\)+$", r"\1", part.strip())
+        if not re.fullmatch(r"\w+(//\d+)?", one):
+            return None
+        if one.isdigit():
+            number *= int(one)
+        else:
+            names.append(one)
+    return number, names
 
 
 def _declared(spec: InputSpec | None, name: str, low: int, high: int, other: str) -> str:

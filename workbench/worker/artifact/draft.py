@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch._logging.structured import INTERN_TABLE
 
-from workbench.worker.artifact.export_errors import place_of
+from workbench.worker.artifact.export_errors import graph_unprinted, place_of
 from workbench.worker.artifact.subject import Subject
 from workbench.worker.bench.failing import is_users
 from workbench.worker.bench.sampling import map_tensors
@@ -43,7 +43,7 @@ def _drafted(subject: Subject) -> Any:
     that can be done."""
     args, kwargs = map_tensors(subject.args, torch.clone), map_tensors(subject.kwargs, torch.clone)
     try:
-        with torch.no_grad(), _quiet_draft(), warnings.catch_warnings():
+        with torch.no_grad(), _quiet_draft(), graph_unprinted(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.draft_export(subject.copy(), args, kwargs or None)
     except Exception:  # noqa: BLE001 (the export has failed already: this only adds to its words)

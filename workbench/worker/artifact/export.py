@@ -17,7 +17,7 @@ from workbench.protocol.artifacts import Finding
 from workbench.protocol.failures import WorkbenchError
 from workbench.worker.artifact.draft import obstacles
 from workbench.worker.artifact.dynamic import Sizes, freedom_of
-from workbench.worker.artifact.export_errors import depends_on_data, unexportable, watched_guards
+from workbench.worker.artifact.export_errors import depends_on_data, graph_unprinted, unexportable, watched_guards
 from workbench.worker.artifact.input_guards import declared, guarded_inputs
 from workbench.worker.artifact.subject import Artifact, Subject
 from workbench.worker.artifact.trace import save_or_raise
@@ -85,7 +85,7 @@ def _export(subject: Subject, shapes: Any, guarded: bool) -> Any:
         guarded_inputs(copied, declared(subject), subject.names)
     generators = Generators.take()  # of Python's and numpy's: the code of the copy may draw while it is followed
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), graph_unprinted(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.export(copied, subject.args, subject.kwargs or None, dynamic_shapes=shapes)
     finally:

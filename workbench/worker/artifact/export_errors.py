@@ -13,6 +13,9 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import torch.export._trace
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.bench.failing import first_line, frames, full_text, is_users
@@ -79,6 +82,17 @@ def watched_guards() -> Iterator[Guards]:
         logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def graph_unprinted() -> Iterator[None]:
+    """torch.export prints the whole graph that it had when it failed. Inside it does not: it is in the details."""
+    exporter: Any = torch.export._trace
+    exporter.print = lambda *_, **__: None  # found before the built-in one, and by this module alone
+    try:
+        yield
+    finally:
+        del exporter.print
+
+
 def depends_on_data(problem: BaseException) -> bool:
     """A branch or a size that depends on values: no other dynamic shapes would help."""
     return "DataDependent" in type(problem).__name__ or "data-dependent" in str(problem)
@@ -114,7 +128,9 @@ def unexportable(problem: BaseException, lines: Sequence[str] = ()) -> Workbench
     else:
         message = f"torch.export cannot follow the model{quoted}: {first_line(problem)}."
         remedy = "Mend the line, or try another kind: --to trace, --to weights."
-    return error("export", message.replace("..", "."), where, remedy, full_text(problem), "\n".join(lines))
+    graph = getattr(problem, "partial_fx_graph", None)
+    details = full_text(problem) + (f"\nWhat was exported before it:\n{graph}" if graph is not None else "")
+    return error("export", message.replace("..", "."), where, remedy, details, "\n".join(lines))
 
 
 def place_of(filename: str, line: int) -> tuple[str, str]:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from workbench.protocol.artifacts import CheckRow, Finding
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
+from workbench.worker.artifact.alignment import FUSED
 from workbench.worker.artifact.loading import Opened, named_tensors
 from workbench.worker.artifact.manifest import manifest_tensors
+from workbench.worker.artifact.naming_fitted import normalised_inputs, rounded_inputs
 from workbench.worker.artifact.naming_folded import Folding, folding
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
 from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
@@ -161,7 +163,11 @@ class _Naming:
         ignored = [name for name in picked[0] if all(name in others for others in picked)]
         if ignored:
             return f"its answer does not depend on {', '.join(ignored)}: the example's values may be baked in"
-        return ""
+        if self.rows["weights_match"].status == "fail":
+            return ""  # another first layer may look like another scale
+        return normalised_inputs(self.opened, self.golden, self.picked(), self.device) or rounded_inputs(
+            self.opened, self.golden, self.picked(), self.device
+        )
 
     def elsewhere(self, refused: list[str]) -> str:
         """The row that has the reason already."""
@@ -216,8 +222,9 @@ def _wrong(one: CaseResult, yardstick: Yardstick) -> bool:
 
 
 def _explained(row: CheckRow, words: str) -> CheckRow:
-    """The reason first; what was the cause before is evidence."""
-    evidence = f"{row.evidence}; {row.cause}" if row.cause else row.evidence
+    """The reason first; what was the cause before is evidence, but for a guess."""
+    before = row.cause.replace(f"where they part: {FUSED}; ", "")
+    evidence = f"{row.evidence}; {before}" if before else row.evidence
     return replace(row, evidence=evidence, cause=words, remedy=_REMEDIES.get(_remedy_of(words), row.remedy))
 
 
@@ -228,6 +235,7 @@ def _remedy_of(words: str) -> str:
 _REMEDIES = {
     "it wants": "Change what is fed to it, or export the model as it is fed.",
     "it normalises": "Feed it without that step, or export the model without it.",
+    "it rounds": "Export the model without that step, or say what may differ: --tolerance.",
     "train mode": "Export in eval mode: model.eval() before.",
     "not made from these weights": "Export again from this checkpoint, or name the --weights it was made from.",
     "weights were rounded": "Export in the dtype it is to be judged in, or say what may differ: --tolerance.",

@@ -35,14 +35,14 @@ _SECONDS = 20.0
 def wanted_inputs(opened: Opened, golden: Golden, cases: Sequence[int], device: str) -> str:
     """What the artifact wants in place of the model's inputs, in words; empty when no known change mends it, and where
     nothing needs mending."""
-    if not cases or all(_agrees(opened, golden, index, device, dict) for index in cases):
+    if not cases or all(agrees(opened, golden, index, device, dict) for index in cases):
         return ""
     found = golden.part(cases[0], "input")
     order = [name for entry in golden.manifest["inputs"] for name in manifest_tensors(entry["tree"])]
     samples = {name: found[name] for name in order}
     until = time.monotonic() + _SECONDS
     for words, change in _changes(samples):
-        if all(_agrees(opened, golden, index, device, change) for index in cases):
+        if all(agrees(opened, golden, index, device, change) for index in cases):
             return words
         if time.monotonic() > until:
             return ""
@@ -65,8 +65,8 @@ def ignored_inputs(opened: Opened, golden: Golden, index: int, device: str) -> l
         before = answer_to(opened, golden, index, device)
         for name, tensor in golden.part(index, "input").items():
             if tensor.numel() > 1 and bool((tensor != tensor.reshape(-1)[0]).any()):
-                after = answer_to(opened, golden, index, device, _only(name, _rolled))
-                if _same_bits(before, after):
+                after = answer_to(opened, golden, index, device, only(name, _rolled))
+                if same_bits(before, after):
                     found.append(name)
     except Exception:  # noqa: BLE001 (an artifact may raise whatever it likes; then nothing is known)
         return []
@@ -77,7 +77,7 @@ def _changes(samples: Inputs) -> Iterator[tuple[str, Change]]:
     """Words, and the change, the likeliest first."""
     for name, sample in samples.items():
         for dtype in _OTHER_DTYPES.get(sample.dtype, ()):
-            yield f"it wants {name} as {str(dtype)[6:]}", _only(name, functools.partial(_cast, to=dtype))
+            yield f"it wants {name} as {str(dtype)[6:]}", only(name, functools.partial(_cast, to=dtype))
     for one, other in itertools.combinations(samples, 2):
         if samples[one].shape == samples[other].shape and samples[one].dtype == samples[other].dtype:
             yield f"it takes {one} and {other} in each other's place", _exchanged(one, other)
@@ -89,7 +89,7 @@ def _changes(samples: Inputs) -> Iterator[tuple[str, Change]]:
     for name, sample in samples.items():
         if sample.dtype in (torch.int64, torch.int32):
             for step in (1, -1):
-                yield f"it wants {name} counted from {step:+d}", _only(name, functools.partial(torch.add, other=step))
+                yield f"it wants {name} counted from {step:+d}", only(name, functools.partial(torch.add, other=step))
 
 
 def _shuffles(name: str, sample: torch.Tensor) -> Iterator[tuple[str, Change]]:
@@ -98,31 +98,31 @@ def _shuffles(name: str, sample: torch.Tensor) -> Iterator[tuple[str, Change]]:
         if 2 <= sample.shape[dim] <= _MOST_CHANNELS or sample.dim() == 2:
             what = "its channels" if dim == 1 and sample.dim() == 4 else f"dimension {dim}"
             words = f"it wants {what} of {name} in reverse order"
-            yield words + (" (BGR and RGB)" if sample.shape[dim] == 3 else ""), _only(name, _flipped(dim))
+            yield words + (" (BGR and RGB)" if sample.shape[dim] == 3 else ""), only(name, _flipped(dim))
     if sample.dim() == 4:
-        yield f"it wants {name} with channels last (NHWC)", _only(name, lambda value: value.permute(0, 2, 3, 1))
-        yield f"it wants {name} with channels first (NCHW)", _only(name, lambda value: value.permute(0, 3, 1, 2))
-        yield f"it wants height and width of {name} exchanged", _only(name, lambda value: value.transpose(2, 3))
+        yield f"it wants {name} with channels last (NHWC)", only(name, lambda value: value.permute(0, 2, 3, 1))
+        yield f"it wants {name} with channels first (NCHW)", only(name, lambda value: value.permute(0, 3, 1, 2))
+        yield f"it wants height and width of {name} exchanged", only(name, lambda value: value.transpose(2, 3))
     elif sample.dim() in (2, 3):
         one, other = sample.dim() - 2, sample.dim() - 1
-        yield f"it wants the last two dimensions of {name} exchanged", _only(name, lambda v: v.transpose(one, other))
+        yield f"it wants the last two dimensions of {name} exchanged", only(name, lambda v: v.transpose(one, other))
     if sample.dim() == 3:
-        yield f"it wants the first two dimensions of {name} exchanged", _only(name, lambda v: v.transpose(0, 1))
+        yield f"it wants the first two dimensions of {name} exchanged", only(name, lambda v: v.transpose(0, 1))
 
 
 def _scales(name: str, sample: torch.Tensor) -> Iterator[tuple[str, Change]]:
     """The preprocessing that one of the two does and the other leaves to the caller."""
     if sample.dim() == 4 and sample.shape[1] == 3:
         mean, std = (torch.tensor(one, dtype=sample.dtype).reshape(3, 1, 1) for one in (_MEAN, _STD))
-        yield f"it normalises {name} itself (ImageNet's mean and std)", _only(name, lambda v: v * std + mean)
-        yield f"it wants {name} normalised (ImageNet's mean and std)", _only(name, lambda v: (v - mean) / std)
+        yield f"it normalises {name} itself (ImageNet's mean and std)", only(name, lambda v: v * std + mean)
+        yield f"it wants {name} normalised (ImageNet's mean and std)", only(name, lambda v: (v - mean) / std)
         inside = (lambda v: (v * std + mean) * 255, lambda v: (v * 255 - mean) / std, lambda v: (v / 255 - mean) / std)
-        yield f"it divides {name} by 255 and normalises it itself", _only(name, inside[0])
-        yield f"it wants {name} normalised by 255 and by ImageNet's mean and std", _only(name, inside[2])
+        yield f"it divides {name} by 255 and normalises it itself", only(name, inside[0])
+        yield f"it wants {name} normalised by 255 and by ImageNet's mean and std", only(name, inside[2])
     for factor, words in ((255.0, "times 255"), (1 / 255, "divided by 255"), (-1.0, "negated")):
-        yield f"it wants {name} {words}", _only(name, functools.partial(torch.mul, other=factor))
-    yield f"it wants {name} from 0..1 moved to -1..1", _only(name, lambda value: value * 2 - 1)
-    yield f"it wants {name} from -1..1 moved to 0..1", _only(name, lambda value: (value + 1) / 2)
+        yield f"it wants {name} {words}", only(name, functools.partial(torch.mul, other=factor))
+    yield f"it wants {name} from 0..1 moved to -1..1", only(name, lambda value: value * 2 - 1)
+    yield f"it wants {name} from -1..1 moved to 0..1", only(name, lambda value: (value + 1) / 2)
 
 
 _OTHER_DTYPES = {
@@ -137,7 +137,8 @@ _OTHER_DTYPES = {
 }
 
 
-def _only(name: str, function: Callable[[torch.Tensor], torch.Tensor]) -> Change:
+def only(name: str, function: Callable[[torch.Tensor], torch.Tensor]) -> Change:
+    """The change of one input."""
     return lambda tensors: {**tensors, name: function(tensors[name])}
 
 
@@ -161,7 +162,7 @@ def _replacing(value: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda _: value.contiguous().clone()
 
 
-def _agrees(opened: Opened, golden: Golden, index: int, device: str, change: Change) -> bool:
+def agrees(opened: Opened, golden: Golden, index: int, device: str, change: Change) -> bool:
     """Whether the artifact answers the changed case as eager answers the case itself; dtypes may differ."""
     try:
         found = answer_to(opened, golden, index, device, change).leaves
@@ -180,7 +181,8 @@ def _shaped(value: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return value.reshape(shape) if fits else value
 
 
-def _same_bits(one: Flat, other: Flat) -> bool:
+def same_bits(one: Flat, other: Flat) -> bool:
+    """Whether two answers are the same; every NaN is like every other."""
     pairs: list[tuple[Any, Any]] = list(zip(one.leaves, other.leaves))  # noqa: B905 (the same artifact twice)
     return all(
         a.shape == b.shape and a.dtype == b.dtype and torch.equal(a.nan_to_num(), b.nan_to_num())

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from workbench.worker.artifact.alignment import OPERATORS, Aligned, aligned, differs, largest, relative, shapes
+from workbench.worker.artifact.alignment import FUSED, OPERATORS, Aligned, aligned, differs, largest, relative, shapes
 from workbench.worker.artifact.export import exported
 from workbench.worker.artifact.graph_passages import NoLines, graph_passages
 from workbench.worker.artifact.naming_graph import is_onnx
@@ -20,8 +20,6 @@ from workbench.worker.artifact.passages import Passage, eager_passages
 from workbench.worker.artifact.subject import Subject
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Job
-
-FUSED = "every line agrees where ONNX Runtime is made to show its value: it parts where it fuses operators"
 
 
 def parting(subject: Subject, program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], forks: bool = True) -> str:

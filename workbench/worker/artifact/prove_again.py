@@ -75,7 +75,7 @@ def again_row(
     if answered is None:
         raised = results[0].raised if results else "there is no case"
         return CheckRow("repeat", "skip", f"could not be asked, for no call answers: {raised}"), None
-    row = repeat_row(*repeat_case(opened, golden, answered, device), yardstick)
+    row = repeat_row(*repeat_case(opened, golden, answered, device), yardstick, golden.manifest["kind"])
     if row.status != "pass":
         return row, None
     if loads.wrong:

@@ -100,7 +100,7 @@ def values_row(results: list[CaseResult], leaves: list[LeafVerdict], golden: Gol
     path_taken = any(
         word in cause for word in ("and eager does not", "the artifact does not", "where the artifact computes")
     )
-    remedy = _rows_remedy(golden.manifest) if path_taken else "Export it again from this model and these weights."
+    remedy = _ROWS_ONE_PATH.get(golden.manifest["kind"], "") if path_taken else _ROWS_AGAIN
     return CheckRow("values", "fail", words, cause, remedy)
 
 
@@ -144,13 +144,14 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
 def _rows_unserved(manifest: dict[str, Any]) -> tuple[str, str]:
     """Why sizes of the contract are not served, down to the line where the export knows it, and what to do."""
     known = manifest.get("worklist") or ()
+    remedy = _ROWS_SIZES.get(manifest["kind"], "")
     if not known:
-        return "a size of the contract that the artifact does not serve as eager does", _rows_remedy(manifest)
+        return "a size of the contract that the artifact does not serve as eager does", remedy
     words = []
     for one in known[:3]:
         place = ": ".join(text for text in (one.get("where"), one.get("line")) if text)
         words.append(f"{one.get('name')} became {one.get('became')}{f' ({place})' if place else ''}")
-    return "; ".join(words), known[0].get("remedy") or _rows_remedy(manifest)
+    return "; ".join(words), known[0].get("remedy") or remedy
 
 
 def _rows_sizes(golden: Golden, result: CaseResult) -> tuple[tuple[str, int], ...]:
@@ -168,7 +169,7 @@ def _rows_named(sizes: list[tuple[tuple[str, int], ...]]) -> str:
     return "; ".join(f"{name} {', '.join(map(str, sorted(values)))}" for name, values in found.items())
 
 
-def repeat_row(words: str, diffs: tuple[LeafDiff, ...], yardstick: Yardstick) -> CheckRow:
+def repeat_row(words: str, diffs: tuple[LeafDiff, ...], yardstick: Yardstick, kind: str) -> CheckRow:
     """The same inputs twice, the same answer: the same bits, or within the noise (kernels may sum in another order)."""
     if words:
         return CheckRow("repeat", "fail", words, "two calls with the same inputs part")
@@ -176,10 +177,17 @@ def repeat_row(words: str, diffs: tuple[LeafDiff, ...], yardstick: Yardstick) ->
     bad = [diff for diff in judged if diff.mark in _ROWS_BAD]
     if bad:
         evidence = f"✗ {bad[0].path}: max|Δ| {bad[0].max_abs:.3g}, {bad[0].mismatched} of {bad[0].elements} differ"
-        remedy = "Export in eval mode; a random operator is alive in the graph."
+        remedy = _ROWS_REPEAT.get(kind, "Export in eval mode; a random operator is alive in the graph, or a state.")
         return CheckRow("repeat", "fail", evidence, "two calls with the same inputs part", remedy)
     same = all(diff.mark == IDENTICAL for diff in judged)
     return CheckRow("repeat", "pass", "= identical bits twice" if same else "≈ twice within the noise")
+
+
+_ROWS_REPEAT = {
+    "runner": "The command keeps a state between calls, or draws numbers: let it answer from its input alone.",
+    "weights": "The model keeps a state between calls, or draws numbers: let it answer from its input alone.",
+}
+"""Kind without a graph → what to do about answers that vary."""
 
 
 def searched_findings(manifest: dict[str, Any]) -> list[Finding]:
@@ -230,9 +238,16 @@ def _rows_raised(results: list[CaseResult]) -> str:
     return next((f"case {one.index}: {one.raised}" for one in results if one.raised), "")
 
 
-def _rows_remedy(manifest: dict[str, Any]) -> str:
-    if manifest["kind"] == "trace":
-        return "A trace keeps one path through the code: use torch.where, or export with --to export."
-    if manifest["kind"] == "export":
-        return "Declare what may vary (--input 'x=float32[batch:1..64,10]'), or look at what was specialised."
-    return ""
+_ROWS_AGAIN = "Export it again from this model and these weights."
+
+_ROWS_ONE_PATH = {
+    "trace": "A trace keeps one path through the code: use torch.where, or export with --to export.",
+    "export": "Declare what may vary (--input 'x=float32[batch:1..64,10]'), or look at what was specialised.",
+}
+"""Kind → what to do where another input takes another way through the code."""
+
+_ROWS_SIZES = {
+    "trace": "A trace keeps sizes that the code computes with: export with --to export, or read them from the tensors.",
+    "export": _ROWS_ONE_PATH["export"],
+}
+"""Kind → what to do where a size is not served."""
