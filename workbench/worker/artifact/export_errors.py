@@ -6,6 +6,7 @@ Owns the reading of its errors and of the guards that its shape environment logs
 from __future__ import annotations
 
 import contextlib
+import importlib
 import linecache
 import logging
 import os
@@ -14,8 +15,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch.export._trace
 
 from workbench.protocol.failures import WorkbenchError, error
 from workbench.worker.bench.failing import first_line, frames, full_text, is_users
@@ -85,7 +84,7 @@ def watched_guards() -> Iterator[Guards]:
 @contextlib.contextmanager
 def graph_unprinted() -> Iterator[None]:
     """torch.export prints the whole graph that it had when it failed. Inside it does not: it is in the details."""
-    exporter: Any = torch.export._trace
+    exporter: Any = importlib.import_module("torch.export._trace")  # at its first use, as torch does: it wants numpy
     exporter.print = lambda *_, **__: None  # found before the built-in one, and by this module alone
     try:
         yield
