@@ -192,9 +192,10 @@ def _tensorfile_slot(name: str, claim: Any, base: int) -> TensorSlot:
     if known not in TENSORFILE_DTYPES:  # its bytes are where it says, and others can be read
         return TensorSlot(known[:32], tuple(shape), base + begin, end - begin)
     dtype, bits = TENSORFILE_DTYPES[known]
-    if (end - begin) * 8 != math.prod(shape) * bits:
-        wants = f"{dtype}{shape} has {math.prod(shape) * bits / 8:g}"
-        raise ValueError(f"{name!r} claims {end - begin} bytes, and {wants}")
+    total = math.prod(shape) * bits  # of any size: it may be too large for a float, and for Python to write out
+    if (end - begin) * 8 != total:
+        has = f"{total // 8}{'.5' if total % 8 else ''}" if total < 1 << 80 else "more than there can be"
+        raise ValueError(f"{name!r} claims {end - begin} bytes, and {dtype}{str(shape)[:200]} has {has}")
     if dtype == _TENSORFILE_PAIRED:
         if not shape or shape[-1] % 2:
             raise ValueError(f"{name!r} is {dtype} of {shape}, and its last size must be even")
