@@ -19,7 +19,7 @@ from workbench.protocol.messages import Check, Load, SetModes
 from workbench.protocol.model import ModeChange, Recipe
 from workbench.protocol.policy import Budgets, CheckPolicy, Policy
 from workbench.worker.bench.bench import Bench
-from workbench.worker.judge import checks_run, peak
+from workbench.worker.judge import checks_memory, checks_run, leak, peak
 from workbench.worker.judge.checks import check
 from workbench.worker.judge.declared import check_policy
 from workbench.worker.judge.run import Runs
@@ -426,3 +426,21 @@ def test_a_size_that_is_refused_only_after_another_is_no_matter_of_sizes() -> No
     assert (row.status, row.findings) == ("skip", ())
     assert "refused after a batch of another size" in row.evidence
     assert "former" in row.evidence
+
+
+JUMPS = [0, 8_000, 2_000, 53_600, 0, 800, 1_300, 51_900, 0, 0, 51_900, 0]
+"""Bytes that runs of a healthy densenet take, one after the other, before its kernels have all that they keep."""
+
+
+@pytest.mark.parametrize(
+    ("taken", "more", "status"),
+    [(JUMPS, 0, "skip"), (JUMPS, 40, "pass"), ([15_000] * 12, 0, "fail"), ([15_000] * 12, 40, "fail")],
+)
+def test_a_few_jumps_in_a_few_runs_are_no_leak(
+    taken: list[int], more: int, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = [*taken, *([taken[-1] if taken[0] else 0] * more)]
+    held = iter([sum(each[: number + 1]) for number in range(len(each))])
+    monkeypatch.setattr(checks_memory, "RUNS", len(each) - leak.WARM_UP)
+    monkeypatch.setattr(checks_memory, "live_bytes", lambda device: (lambda: next(held), True))
+    assert ask(bench(check_healthy.__file__, "Classes", "x=float32[5,6]"), "memory_flat").status == status

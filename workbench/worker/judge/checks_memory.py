@@ -6,6 +6,8 @@ import ctypes
 import dataclasses
 import functools
 import gc
+import itertools
+import statistics
 import sys
 from typing import Any
 
@@ -32,6 +34,8 @@ LOOKS = (leak.WARM_UP, leak.WARM_UP + 4, leak.WARM_UP + 7)
 """Runs after which the sizes of what the modules hold are taken."""
 LEAST = 8
 """Runs after warm-up below which a slope says nothing."""
+SHORT = 20
+"""Runs after warm-up below which a few jumps look like a slope: kernels still take what they keep, for a dozen runs."""
 
 EXACT_FLOOR = 16 << 10
 """Bytes in all below which a climb is Python's own small change, where the allocator tells live bytes exactly."""
@@ -178,10 +182,18 @@ def _flat(subject: Subject) -> CheckRow:
         return subject.failed(f"What the model holds grows with every run, {measured} ({where}).", grown, remedy)
     if not climbing:
         return subject.passed(f"Flat: {measured} ({where}).")
+    if not grown and len(warm) < SHORT and _jumps(warm, line.slope):
+        reason = f"Rises in a few jumps, {measured} ({where}): too few runs to tell what kernels keep from a leak."
+        return subject.skipped(reason, "Give it more time: --timeout.")
     lists = [f"{path} ({kind}, {old} → {new} items)" for path, kind, old, new in subject.snapshot.grown()]
     cause = f"These hold on to what each run makes: {some(lists, 4)}." if lists else grown
     cause = cause or _holder(subject, before, len(points))
     return subject.failed(f"Climbs {measured} ({where}), though every output is dropped.", cause, remedy)
+
+
+def _jumps(points: list[tuple[int, int]], slope: float) -> bool:
+    """Whether the usual run takes far less than the slope says: what a leak takes, it takes with each run."""
+    return statistics.median(held - before for (_, before), (_, held) in itertools.pairwise(points)) < slope / 4
 
 
 def _chained(subject: Subject) -> str:
