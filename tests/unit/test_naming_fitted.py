@@ -66,6 +66,12 @@ def test_another_step_is_not_named_as_one_of_these(tmp_path: Path, step: Callabl
     assert "it rounds" not in cause
 
 
+def test_a_small_difference_that_is_a_little_like_a_scale_is_none(tmp_path: Path) -> None:
+    said = values_of(tmp_path, "Net", lambda x: x * 1.0004 + x.abs() * 5e-5)
+    assert said.status == "fail"
+    assert "normalises" not in said.cause
+
+
 def test_each_channel_of_an_image_has_its_own(tmp_path: Path) -> None:
     mean, scale = (torch.tensor(one).reshape(3, 1, 1) for one in ([0.5, 0.4, 0.3], [0.2, 0.25, 0.3]))
     said = values_of(tmp_path, "Image", lambda x: (x - mean) / scale, "x=float32[2,3,6,6]")

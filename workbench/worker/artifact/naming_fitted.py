@@ -32,6 +32,12 @@ _STEPS = 15
 _NEAR = 5e-5
 """Root mean square of what a fit may leave, as a share of the answer's."""
 
+_MENDED = 30
+"""Times that the difference must become smaller: another small difference may look a little like a scale."""
+
+_NOISE = 2e-6
+"""What float32 itself leaves, as a share of the answer's root mean square."""
+
 _ROUNDED = (torch.bfloat16, torch.float16)
 
 
@@ -48,9 +54,9 @@ def normalised_inputs(opened: Opened, golden: Golden, cases: Sequence[int], devi
                 found = _fit(ask, torch.tensor([start] * count, dtype=torch.float64).t().reshape(-1), until)
                 if found is None:
                     continue
-                for digits in (2, 3, 4, 6):
+                for digits in (2, 3, 4):
                     neat = _to_digits(found, digits)
-                    if all(agrees(opened, golden, one, device, only(name, _scaled(neat))) for one in cases):
+                    if all(_mends(opened, golden, one, device, name, neat) for one in cases):
                         return f"it normalises {name}: {_words(name, neat)}"
     return ""
 
@@ -65,6 +71,17 @@ def rounded_inputs(opened: Opened, golden: Golden, cases: Sequence[int], device:
             if _is_rounded(opened, golden, cases, device, name, dtype):
                 return f"it rounds {name} to {str(dtype)[6:]}"
     return ""
+
+
+def _mends(opened: Opened, golden: Golden, index: int, device: str, name: str, scales: torch.Tensor) -> bool:
+    """Whether a case agrees with these, and by them: what is left is next to nothing of what it was without."""
+    count = len(scales) // 2
+    nothing = torch.tensor([1.0] * count + [0.0] * count, dtype=torch.float64)
+    before, after = (_rest(opened, golden, index, device, name, one) for one in (nothing, scales))
+    if before is None or after is None:
+        return False
+    left = max(float(before.abs().max()) / _MENDED, _NOISE)
+    return float(after.abs().max()) <= left and agrees(opened, golden, index, device, only(name, _scaled(scales)))
 
 
 def _is_rounded(

@@ -7,7 +7,8 @@ was given, is told by eager's own step from the artifact's values. Judges nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def parting(subject: Subject, program: Any, args: tuple[Any, ...], kwargs: dict[
     if first.words or first.pair is None:
         return first.words or FUSED * is_onnx(program)
     line = differs(*(one.value for one in first.pair))
-    module, words = _first_module(*first.pair) or (first.pair[0], line)
+    module, words = _first_module(*first.pair) or (_alone(first.pair[0]), line)
     share = _share(subject, args, kwargs, first)
     if share and words != line:  # the shares are those of the line's last value
         share = f"; the line: {line}{share}"
@@ -171,7 +172,14 @@ def _share(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any], firs
 
 
 def _first_module(ours: Passage, theirs: Passage) -> tuple[Passage, str] | None:
-    """The first module, of those that both name on this line, whose last value differs; None where none is named."""
+    """The first module, of those that both name on this line, whose value differs; None where none is named.
+
+    What the line computes itself, between its modules, is a passage without one.
+    """
+    if any(one.module for one in theirs.inside):
+        for one, its in _in_order(ours.inside, theirs.inside):
+            if largest(one.value, its.value) is not None and (words := differs(one.value, its.value)):
+                return one, words
     known = {one.module: one.value for one in theirs.inside if one.module}
     last = {one.module: one for one in ours.inside if one.module in known}
     for module, one in last.items():
@@ -179,6 +187,17 @@ def _first_module(ours: Passage, theirs: Passage) -> tuple[Passage, str] | None:
         if words:
             return one, words
     return None
+
+
+def _in_order(ours: list[Passage], theirs: list[Passage]) -> list[tuple[Passage, Passage]]:
+    """What stands for one another by its module, in the order of the run."""
+    matcher = difflib.SequenceMatcher(None, [one.module for one in ours], [one.module for one in theirs], False)
+    return [(ours[a + n], theirs[b + n]) for a, b, size in matcher.get_matching_blocks() for n in range(size)]
+
+
+def _alone(line: Passage) -> Passage:
+    """The line without the module that ended it, where several ran."""
+    return line if len({one.module for one in line.inside}) == 1 else replace(line, module="")
 
 
 def _tests(source: str) -> bool:

@@ -100,7 +100,7 @@ def values_row(results: list[CaseResult], leaves: list[LeafVerdict], golden: Gol
     path_taken = any(
         word in cause for word in ("and eager does not", "the artifact does not", "where the artifact computes")
     )
-    remedy = _ROWS_ONE_PATH.get(golden.manifest["kind"], "") if path_taken else _ROWS_AGAIN
+    remedy = _ROWS_ONE_PATH.get(golden.manifest["kind"], "") if path_taken else _rows_again(golden.manifest["kind"])
     return CheckRow("values", "fail", words, cause, remedy)
 
 
@@ -238,7 +238,10 @@ def _rows_raised(results: list[CaseResult]) -> str:
     return next((f"case {one.index}: {one.raised}" for one in results if one.raised), "")
 
 
-_ROWS_AGAIN = "Export it again from this model and these weights."
+def _rows_again(kind: str) -> str:
+    word = "Build again what the command runs," if kind == "runner" else "Export it again"
+    return f"{word} from this model and these weights."
+
 
 _ROWS_ONE_PATH = {
     "trace": "A trace keeps one path through the code: use torch.where, or export with --to export.",
