@@ -333,6 +333,26 @@ class LeNet(nn.Module):
         return self.fc(x.flatten(1) if self.how == "flatten" else x.view(-1, self.wide))
 
 
+class Patches(nn.Module):
+    """Cuts its pictures into patches itself, as many vision transformers do: no layer says what they are."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.norm, self.fc = nn.LayerNorm(192), nn.Linear(192, 5)
+        self.places = nn.Parameter(torch.zeros((side // 8) ** 2, 5))
+
+    def forward(self, img: torch.Tensor) -> torch.Tensor:
+        rows, channels, high, wide = img.shape
+        cut = img.reshape(rows, channels, high // 8, 8, wide // 8, 8).permute(0, 2, 4, 3, 5, 1)
+        return self.fc(self.norm(cut.reshape(rows, -1, 192))) + self.places
+
+
+@pytest.mark.parametrize("side", [224, 32])
+def test_pictures_that_the_model_cuts_itself_are_known_by_their_name(side: int) -> None:
+    (found,) = example(Patches(side)).infos
+    assert (found.spec, found.origin) == (f"img=float32[2,3,{side},{side}]", "guessed from its name and tried")
+
+
 @pytest.mark.parametrize("side", [28, 40, 60, 100, 512])
 @pytest.mark.parametrize("how", ["flatten", "view"])
 def test_the_side_of_pictures_is_found_by_what_their_flattened_size_comes_to(side: int, how: str) -> None:

@@ -16,6 +16,8 @@ from workbench.worker.bench.layers import LENGTH
 from workbench.worker.bench.signature import Forward
 
 _ROWS = 2
+_PICTURES, _SIDES = ("img", "imgs", "image", "images", "picture", "pictures", "pixel_values"), (224, 256, 32, 64, 128)
+"""What pictures are called, and the sides that models are made for."""
 _WAVE = 8000
 """Samples of a sound, half a second at 16 kHz."""
 
@@ -74,12 +76,19 @@ def _transformers(model: Any, forward: Forward) -> Told:
     return told if main in told or both else {}
 
 
+def pictures(name: str) -> list[InputSpec]:
+    """Pictures of three channels where an argument is called so; to be tried, not trusted."""
+    if name.lower() not in _PICTURES:
+        return []
+    return [InputSpec("", "float32", (_ROWS, 3, side, side)) for side in _SIDES]
+
+
 def by_name(name: str, beside: InputSpec | None) -> list[InputSpec]:
     """What an argument of this name may be, beside another one that is known; to be tried, not trusted."""
     shape = (_ROWS, LENGTH) if beside is None else beside.shape
     rows, two = shape[:1], shape[:2]
     called = name.lower()
-    found: list[InputSpec] = []
+    found = pictures(name)
     if "mask" in called:
         found += [InputSpec("", dtype, two, fill=ONES) for dtype in ("bool", "int64", "float32")]
         found += [InputSpec("", "bool", shape[:1] * 2, fill=ONES), InputSpec("", "bool", shape, fill=ONES)]

@@ -23,7 +23,7 @@ from torch import nn
 from workbench.protocol.failures import Failure, error
 from workbench.protocol.spec import DynamicDim, InputSpec
 from workbench.worker.bench.consumers import Consumer, consumer_of
-from workbench.worker.bench.declared import by_name, declared
+from workbench.worker.bench.declared import by_name, declared, pictures
 from workbench.worker.bench.diagnosis import explain
 from workbench.worker.bench.keys import keyed, keys_of
 from workbench.worker.bench.layers import BATCH, LAYERS, MOST_ROWS, is_spatial, options, reason
@@ -40,6 +40,8 @@ _COPY_LIMIT = 64 << 20
 _SIZES = re.compile(r"cannot be multiplied \((?P<rows>\d+)x(?P<has>\d+) and (?P<wants>\d+)x")
 _RESHAPED = re.compile(r"shape '\[-1, (?P<wants>\d+)\]' is invalid for input of size (?P<total>\d+)")
 _SMALL = re.compile(r"Kernel size can't be greater|Output size (?:is too small|would be zero)|is too small")
+
+BY_NAME = "guessed from its name and tried"
 
 Named = tuple[InputSpec, str]
 """A spec with its name, and why it is so."""
@@ -63,11 +65,15 @@ def infer(model: nn.Module, forward: Forward, seed: int) -> list[Named]:
         guesses = [] if found is None else options(found)
         if found is not None and guesses:
             choices[name] = [(guess.with_name(name), reason(found)) for guess in guesses]
-            certain = certain and len(guesses) == 1 and found.direct
+            named = (
+                [] if any(len(guess.shape) == 4 for guess in guesses) else pictures(name)
+            )  # a model may cut them into patches itself
+            choices[name] += [(guess.with_name(name), BY_NAME) for guess in named]
+            certain = certain and len(guesses) == 1 and found.direct and not named
     beside = next((specs[0][0] for specs in choices.values()), None)
     for name in names:
         if name not in choices and (guesses := by_name(name, beside)):
-            choices[name] = [(guess.with_name(name), "guessed from its name and tried") for guess in guesses]
+            choices[name] = [(guess.with_name(name), BY_NAME) for guess in guesses]
             certain = False
     unknown = [name for name in names if name not in choices]
     if unknown:
