@@ -73,7 +73,7 @@ def test_a_long_mean_of_even_numbers_is_as_exact_as_eagers(tmp_path: Path) -> No
 
 
 def test_no_compiler_is_said_before_the_model_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bundle._UNAVAILABLE, "aoti", lambda: "there is no compiler")
+    monkeypatch.setitem(bundle._UNAVAILABLE, "aoti", lambda device: "there is no compiler")
     monkeypatch.setattr(bundle, "build", lambda *given: pytest.fail("the model was built"))
     with pytest.raises(WorkbenchError) as caught:
         make(tmp_path, "Net", "aoti")

@@ -79,6 +79,11 @@ def linked(run: Path) -> None:
 CHANGES = [overwritten, in_the_code, linked]
 
 
+def _untouched(found: os.stat_result) -> tuple[int, ...]:
+    """Which file it is and what is in it: to look at it, which only moves its access time, is allowed."""
+    return found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns
+
+
 @pytest.mark.parametrize("change", CHANGES, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("earlier", [False, True], ids=["in its own", "in an earlier one"])
 def test_of_a_capture_only_what_a_recorder_wrote_is_deleted(
@@ -99,7 +104,7 @@ def test_of_a_capture_only_what_a_recorder_wrote_is_deleted(
     assert read_capture(captured.path).samples == 1
     assert (far / "kept.txt").read_text() == "kept"
     changed = max(mine, key=lambda path: mine[path].st_mtime_ns)
-    assert changed.lstat() == mine[changed]
+    assert _untouched(changed.lstat()) == _untouched(mine[changed])
     assert is_capture(str(run)) is earlier, "the recording's own files made room, an earlier capture is left whole"
     nothing_else(tmp_path, "run", "run-2", "far")
 

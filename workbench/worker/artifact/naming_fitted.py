@@ -56,6 +56,8 @@ def normalised_inputs(opened: Opened, golden: Golden, cases: Sequence[int], devi
                     continue
                 for digits in (2, 3, 4):
                     neat = _to_digits(found, digits)
+                    if torch.equal(neat, _unchanged(count)):
+                        continue  # the cases agree as they are: what is wrong is something else
                     if all(_mends(opened, golden, one, device, name, neat) for one in cases):
                         return f"it normalises {name}: {_words(name, neat)}"
     return ""
@@ -73,11 +75,15 @@ def rounded_inputs(opened: Opened, golden: Golden, cases: Sequence[int], device:
     return ""
 
 
+def _unchanged(count: int) -> torch.Tensor:
+    """The scales and shifts of nothing."""
+    return torch.tensor([1.0] * count + [0.0] * count, dtype=torch.float64)
+
+
 def _mends(opened: Opened, golden: Golden, index: int, device: str, name: str, scales: torch.Tensor) -> bool:
     """Whether a case agrees with these, and by them: what is left is next to nothing of what it was without."""
-    count = len(scales) // 2
-    nothing = torch.tensor([1.0] * count + [0.0] * count, dtype=torch.float64)
-    before, after = (_rest(opened, golden, index, device, name, one) for one in (nothing, scales))
+    unchanged = _unchanged(len(scales) // 2)
+    before, after = (_rest(opened, golden, index, device, name, one) for one in (unchanged, scales))
     if before is None or after is None:
         return False
     left = max(float(before.abs().max()) / _MENDED, _NOISE)
