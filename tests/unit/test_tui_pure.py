@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from workbench.client.command import command_for, module_training
+from workbench.client.directories import BUNDLE, CAPTURE, FOLDER, MODEL, built_by, kind_of
 from workbench.client.intake import engine_gone
 from workbench.client.spec_edits import split_specs
 from workbench.client.state import OpenJob, State
@@ -24,17 +25,7 @@ from workbench.tui.options import speaks_unicode, suited_theme
 from workbench.tui.screens.arguments import parse_arguments, print_arguments
 from workbench.tui.screens.ask import whole_number
 from workbench.tui.screens.open_screen import SUFFIXES
-from workbench.tui.screens.paths import (
-    BUNDLE,
-    CAPTURE,
-    FOLDER,
-    MODEL,
-    built_by,
-    completion,
-    free_name,
-    kind_of,
-    listing,
-)
+from workbench.tui.screens.paths import completion, free_name, listing
 from workbench.tui.screens.verify_screen import no_path
 
 from .pane_records import run_row

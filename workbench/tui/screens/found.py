@@ -11,11 +11,11 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from workbench.client.directories import kind_of
 from workbench.protocol.model import Candidate
 from workbench.protocol.text import clean_line
 
 from .about import About
-from .paths import kind_of
 
 
 class Found(OptionList, can_focus=False):

@@ -17,6 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, OptionList
 
+from workbench.client.directories import CAPTURE, MODEL, built_by, kind_of
 from workbench.protocol.captures import is_capture
 from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Scanned
@@ -27,7 +28,7 @@ from .arguments import INPUTS, asking, needed, parse_arguments, parse_inputs, pr
 from .dialog import Dialog, field, set_words, words
 from .error_card import with_keys
 from .found import Found
-from .paths import CAPTURE, MODEL, built_by, completion, kind_of, listing
+from .paths import completion, listing
 
 FIELDS = (
     ("path", "file.py, package.module:Name, or file.py:Name"),

@@ -1,22 +1,15 @@
-"""What a path being typed could become, and which directories are more than folders. Looks at directories only."""
+"""What a path being typed could become. Looks at directories only; pure otherwise."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.protocol.captures import is_capture
-
-CAPTURE, BUNDLE, MODEL, FOLDER = "capture", "bundle", "model with a config.json", "folder"
-"""What a directory is, by the files that every one of its kind has."""
+from workbench.client.directories import FOLDER, kind_of
 
 MOST = 200
 """Entries offered at once."""
-
-_CONFIG = 1 << 20
-"""Bytes of a config.json."""
 
 
 def listing(text: str, base: str, suffixes: Sequence[str]) -> list[str]:
@@ -43,30 +36,6 @@ def listing(text: str, base: str, suffixes: Sequence[str]) -> list[str]:
     except OSError:
         return []
     return (sorted(folders) + sorted(files) if start else sorted(files) + sorted(folders))[:MOST]
-
-
-def kind_of(directory: str) -> str:
-    """What a directory is: one of the words above; what lies in it is not read."""
-    if is_capture(directory):
-        return CAPTURE
-    if _has(directory, "manifest.json") and _has(directory, "verify.py"):
-        return BUNDLE
-    return MODEL if _has(directory, "config.json") else FOLDER
-
-
-def _has(directory: str, name: str) -> bool:
-    return os.path.isfile(os.path.join(directory, name))
-
-
-def built_by(directory: str) -> str:
-    """How a target of a directory with a config.json begins; empty where it is not transformers that builds it."""
-    try:
-        with open(os.path.join(directory, "config.json"), "rb") as stream:
-            config = json.loads(stream.read(_CONFIG))
-    except (OSError, ValueError, RecursionError):
-        return ""
-    named = isinstance(config, dict) and (config.get("architectures") or config.get("model_type"))
-    return "transformers:" if named else ""
 
 
 def completion(text: str, found: Sequence[str]) -> str:

@@ -65,9 +65,8 @@ def infer(model: nn.Module, forward: Forward, seed: int) -> list[Named]:
         guesses = [] if found is None else options(found)
         if found is not None and guesses:
             choices[name] = [(guess.with_name(name), reason(found)) for guess in guesses]
-            named = (
-                [] if any(len(guess.shape) == 4 for guess in guesses) else pictures(name)
-            )  # a model may cut them into patches itself
+            # a model may cut its pictures into patches itself
+            named = [] if any(len(guess.shape) == 4 for guess in guesses) else pictures(name)
             choices[name] += [(guess.with_name(name), BY_NAME) for guess in named]
             certain = certain and len(guesses) == 1 and found.direct and not named
     beside = next((specs[0][0] for specs in choices.values()), None)
