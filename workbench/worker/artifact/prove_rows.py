@@ -243,14 +243,22 @@ def _rows_again(kind: str) -> str:
     return f"{word} from this model and these weights."
 
 
+_ROWS_BOTH = "It keeps one path through the code: torch.where or torch.cond keeps both sides of a test on values."
+
 _ROWS_ONE_PATH = {
     "trace": "A trace keeps one path through the code: use torch.where, or export with --to export.",
-    "export": "Declare what may vary (--input 'x=float32[batch:1..64,10]'), or look at what was specialised.",
+    "export": _ROWS_BOTH,
+    "aoti": _ROWS_BOTH,
+    "onnx": _ROWS_BOTH,
 }
 """Kind → what to do where another input takes another way through the code."""
 
+_ROWS_DECLARE = "Make it with what may vary declared (dynamic_shapes), or ask for the sizes that it serves: --input."
+
 _ROWS_SIZES = {
     "trace": "A trace keeps sizes that the code computes with: export with --to export, or read them from the tensors.",
-    "export": _ROWS_ONE_PATH["export"],
+    "export": _ROWS_DECLARE,
+    "aoti": _ROWS_DECLARE,
+    "onnx": _ROWS_DECLARE,
 }
 """Kind → what to do where a size is not served."""

@@ -16,45 +16,25 @@ from typing import Any
 
 import torch
 
-from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.branch_copies import Branch
 from workbench.worker.artifact.branches import Branches
-from workbench.worker.artifact.fixed_cases import FixedCases, beyond
+from workbench.worker.artifact.fixed_cases import FixedCases
 from workbench.worker.artifact.loading import Opened, open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN
 from workbench.worker.artifact.parts import parting, parting_of_compiled
-from workbench.worker.artifact.plain import named_outputs
-from workbench.worker.artifact.prove_cases import (
-    CaseResult,
-    Golden,
-    call_artifact,
-    named_as_golden,
-    yardstick_of,
-)
+from workbench.worker.artifact.prove_cases import Golden, yardstick_of
 from workbench.worker.artifact.prove_writes import changed_tensors
 from workbench.worker.artifact.search_inputs import DIRECTIONS, Input, Inputs
+from workbench.worker.artifact.search_sides import Sides, copies
 from workbench.worker.artifact.searched import Counterexample, Searched
 from workbench.worker.artifact.subject import Subject, run_eager
 from workbench.worker.bench.failing import first_line
-from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Cancelled, Job
-from workbench.worker.judge.cases import measured
-from workbench.worker.judge.compare import compare
-from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.snapshot import untouched_model
-from workbench.worker.judge.twin import float64_twin, reference_outputs
-from workbench.worker.judge.verdict import judge
 from workbench.worker.tensorfile import load
 
 MOST = 400
 """Inputs after which a search ends that has time left."""
-
-AROUND = 16
-"""Neighbours that a suspect is confirmed on: so many does the verdict pool over."""
-
-GROSS = 100.0
-"""Multiple of the tolerance that counts where there is no float64 yardstick: one case of healthy noise never has it."""
 
 SMALL = 0.02
 """Seconds of a forward on one thread below which more threads only wait for each other."""
@@ -124,7 +104,7 @@ def _one_thread_where_small(subject: Subject) -> None:
     taken = []
     for _ in range(3):
         started = time.perf_counter()
-        run_eager(subject.model, *_copies(subject.args, subject.kwargs))
+        run_eager(subject.model, *copies(subject.args, subject.kwargs))
         taken.append(time.perf_counter() - started)
         if taken[-1] > 10 * SMALL:
             break
@@ -140,15 +120,14 @@ class _Search:
     ) -> None:
         self.subject, self.opened, self.golden, self.job = subject, opened, golden, job
         self.until, self.done = until, done
-        self.yardstick: Yardstick = yardstick_of(golden.manifest)
-        self.fixed = FixedCases(opened, golden, _device(subject), self.yardstick, job)
+        self.fixed = FixedCases(opened, golden, _device(subject), yardstick_of(golden.manifest), job)
         self._nearest: dict[int, tuple[float, Input]] = {}
         """Branch → (how far its other side was, the input)."""
-        self._twin: torch.nn.Module | None = None
         self._branches = Branches(self._once)
+        self.sides = Sides(subject, opened, golden, self.fixed, self._branches.begin)
 
     def _once(self) -> None:
-        run_eager(self.subject.model, *_copies(self.subject.args, self.subject.kwargs))
+        run_eager(self.subject.model, *copies(self.subject.args, self.subject.kwargs))
 
     def run(self, inputs: Inputs, baked: Sequence[tuple[str, str]]) -> None:
         """Every kind of input, then towards the branches that are still one-sided, then more inputs."""
@@ -212,7 +191,7 @@ class _Search:
                     while abs(step) < 1e7 and not self._over():
                         factor = 1.0 + step if direction == "scaled" and sign > 0 else sign * step
                         one = inputs.moved(here, direction, factor, generator)
-                        if one is None or self._eager(one) is None or branch.margin is None:
+                        if one is None or self.sides.eager(one) is None or branch.margin is None:
                             break
                         if len(branch.sides) == 2:
                             words = f"{one.words}, pushed to the other side of {branch.words}"
@@ -224,97 +203,25 @@ class _Search:
             if distance >= before or self._over():
                 return
 
-    def _eager(self, one: Input) -> Flat | None:
-        """Eager's answer on the CPU; None where it does not take this input."""
-        self._branches.begin()
-        try:
-            output = run_eager(self.subject.model, *_copies(one.args, one.kwargs))
-        except WorkbenchError:
-            return None
-        return named_as_golden(output, self.golden.manifest)
-
-    def _artifact(self, one: Input) -> Flat | str:
-        try:
-            return call_artifact(self.opened, self.golden.manifest, *_copies(one.args, one.kwargs))
-        except Exception as problem:  # noqa: BLE001 (an artifact may raise whatever it likes)
-            return first_line(problem)
-
     def ask(self, inputs: Inputs, one: Input) -> bool:
         """Put one input to both; whether it is a counterexample."""
-        eager = self._eager(one)
+        eager = self.sides.eager(one)
         if eager is None:
             self.done.refused += 1
             return False
         self.done.tried += 1
-        answer = self._artifact(one)
-        words = self._suspicion(eager, answer)
+        answer = self.sides.artifact(one)
+        words = self.sides.suspicion(eager, answer)
         if not words:
             return False
         if self.fixed.part():
             self.done.why_not = "the fixed cases part already"
             return False
-        confirmed = self._confirmed(inputs, one, eager, answer)
+        confirmed = self.sides.confirmed(inputs, one, eager, answer)
         if confirmed is None:
             return False
-        used = _copies(one.args, one.kwargs)
+        used = copies(one.args, one.kwargs)
         run_eager(self.subject.model, *used)
         after = changed_tensors(dict(inputs.leaves(one.args, one.kwargs)), inputs.leaves(*used))
         self.done.found = Counterexample(inputs.copied(one, one.words), eager, confirmed, after, words)
         return True
-
-    def _suspicion(self, eager: Flat, answer: Flat | str) -> str:
-        """What looks wrong about one answer; empty where nothing does."""
-        if isinstance(answer, str):
-            return f"the artifact raises {answer}"
-        structure, diffs = compare(eager, answer)
-        if structure:
-            return structure
-        floor = GROSS if self.yardstick.kind == "tolerance" else 1.0
-        for diff in (judge(diff, self.yardstick) for diff in diffs):
-            if diff.mark in (BEYOND, INCOMPARABLE) and (diff.reason or diff.noise_multiple > floor):
-                return f"{diff.path}: {diff.reason}" if diff.reason else f"{diff.path} differs by {diff.max_abs:.3g}"
-        return ""
-
-    def _confirmed(self, inputs: Inputs, one: Input, eager: Flat, answer: Flat | str) -> dict[str, torch.Tensor] | None:
-        """The float64 answer of a suspect that the proof will refuse and whose neighbours part as well; None else."""
-        number = self.golden.count
-        if isinstance(answer, str):
-            return {} if isinstance(self._artifact(one), str) else None
-        exact = self._exact(one)
-        suspect = measured(CaseResult(number, one.batch), eager, answer, exact)
-        if suspect.structure:
-            return exact
-        if not self.fixed.beyond_with(suspect):
-            return None
-        wrong, near = 0, [suspect]
-        for place in range(AROUND):
-            neighbour = inputs.around(one, place)
-            beside = self._eager(neighbour)
-            said = self._artifact(neighbour)
-            if beside is None or isinstance(said, str):
-                continue
-            near.append(measured(CaseResult(number + place + 1, one.batch), beside, said, self._exact(neighbour)))
-            wrong += bool(self._suspicion(beside, said))
-        return exact if wrong >= AROUND // 4 and beyond(near, self.yardstick) else None
-
-    def _exact(self, one: Input) -> dict[str, torch.Tensor]:
-        """The float64 answer by leaf path; empty where the yardstick is another."""
-        if self.yardstick.kind != "float64":
-            return {}
-        try:
-            if self._twin is None:
-                self._twin = float64_twin(self.subject.model)
-                output = self.golden.manifest["output"]
-                if output.get("named"):
-                    named_outputs(self._twin, bool(output.get("within")))
-            flat, downcast = reference_outputs(self._twin, *_copies(one.args, one.kwargs))
-        except (Cancelled, KeyboardInterrupt):
-            raise
-        except Exception:  # noqa: BLE001 (the model's own code in a dtype it was not written for)
-            return {}
-        return {} if downcast else {path: leaf.cpu() for path, leaf in flat.leaves if leaf.dtype == torch.float64}
-
-
-def _copies(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Inputs that a call may change in place."""
-    return map_tensors(args, torch.clone), map_tensors(kwargs, torch.clone)
