@@ -20,8 +20,8 @@ import torch
 from tests.unit.artifact_bench import eager, quiet_job
 from workbench.protocol.artifacts import Inspection
 from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.kinds import allowed_name, wanted_names
 from workbench.protocol.messages import Inspect
+from workbench.protocol.pickle_names import allowed_name, wanted_names
 from workbench.supervisor.fingerprint import fingerprint
 from workbench.worker import tensorfile
 from workbench.worker.artifact.inspect import inspect

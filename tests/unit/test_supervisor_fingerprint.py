@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from workbench.protocol.failures import WorkbenchError
-from workbench.protocol.kinds import wanted_names
+from workbench.protocol.pickle_names import wanted_names
 from workbench.supervisor import fingerprint as fingerprinting
 from workbench.supervisor.fingerprint import fingerprint
 

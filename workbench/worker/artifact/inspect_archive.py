@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.protocol.artifacts import InspectedTensor
-from workbench.protocol.kinds import LEGACY_HEAD, allowed_name
+from workbench.protocol.kinds import LEGACY_HEAD
 from workbench.protocol.pickle_bounds import PICKLE_LIMIT, archived_pickle
+from workbench.protocol.pickle_names import allowed_name
 from workbench.worker.artifact.inspect_facts import facts_of
 from workbench.worker.artifact.inspect_pickle import Machine
 from workbench.worker.artifact.inspect_pt2 import program_tensors
