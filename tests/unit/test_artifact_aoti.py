@@ -145,11 +145,11 @@ for n in range(int(sys.argv[1]), 4):
 def test_after_a_death_the_rest_is_asked_in_a_new_process(deadly: tuple[int, ...]) -> None:
     code = _CHILD.replace("DEADLY", str(deadly))
 
-    def command(stage: Path, device: str, staged: bool, first: int) -> list[str]:
+    def command(stage: Path, device: str, staged: bool, base: int, first: int) -> list[str]:
         return [sys.executable, "-c", code, str(first)]
 
     with patch.object(guards_apart, "_apart_command", command):
-        found = guards_apart._apart_ask(Path(), "cpu", True, False)
+        found = guards_apart._apart_ask(Path(), "cpu", True, 0, False)
     assert found.words("outside", "dies of") == [f"question {number}" for number in deadly]
     assert found.words("outside", "was not asked about") == []
     assert found.words("outside", "answers") == ["question 3 (with float32[2])"] * (3 not in deadly)

@@ -27,7 +27,8 @@ from workbench.worker.artifact.prove_layouts import LAYOUTS
 from workbench.worker.tensorfile import load
 
 APART_FLAG = "--guards"
-"""With it verify.py answers the questions of this module from the given number on, instead of proving."""
+"""With it, the number of a question and that of a case, verify.py answers the questions of this module from there on,
+instead of proving."""
 
 APART_REFUSES, APART_ANSWERS, APART_DIES, APART_LATE, APART_UNASKED = (
     "refuses",
@@ -86,19 +87,22 @@ class ApartAsked:
         return found
 
 
-def guards_apart(stage: Path, device: str, staged: bool) -> tuple[Finding, ApartAsked]:
-    """The finding `guards` of a compiled package, and what it does without the switch."""
-    plain = _apart_ask(stage, device, staged, False)
-    return _apart_finding(plain, _apart_ask(stage, device, staged, True)), plain
+def guards_apart(stage: Path, device: str, staged: bool, base: int) -> tuple[Finding, ApartAsked]:
+    """The finding `guards` of a compiled package, and what it does without the switch.
+
+    base: number of a case that it answers, whose inputs the questions change.
+    """
+    plain = _apart_ask(stage, device, staged, base, False)
+    return _apart_finding(plain, _apart_ask(stage, device, staged, base, True)), plain
 
 
-def _apart_ask(stage: Path, device: str, staged: bool, switched: bool) -> ApartAsked:
+def _apart_ask(stage: Path, device: str, staged: bool, base: int, switched: bool) -> ApartAsked:
     """Every question, in a new process after each that died of one."""
     asked, until = ApartAsked(), time.monotonic() + _APART_SECONDS
     environment = {name: value for name, value in os.environ.items() if name != AOTI_SWITCH}
     environment.update({AOTI_SWITCH: "1"} if switched else {})
     for _ in range(_APART_DEATHS):
-        command = _apart_command(stage, device, staged, len(asked.fates))
+        command = _apart_command(stage, device, staged, base, len(asked.fates))
         lines, code = _apart_run(command, environment, until - time.monotonic())
         if _apart_heard(asked, lines, code) or code is None:
             break
@@ -149,26 +153,28 @@ def _apart_heard(asked: ApartAsked, lines: Sequence[str], code: int | str | None
     return asking is None
 
 
-def _apart_command(stage: Path, device: str, staged: bool, first: int) -> list[str]:
+def _apart_command(stage: Path, device: str, staged: bool, base: int, first: int) -> list[str]:
     """The same questions in a fresh interpreter: verify.py asks itself, a worker its own package."""
     if __name__ == "__main__":
-        return [sys.executable, "-I", str(Path(__file__).resolve()), APART_FLAG, str(first), "--device", device]
+        here = str(Path(__file__).resolve())
+        return [sys.executable, "-I", here, APART_FLAG, str(first), str(base), "--device", device]
     root = str(Path(__file__).resolve().parents[3])
     code = (
         f"import sys; from pathlib import Path; sys.path.insert(0, {root!r})\n"
         "from workbench.worker.artifact.guards_apart import apart_main\n"
-        f"apart_main(Path({str(stage)!r}), {device!r}, {staged!r}, {first})\n"
+        f"apart_main(Path({str(stage)!r}), {device!r}, {staged!r}, {first}, {base})\n"
     )
     return [sys.executable, "-I", "-c", code]
 
 
-def apart_main(stage: Path, device: str, staged: bool, first: int) -> None:
-    """Ask every question from number `first` on; a line before and after each, so that a death says during which."""
+def apart_main(stage: Path, device: str, staged: bool, first: int, base: int) -> None:
+    """Ask every question about case `base` from number `first` on; a line before and after each, so that a death says
+    during which."""
     manifest = read_manifest(stage, staged)
     golden = Golden(load(str(stage / MANIFEST_GOLDEN)), manifest)
-    questions = [("outside", one, 0) for one in guards_violations(golden, device)]
+    questions = [("outside", one, base) for one in guards_violations(golden, device, base)]
     if os.environ.get(AOTI_SWITCH) == "1":  # without it the proof itself asks these
-        questions += _apart_inside(golden)
+        questions += _apart_inside(golden, base)
     _apart_say("plan", 0, [(where, violation.words) for where, violation, _ in questions])
     opened = open_artifact(stage, manifest, device)
     for number, (_, violation, index) in enumerate(questions):
@@ -178,15 +184,15 @@ def apart_main(stage: Path, device: str, staged: bool, first: int) -> None:
             _apart_say(APART_ANSWERS if answer else APART_REFUSES, number, answer)
 
 
-def _apart_inside(golden: Golden) -> list[tuple[str, Violation, int]]:
+def _apart_inside(golden: Golden, base: int) -> list[tuple[str, Violation, int]]:
     """One case of each size, and each memory layout: what a setting must not refuse."""
     sizes: dict[int, int] = {}
     for index in range(golden.count):
         sizes.setdefault(golden.batch(index), index)
     found = [("inside", Violation(f"batch {size}" if size else "the example"), at) for size, at in sizes.items()]
-    inputs = golden.part(0, "input")
+    inputs = golden.part(base, "input")
     for name in golden.manifest.get("layouts") or ():
-        found.append(("layout", Violation(f"{name} inputs", dict.fromkeys(inputs, LAYOUTS[name])), 0))
+        found.append(("layout", Violation(f"{name} inputs", dict.fromkeys(inputs, LAYOUTS[name])), base))
     return found
 
 

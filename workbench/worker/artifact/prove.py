@@ -27,7 +27,14 @@ from workbench.worker.artifact.parameters import match_parameters
 from workbench.worker.artifact.prove_again import SecondLoad, again_row, second_load
 from workbench.worker.artifact.prove_cases import CaseResult, Golden, Watch, run_case, yardstick_of
 from workbench.worker.artifact.prove_environment import environment_words, load_advice, unfit_here
-from workbench.worker.artifact.prove_guards import guards, guards_finding, guards_rows, guards_violations
+from workbench.worker.artifact.prove_guards import (
+    GUARDS_UNASKED,
+    guards,
+    guards_base,
+    guards_finding,
+    guards_rows,
+    guards_violations,
+)
 from workbench.worker.artifact.prove_record import ProofRecord
 from workbench.worker.artifact.prove_rows import (
     nan_finding,
@@ -259,12 +266,16 @@ class _Proof:
         if self.loads.gone:
             self.record.find(Finding("guards", "could not be asked: it does not load again, see repeat"))
             return
+        base = guards_base(self.results)
+        if base is None:
+            self.record.find(Finding("guards", GUARDS_UNASKED))
+            return
         if kind == "aoti":
-            found, asked = guards_apart(self.stage, self.device, self.staged)
+            found, asked = guards_apart(self.stage, self.device, self.staged, base)
             self.record.find(found)
-            tried = asked.tried(guards_violations(self.golden, self.device))
+            tried = asked.tried(guards_violations(self.golden, self.device, base))
         else:
-            tried = guards(self.opened, self.golden, self.device)
+            tried = guards(self.opened, self.golden, self.device, base)
             self.record.find(guards_finding(tried))
         for row in guards_rows(tried, self.record.rows):
             self.record.put(row)

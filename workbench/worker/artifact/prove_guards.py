@@ -1,7 +1,8 @@
 """What an artifact does with calls outside its contract: refuses them, or answers as if nothing were wrong.
 
 A trace cannot guard itself, so what it answers is a finding. What one of ours could guard, and was declared, is a
-fault. Carried into a bundle's verify.py: torch, the standard library and carried modules only.
+fault. Every such call is one that the artifact answers, changed in one thing: of a call that it refuses anyway a
+refusal says nothing. Carried into a bundle's verify.py: torch, the standard library and carried modules only.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import torch
 
 from workbench.protocol.artifacts import CheckRow, Finding
 from workbench.worker.artifact.loading import Opened
-from workbench.worker.artifact.prove_cases import Golden, call_artifact
+from workbench.worker.artifact.prove_cases import CaseResult, Golden, call_artifact
 
 Changed = Callable[[torch.Tensor], torch.Tensor]
+
+GUARDS_UNASKED = "could not be asked: no call of the contract is answered"
+"""The finding where a refusal would say nothing."""
 
 _GUARDS_ROWS = 4096
 """A declared size beyond this is not exceeded on purpose: the trial must stay small."""
@@ -51,9 +55,15 @@ class Tried:
         return f"{self.violation.words} (with {self.answer})" if self.answer else self.violation.words
 
 
-def guards(opened: Opened, golden: Golden, device: str) -> list[Tried]:
-    """Try every violation that the golden data has inputs for."""
-    return [Tried(one, guards_answer(opened, golden, device, one)) for one in guards_violations(golden, device)]
+def guards_base(results: Sequence[CaseResult]) -> int | None:
+    """Number of the first case that the artifact answers, which every violation changes; None where it answers none."""
+    return next((one.index for one in results if not one.raised), None)
+
+
+def guards(opened: Opened, golden: Golden, device: str, base: int) -> list[Tried]:
+    """Try every violation that the golden data has inputs for. base: of `guards_base`."""
+    violations = guards_violations(golden, device, base)
+    return [Tried(one, guards_answer(opened, golden, device, one, base)) for one in violations]
 
 
 def guards_finding(tried: Sequence[Tried]) -> Finding | None:
@@ -92,10 +102,13 @@ def guards_rows(tried: Sequence[Tried], rows: dict[str, CheckRow]) -> list[Check
     return failed
 
 
-def guards_violations(golden: Golden, device: str = "cpu") -> list[Violation]:
+def guards_violations(golden: Golden, device: str, base: int) -> list[Violation]:
     """Calls outside the contract: wrong ranks and dtypes, sizes and values beyond their range, arguments too few and
-    too many. Of tensors those that promise something are asked, and the first where none does."""
-    samples = golden.part(0, "input")
+    too many. Of tensors those that promise something are asked, and the first where none does.
+
+    base: number of the case whose inputs are changed; the words hold its shapes.
+    """
+    samples = golden.part(base, "input")
     if not golden.count or not samples:
         return []
     contract = golden.manifest.get("contract") or {}
@@ -194,7 +207,7 @@ def _guards_resized(size: int, axis: int) -> Changed:
     return change
 
 
-def guards_answer(opened: Opened, golden: Golden, device: str, violation: Violation, index: int = 0) -> str:
+def guards_answer(opened: Opened, golden: Golden, device: str, violation: Violation, index: int) -> str:
     """What a call with the changed inputs of case `index` answers, in a word; empty when it raises anything."""
     args, kwargs = golden.inputs(index, device, violation.change)
     if violation.arguments > 0:

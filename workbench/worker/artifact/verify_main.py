@@ -45,8 +45,8 @@ def main() -> int:
     Whatever is raised on the way ends in words and a code of its own: 1 is for a verdict.
     """
     given, stage = _verify_options(), Path(__file__).resolve().parent
-    if given.guards >= 0:
-        apart_main(stage, given.device, False, given.guards)
+    if given.guards:
+        apart_main(stage, given.device, False, *given.guards)
         return 0
     watch_begun(stage, given.json)
     try:
@@ -77,7 +77,7 @@ def _verify_options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--case", type=int, metavar="N", help="instead of proving, show both answers to one case")
-    parser.add_argument(APART_FLAG, type=int, default=-1, help=argparse.SUPPRESS)
+    parser.add_argument(APART_FLAG, type=int, nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     try:
         given.kwargs = json.loads(given.kwargs) if given.kwargs else None
