@@ -203,6 +203,36 @@ class Normed(nn.Module):
         return self.head(even)
 
 
+class Guarded(nn.Module):
+    """Refuses large elements."""
+
+    def __init__(self, limit: float = 100.0) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.limit = limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.abs().max() > self.limit:
+            raise ValueError("out of range")
+        return self.fc(x)
+
+
+class Band(nn.Module):
+    """A far branch that changes nothing, and a nearer one that inputs on their way to it pass through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.fc(x)
+        if x.sum() > 4e9:
+            y = y + 0.0
+        if 1e5 < x.sum() < 1e9:
+            y = y * 2
+        return y
+
+
 class Strict(nn.Module):
     """Its rare side runs in float32 alone, and says so."""
 

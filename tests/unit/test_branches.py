@@ -30,7 +30,8 @@ def test_each_branch_says_where_it_is_which_side_was_taken_and_how_far_the_other
         found.begin()
         model(torch.ones(8, 5))
     assert (total.truth, total.margin) == (True, 10.0)
-    assert total.sides == {True, False}
+    assert (total.taken, total.ever) == ({True}, {True, False})
+    assert (total.sides, found.fresh(answered=True)) == (set(), [training, total])  # nobody compared anything
 
 
 def test_helpers_names_and_super_are_followed() -> None:

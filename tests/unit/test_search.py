@@ -69,6 +69,28 @@ def test_a_branch_that_cannot_be_watched_is_told_and_no_side_of_it_counts_as_rea
     assert "no branch was watched in <lambda> (branch_models.py:" in words
 
 
+@pytest.mark.parametrize("limit", [100.0, 7_000.0])
+def test_a_side_that_eager_refuses_is_told_and_that_the_artifact_answers_there(tmp_path: Path, limit: float) -> None:
+    made_of(tmp_path, "Guarded", X, limit=limit)
+    proof = proven(tmp_path)
+    words = said(proof, "search")
+    assert proof.verdict == "pass"  # where eager has no answer the artifact has no wrong one
+    assert (
+        "both sides of 0 of 1 branch on the input; eager refuses what reaches the other side of branch_models.py:"
+        in (words)
+    )
+    assert "(if x.abs().max() > self.limit:), and the artifact answers there" in words
+    assert "not reached" not in words
+
+
+def test_what_a_search_passes_through_on_its_way_is_asked(tmp_path: Path) -> None:
+    made_of(tmp_path, "Band", X)
+    proof = proven(tmp_path)
+    assert "values" in failed(proof)
+    assert "pushed to the other side of branch_models.py:" in said(proof, "counterexample")
+    assert "(if 1e5 < x.sum() < 1e9:)" in said(proof, "counterexample")
+
+
 def test_a_side_that_has_no_float64_answer_is_found_all_the_same(tmp_path: Path) -> None:
     made = made_of(tmp_path, "Strict", X)
     assert made.manifest["cases"][-1]["kind"] == "counterexample"

@@ -40,7 +40,15 @@ class Branch:
     last: int = 0
     """Number of the last line of its test."""
     sides: set[bool] = field(default_factory=set)
-    """Sides that were taken so far."""
+    """Sides of inputs that both models were asked and answered."""
+    refused: set[bool] = field(default_factory=set)
+    """Sides of inputs that eager did not take, of which the artifact was asked."""
+    answers: bool = False
+    """The artifact answered one that eager did not take."""
+    taken: set[bool] = field(default_factory=set)
+    """Sides of the last call; empty: it was not reached."""
+    ever: set[bool] = field(default_factory=set)
+    """Sides of any call, also of those that nobody compared."""
     seen: set[float] = field(default_factory=set)
     """Margins so far, two of them at most: more than one says that it depends on the input."""
     tensor: bool = False
@@ -48,16 +56,21 @@ class Branch:
     margin: float | None = None
     """Of the last call: positive where the comparison held, and how far from not holding; None: nothing comparable."""
     truth: bool | None = None
-    """Of the last call; None: it was not reached."""
+    """Of its last test in the last call; None: it was not reached."""
 
     @property
     def depends(self) -> bool:
         """Whether what is tested changes with the input, as far as was seen."""
-        return self.tensor or len(self.sides) > 1 or len(self.seen) > 1
+        return self.tensor or len(self.ever) > 1 or len(self.seen) > 1
 
     @property
     def words(self) -> str:
         return f"{self.place} ({self.source})"
+
+    @property
+    def refuses(self) -> bool:
+        """Whether no input was answered on one side because eager does not take what reaches it."""
+        return bool(self.refused - self.sides)
 
     def stands_at(self, place: str) -> bool:
         """Whether a place ("model.py:42") is in a line of this test."""

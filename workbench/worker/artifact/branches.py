@@ -76,13 +76,23 @@ class Branches:
         """The next call starts: nothing has been taken in it."""
         for branch in self.all:
             branch.margin = branch.truth = None
+            branch.taken = set()
+
+    def taken(self) -> list[set[bool]]:
+        """The sides that the last call took, by branch: later calls leave them as they are."""
+        return [one.taken for one in self.all]
+
+    def fresh(self, answered: bool) -> list[Branch]:
+        """Branches of which the last call took a side that nobody was asked about; answered: eager took its input."""
+        return [one for one in self.all if one.taken - one.sides - (set() if answered else one.refused)]
 
     def side(self, number: int, value: Any) -> bool:
         """Called by the copies: the truth of a whole test."""
         branch = self.all[number]
         branch.tensor = branch.tensor or isinstance(value, torch.Tensor)
         branch.truth = bool(value)
-        branch.sides.add(branch.truth)
+        branch.taken.add(branch.truth)
+        branch.ever.add(branch.truth)
         return branch.truth
 
     def compared(self, number: int, name: str, every: bool, left: Any, right: Any) -> Any:

@@ -136,7 +136,6 @@ class _Search:
                 for one in stream:
                     if self._over() or self.done.tried + self.done.refused >= MOST or self.ask(inputs, one):
                         break
-                    self._remember(one)
                 self._towards(inputs)
         self.done.branches = [one for one in self._branches.all if one.depends]
         seen = list(self.done.branches)
@@ -165,22 +164,26 @@ class _Search:
             return f"the line was not found ({first_line(problem)})"
 
     def _remember(self, one: Input) -> None:
-        """For each branch of which one side was never taken, the input that came nearest to the other."""
+        """For each branch of which one side was asked, the input on it that came nearest to the other."""
         for number, branch in enumerate(self._branches.all):
-            if len(branch.sides) == 1 and branch.margin is not None:
+            if len(branch.sides) == 1 and branch.taken == branch.sides and branch.margin is not None:
                 nearest = self._nearest.get(number)
                 if nearest is None or abs(branch.margin) < nearest[0]:
                     self._nearest[number] = abs(branch.margin), one
 
     def _towards(self, inputs: Inputs) -> None:
-        """Push inputs to the untaken side of each branch; what crosses is asked."""
-        for number, (distance, start) in list(self._nearest.items()):
-            branch = self._branches.all[number]
+        """Push inputs to the side of each branch that was not asked; those that are found on the way come after."""
+        climbed: set[int] = set()
+        while left := [number for number in self._nearest if number not in climbed]:
+            number = left[0]
+            climbed.add(number)
+            branch, (distance, start) = self._branches.all[number], self._nearest[number]
             if branch.depends and len(branch.sides) == 1 and not self._over():
                 self._climb(inputs, start, distance, number)
 
     def _climb(self, inputs: Inputs, start: Input, distance: float, number: int) -> None:
-        """Doubling steps in every direction, and from the nearest place again."""
+        """Doubling steps in every direction, and from the nearest place again. Whatever takes a side of any branch that
+        was not asked is asked."""
         branch, generator = self._branches.all[number], torch.Generator().manual_seed(self.done.seed + number)
         here = start
         for _ in range(CLIMB):
@@ -191,26 +194,35 @@ class _Search:
                     while abs(step) < 1e7 and not self._over():
                         factor = 1.0 + step if direction == "scaled" and sign > 0 else sign * step
                         one = inputs.moved(here, direction, factor, generator)
-                        if one is None or self.sides.eager(one) is None or branch.margin is None:
+                        if one is None:
                             break
-                        if len(branch.sides) == 2:
-                            words = f"{one.words}, pushed to the other side of {branch.words}"
-                            self.ask(inputs, replace(one, words=words))
-                            return
-                        if abs(branch.margin) >= distance:
+                        answered, margin = self.sides.eager(one) is not None, branch.margin
+                        fresh = self._branches.fresh(answered)
+                        if fresh:
+                            crossed = branch if branch in fresh else fresh[0]
+                            words = f"{one.words}, pushed to the other side of {crossed.words}"
+                            if self.ask(inputs, replace(one, words=words)) or len(branch.sides) == 2:
+                                return
+                        if not answered or margin is None or abs(margin) >= distance:
                             break
-                        here, distance, step = one, abs(branch.margin), step * 2
+                        here, distance, step = one, abs(margin), step * 2
             if distance >= before or self._over():
                 return
 
     def ask(self, inputs: Inputs, one: Input) -> bool:
         """Put one input to both; whether it is a counterexample."""
         eager = self.sides.eager(one)
+        taken = self._branches.taken()
         if eager is None:
             self.done.refused += 1
+            self._refused(one, taken)
             return False
         self.done.tried += 1
         answer = self.sides.artifact(one)
+        if not isinstance(answer, str):
+            for branch, sides in zip(self._branches.all, taken):  # noqa: B905 (of these branches)
+                branch.sides |= sides
+            self._remember(one)
         words = self.sides.suspicion(eager, answer)
         if not words:
             return False
@@ -225,3 +237,14 @@ class _Search:
         after = changed_tensors(dict(inputs.leaves(one.args, one.kwargs)), inputs.leaves(*used))
         self.done.found = Counterexample(inputs.copied(one, one.words), eager, confirmed, after, words)
         return True
+
+    def _refused(self, one: Input, taken: list[set[bool]]) -> None:
+        """Eager took these sides and then raised: where one of them is new, whether the artifact refuses it too."""
+        fresh = self._branches.fresh(answered=False)
+        if not fresh:
+            return
+        answers = not isinstance(self.sides.artifact(one), str)
+        for branch, sides in zip(self._branches.all, taken):  # noqa: B905 (of these branches)
+            if branch in fresh:
+                branch.refused |= sides
+                branch.answers |= answers

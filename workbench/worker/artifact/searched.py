@@ -57,9 +57,14 @@ class Searched:
         if self.branches:
             count = len(self.branches)
             words += f", both sides of {len(both)} of {count} branch{'es' if count > 1 else ''} on the input"
-        missing = [one for one in self.branches if len(one.sides) < 2]
+        refused = [one for one in self.branches if one.refuses]
+        missing = [one for one in self.branches if len(one.sides) < 2 and not one.refuses]
         if missing:
             words += f"; the other side was not reached at {', '.join(one.words for one in missing[:4])}"
+        for answers, what in ((True, "the artifact answers there"), (False, "so does the artifact")):
+            there = [one.words for one in refused if one.answers == answers]
+            if there:
+                words += f"; eager refuses what reaches the other side of {', '.join(there[:4])}, and {what}"
         if self.unwatched:
             rest = f" and {len(self.unwatched) - 4} more" if len(self.unwatched) > 4 else ""
             words += f"; no branch was watched in {', '.join(self.unwatched[:4])}{rest}"
@@ -67,6 +72,8 @@ class Searched:
         remedy = ""
         if missing:
             remedy = "Give inputs that reach the other side (--inputs), or search longer (--search 60)."
+        elif any(one.answers for one in refused):
+            remedy = "Test for what eager refuses before the artifact is called: it does not."
         elif self.unwatched:
             remedy = "Give inputs that reach every side of what is tested there (--inputs)."
         return Finding("search", f"{result} in {words}", "" if self.found else remedy)
