@@ -49,6 +49,12 @@ class Aligned:
         """Whether the artifact was made from other code than this."""
         return self.by != PLACE
 
+    def before(self, passage: Passage) -> Passage | None:
+        """Eager's passage before one of its own; None for its first."""
+        ours = [one for _, mine, _ in self.blocks for one in mine]
+        place = next(number for number, one in enumerate(ours) if one is passage)
+        return ours[place - 1] if place else None
+
     def times(self, passage: Passage) -> tuple[int, int]:
         """How often eager and how often the artifact compute a line."""
         key = _key(self.by, passage)
@@ -124,6 +130,7 @@ _LAYOUT = (
     *("t", "numpy_T", "view", "view_as", "reshape", "transpose", "permute", "expand", "expand_as", "contiguous"),
     *("clone", "detach", "alias", "dropout", "feature_dropout", "unsqueeze", "squeeze", "select", "slice", "flatten"),
     *("unflatten", "to", "to_copy", "type_as", "lift_fresh", "size", "as_strided", "unsafe_view", "movedim"),
+    *("unbind", "split", "split_with_sizes", "chunk", "tensor_split"),
 )
 """Operators that compute nothing: one side has them where the other does without."""
 

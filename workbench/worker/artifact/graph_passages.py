@@ -6,6 +6,7 @@ For a trace, a program of torch.export, and an ONNX model that torch's exporter 
 from __future__ import annotations
 
 import itertools
+import operator
 from typing import Any
 
 import torch
@@ -49,7 +50,8 @@ class _Reading(Interpreter):
             stack = list((n.meta.get("nn_module_stack") or {}).values())
             path = str(stack[-1][0]) if stack else ""
             text = text_in(n.stack_trace or "", *place)
-            keep(self.passages, Passage(*place, value, path, text=text, kinds=(str(n.target),)))
+            kinds = () if n.target is operator.getitem else (str(n.target),)  # a part of what was made before
+            keep(self.passages, Passage(*place, value, path, text=text, kinds=kinds))
         return value
 
 
@@ -66,9 +68,9 @@ def _of_program(program: torch.export.ExportedProgram, args: tuple[Any, ...], kw
 def _of_trace(module: torch.jit.ScriptModule, leaves: list[torch.Tensor]) -> list[Passage]:
     """Every tensor of the inlined graph, as the outputs of a copy of it."""
     graph = module.inlined_graph.copy()
-    nodes = [node for node in graph.nodes() if node.kind().startswith("aten::")]
+    nodes = [node for node in graph.nodes() if node.kind().startswith(("aten::", "prim::ListUnpack"))]
     made = [
-        (place_in(str(node.sourceRange() or ""), innermost_first=True), node.kind(), value)
+        (place_in(_own_range(node), innermost_first=True), node.kind(), value)
         for node in nodes
         for value in node.outputs()
         if value.type().kind() == "TensorType"
@@ -85,8 +87,24 @@ def _of_trace(module: torch.jit.ScriptModule, leaves: list[torch.Tensor]) -> lis
     passages: list[Passage] = []
     for (place, kind, _), answer in zip(made, answers, strict=True):
         if place is not None:
-            keep(passages, Passage(*place, answer, kinds=(kind,)))
+            keep(passages, Passage(*place, answer, kinds=(kind,) if kind.startswith("aten::") else ()))
     return merged(passages)
+
+
+def _own_range(node: Any) -> str:
+    """Where a node is from, without the place that its line has in the archive, which is torch's own text. What takes
+    a list apart has none: it is where the list was made."""
+    maker = node.input().node() if node.kind() == "prim::ListUnpack" else node
+    return str(maker.sourceRange() or "").partition("\nSerialized ")[0]
+
+
+def hides_lines(program: Any) -> bool:
+    """Whether the graph is one of torch.jit.script: what torch's own functions compute there names no line of who
+    called them, where a trace has the whole stack."""
+    if not isinstance(program, torch.jit.ScriptModule):
+        return False
+    ranges = (_own_range(node) for node in program.inlined_graph.nodes() if node.kind().startswith("aten::"))
+    return any(written and place_in(written, innermost_first=True) is None for written in ranges)
 
 
 def _of_onnx(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: list[str]) -> list[Passage]:
@@ -98,7 +116,8 @@ def _of_onnx(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: l
         stack = _onnx_stack(node)
         place = place_in(stack)
         if place is not None and node.output and node.output[0]:
-            found.append((place, _onnx_module(node), text_in(stack, *place), node.output[0]))
+            made = node.output[-1 if node.op_type == "Split" else 0]  # eager's last part; the first is the answer else
+            found.append((place, _onnx_module(node), text_in(stack, *place), made))
     if not found:
         raise NoLines(
             "its nodes name no line of the model's code, as those that torch.onnx.export(dynamo=True) writes do"
@@ -113,6 +132,15 @@ def _of_onnx(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: l
     for (place, module, text, _), answer in zip(last, answers, strict=True):
         keep(passages, Passage(*place, answer, module, text=text))
     return merged(passages)
+
+
+_ONNX_LAYOUT = ("Constant", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Shape", "Flatten")
+"""Operators that hand values on as they are."""
+
+
+def unplaced_nodes(model: Any) -> list[Any]:
+    """Nodes of an ONNX model that compute something and name no line of the user's."""
+    return [one for one in model.graph.node if one.op_type not in _ONNX_LAYOUT and place_in(_onnx_stack(one)) is None]
 
 
 def _onnx_stack(node: Any) -> str:

@@ -15,7 +15,7 @@ import torch
 
 from workbench.worker.artifact.alignment import FUSED, OPERATORS, Aligned, aligned, differs, largest, relative, shapes
 from workbench.worker.artifact.export import exported
-from workbench.worker.artifact.graph_passages import NoLines, graph_passages
+from workbench.worker.artifact.graph_passages import NoLines, graph_passages, hides_lines, unplaced_nodes
 from workbench.worker.artifact.naming_graph import is_onnx
 from workbench.worker.artifact.passages import Passage, eager_passages
 from workbench.worker.artifact.subject import Subject
@@ -36,15 +36,26 @@ def parting(subject: Subject, program: Any, args: tuple[Any, ...], kwargs: dict[
         return f"no line can be named ({reason})"
     ours = eager_passages(subject, args, kwargs)
     sides = aligned(ours, theirs)
-    first = _first(sides, is_onnx(program), forks)
+    hidden = hides_lines(program)
+    first = _first(sides, is_onnx(program), forks, hidden)
     if first.words or first.pair is None:
-        return first.words or FUSED * is_onnx(program)
+        return first.words or (_unplaced(program) if is_onnx(program) else "")
     line = differs(*(one.value for one in first.pair))
     module, words = _first_module(*first.pair) or (_alone(first.pair[0]), line)
-    share = _share(subject, args, kwargs, first)
+    share = "" if hidden and not first.follows else _share(subject, args, kwargs, first)
     if share and words != line:  # the shares are those of the line's last value
         share = f"; the line: {line}{share}"
-    return f"first at {module.words}{_there(sides, *first.pair)}: {words}{share}{first.before}"
+    seen = "first, of the lines that a script's graph names," if hidden else "first"
+    return f"{seen} at {module.words}{_there(sides, *first.pair)}: {words}{share}{first.before}"
+
+
+def _unplaced(model: Any) -> str:
+    """Of an ONNX model that parts at no line: what computes there and names none, or that it fuses operators."""
+    kinds = list(dict.fromkeys(node.op_type for node in unplaced_nodes(model)))
+    if not kinds:
+        return FUSED
+    listed = f"{', '.join(kinds[:4])}{' …' if len(kinds) > 4 else ''}"
+    return f"every line agrees: it parts where it fuses operators, or at what names no line ({listed})"
 
 
 def _there(sides: Aligned, ours: Passage, theirs: Passage) -> str:
@@ -77,17 +88,22 @@ class _First:
     """The first passages of one line whose values differ."""
     agreed: tuple[tuple[Passage, Passage], ...] = ()
     """Those before it."""
+    opens: bool = True
+    """Whether eager's passage is the first of its run."""
+    follows: bool = True
+    """Whether the passage before it is among those that agree, or there is none."""
 
     @property
     def before(self) -> str:
         if not self.agreed:
-            return "; nothing was computed before it"
+            return "; nothing was computed before it" if self.opens else "; of no line before it both show a value"
         return f"; all before it agree, the last at {self.agreed[-1][0].place}"
 
 
-def _first(sides: Aligned, folded: bool, forks: bool) -> _First:
+def _first(sides: Aligned, folded: bool, forks: bool, hidden: bool) -> _First:
     """folded: the exporter merges what does not depend on the input, and lays tensors out otherwise: a line that one
-    side lacks, or a shape of another, then counts only when nothing after it agrees."""
+    side lacks, or a shape of another, then counts only when nothing after it agrees. hidden: the artifact does not
+    name all lines that it computes, so that nothing is told of one that it lacks."""
     agreed: list[tuple[Passage, Passage]] = []
     odd = ""
     for word, ours, theirs in sides.blocks:
@@ -95,14 +111,16 @@ def _first(sides: Aligned, folded: bool, forks: bool) -> _First:
         if word == "replace" and sides.own_code:  # the line may say the same in other words: its value decides
             pairs = _stand_ins(ours, theirs)
         elif word != "equal":
-            odd = odd or _lacking(ours, theirs, sides, forks, agreed)
+            odd = odd or _lacking([] if hidden else ours, theirs, sides, forks, agreed)
             if odd and not folded:
                 return _First(odd)
         for one, their in pairs:
             if folded and shapes(one.value, their.value):
                 odd = odd or f"first at {one.words}: {shapes(one.value, their.value)}"
             elif differs(one.value, their.value):
-                return _First(odd) if odd else _First(pair=(one, their), agreed=tuple(agreed))
+                before = sides.before(one)
+                follows = before is None or any(before is known for known, _ in agreed)
+                return _First(odd) if odd else _First("", (one, their), tuple(agreed), before is None, follows)
             elif one.value is not None and their.value is not None:
                 agreed.append((one, their))
                 odd = ""

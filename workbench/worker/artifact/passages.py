@@ -29,8 +29,9 @@ LARGEST = 256 << 20
 _STACK = re.compile(r'(?:File "(?P<file>[^"]+)", line (?P<line>\d+))|(?:(?P<traced>[^\s:()]+\.py)\((?P<at>\d+)\))')
 
 
-_TORCHS_OWN = "torch/"
-"""How passes of torch's exporter begin their place when they make a node themselves: no path of this machine."""
+_TORCHS_OWN = ("torch/", "code/__torch__/torch/")
+"""How passes of torch's exporter begin their place when they make a node themselves, and torch's own functions in an
+archive of TorchScript: no paths of this machine."""
 
 _TORCHS_ELSEWHERE = "site-packages/torch/"
 """In the path of torch's own files on the machine that an artifact was made on."""

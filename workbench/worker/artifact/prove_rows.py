@@ -128,9 +128,8 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
     sizes = _rows_named(sorted(groups))
     if len(groups) > 1 and others == len(groups):
         return CheckRow("sizes", "skip", f"nothing was compared at {sizes}: it is not the size, see structure")
-    if not mixed and 0 < len(beyond) < len(groups):  # otherwise it is not the size that makes the difference
-        right = _rows_named(sorted(set(groups) - set(beyond)))
-        wrong.append(f"values differ at {_rows_named(beyond)}, not at {right.removeprefix('batch ')}")
+    if not mixed:  # otherwise it is not the size that makes the difference
+        wrong += _rows_apart(beyond, sorted(set(groups) - set(beyond)))
     if declared := batch.get("declared"):
         wrong.insert(0, f"{sizes} only, where batch {declared[0]}..{declared[1]} was declared, which eager serves")
     if wrong:
@@ -139,6 +138,15 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
         why = batch.get("reason") or "the contract has one batch size"
         return CheckRow("sizes", "pass", f"{sizes} only: {why}")
     return CheckRow("sizes", "pass", sizes)
+
+
+def _rows_apart(beyond: list[tuple[tuple[str, int], ...]], right: list[tuple[tuple[str, int], ...]]) -> list[str]:
+    """In words the dimension whose sizes tell where values differ and where they do not; empty where none does."""
+    for name in dict.fromkeys(name for pairs in beyond for name, _ in pairs):
+        bad, good = (sorted({size for pairs in side for key, size in pairs if key == name}) for side in (beyond, right))
+        if bad and good and not set(bad) & set(good):
+            return [f"values differ at {name} {', '.join(map(str, bad))}, not at {', '.join(map(str, good))}"]
+    return []
 
 
 def _rows_unserved(manifest: dict[str, Any]) -> tuple[str, str]:
