@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.protocol import files
-from workbench.protocol.artifacts import KINDS, MANIFEST_SCHEMA, ExportResult, Made, Proof
+from workbench.protocol.artifacts import KINDS, MANIFEST_SCHEMA, ExportResult, Finding, Made, Proof
 from workbench.protocol.codec import plain
 from workbench.protocol.died import FATAL, died_of_it
-from workbench.protocol.failures import error
+from workbench.protocol.failures import Failure, WorkbenchError, error
 from workbench.protocol.messages import Export, MakeArtifact, Prove, Verify
 from workbench.report.bundle import render_report
 
@@ -125,17 +125,37 @@ async def prove(request: Any, stage: Path, made: Made, flow: Flow) -> Proof:
 
 
 async def clean_proof(flow: Flow, wanted: Prove, python: str, timeout: float) -> Proof:
-    """Prove in an isolated interpreter whose current directory is empty."""
+    """Prove in an isolated interpreter whose current directory is empty.
+
+    A verdict that is there stands when the search for its reasons takes too long, or the worker dies of that.
+    """
     interpreter = absolute_python(python)
+    judged: list[Proof] = []
+
+    def on_event(body: Any) -> None:
+        if isinstance(body, Proof):
+            judged.append(body)
+
     with empty_directory() as nowhere:
         try:
-            answer = await flow.run("proof", wanted, python=interpreter, isolated=True, cwd=nowhere, timeout=timeout)
-        except WorkerLost as problem:
-            if problem.died.code not in FATAL:
+            answer = await flow.run(
+                "proof", wanted, python=interpreter, isolated=True, cwd=nowhere, timeout=timeout, on_event=on_event
+            )
+        except WorkbenchError as problem:
+            if judged and problem.failure.kind in ("timeout", "engine"):
+                return _unexplained(judged[-1], problem.failure)
+            if not isinstance(problem, WorkerLost) or problem.died.code not in FATAL:
                 raise
             return died_of_it(problem.died.cause, flow.seconds)
     proof: Proof = expect(answer, Proof)
     return proof
+
+
+def _unexplained(proof: Proof, failure: Failure) -> Proof:
+    """A verdict whose reasons were not found in time."""
+    words = f"the reason was not looked for to its end: {failure.message}"
+    remedy = "Raise --timeout to have it looked for." if failure.kind == "timeout" else ""
+    return replace(proof, findings=(*proof.findings, Finding("reason", words, remedy)))
 
 
 def absolute_python(python: str) -> str:

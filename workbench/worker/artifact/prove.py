@@ -74,6 +74,7 @@ def prove(
     explain: Explain | None = None,
     opener: Opener | None = None,
     watch: Watch | None = None,
+    judged: Callable[[Proof], None] = lambda proof: None,
 ) -> Proof:
     """Prove the artifact in `stage`; whatever is wrong with it ends in the returned record.
 
@@ -82,6 +83,7 @@ def prove(
     empty: only hashes, keys and shapes are proven. insist: a package of it that is not installed is an error, too.
     staged: it is being exported, and its manifest is not the final one. explain: looks for the reasons of a refusal.
     opener: opens what is proven in the place of the manifest's artifact. watch: is shown both answers of every case.
+    judged: is shown the proof of what is refused before `explain` is asked, which may take longer than there is time.
     """
     work = _Proof(stage, device, architecture, kwargs, insist, progress, staged, opener, watch)
     if threads > 0:
@@ -94,10 +96,10 @@ def prove(
             work.run()
             work.clean(blocker)
         work.judge()
-        work.explain(explain)
+        work.explain(explain, judged)
     except _ProveStop:
         pass
-    return work.record.proof(work.leaves, work.results, work.yardstick, work.load_seconds)
+    return work.proof()
 
 
 class _ProveStop(Exception):
@@ -280,11 +282,15 @@ class _Proof:
         for row in guards_rows(tried, self.record.rows):
             self.record.put(row)
 
-    def explain(self, explain: Explain | None) -> None:
+    def proof(self) -> Proof:
+        return self.record.proof(self.leaves, self.results, self.yardstick, self.load_seconds)
+
+    def explain(self, explain: Explain | None, judged: Callable[[Proof], None]) -> None:
         """What is known besides about rows that failed; their status stays."""
         known = self.record.rows
         refused = any(row.status == "fail" for row in known.values())
         if explain is not None and refused and not self.loads.gone:
+            judged(self.proof())
             self.progress("looking for the reason", 0, 0)
             rows, found = explain(self.stage, self.opened, self.golden, self.results, known, self.device)
             known.update({check: replace(row, status=known[check].status) for check, row in rows.items()})

@@ -6,6 +6,8 @@ Adds only what a worker has beyond a bundle's own verify.py: progress, and the a
 from __future__ import annotations
 
 import dataclasses
+import functools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,23 @@ from workbench.protocol.artifacts import CheckRow, Finding, Proof
 from workbench.protocol.messages import Prove
 from workbench.protocol.proven import check_verdict
 from workbench.worker.artifact import prove as proving
+from workbench.worker.artifact.loading import Opened
 from workbench.worker.artifact.manifest import architecture_target, read_manifest
 from workbench.worker.artifact.naming import name_faults
+from workbench.worker.artifact.prove_cases import CaseResult, Golden
 from workbench.worker.artifact.runner import open_runner
-from workbench.worker.job import Cancelled, Job
+from workbench.worker.job import Cancelled, Job, OutOfTime
 from workbench.worker.judge.metrics import Metrics
+
+REASON_SECONDS = 60.0
+"""For the reasons of one refusal: after it the artifact is not called any more."""
 
 
 def prove(request: Prove, job: Job) -> Proof:
-    """Prove what is staged; every fault of the artifact ends in the `Proof`. Raises `Cancelled` only."""
+    """Prove what is staged; every fault of the artifact ends in the `Proof`. Raises `Cancelled` only.
+
+    The proof of what is refused is also an event of the job, before the reasons are looked for: no time limit takes it.
+    """
     stage = Path(request.stage)
     architecture = _architecture(stage, request.staged)
     metrics, runner = Metrics(request.metrics), request.runner
@@ -34,9 +44,10 @@ def prove(request: Prove, job: Job) -> Proof:
         insist=False,
         progress=lambda phase, done, total: job.progress(phase, done, total),
         staged=request.staged,
-        explain=_reasons,
+        explain=functools.partial(_reasons, job),
         opener=None if runner is None else lambda place, manifest: open_runner(runner, place, manifest, job),
         watch=metrics.observe,
+        judged=lambda judged: job.emit(_measured(judged, metrics)),
     )
     return _measured(proof, metrics)
 
@@ -52,14 +63,45 @@ def _measured(proof: Proof, metrics: Metrics) -> Proof:
     )
 
 
-def _reasons(*found: Any) -> tuple[dict[str, CheckRow], tuple[Finding, ...]]:
+def _reasons(
+    job: Job,
+    stage: Path,
+    opened: Opened,
+    golden: Golden,
+    results: list[CaseResult],
+    rows: dict[str, CheckRow],
+    device: str,
+) -> tuple[dict[str, CheckRow], tuple[Finding, ...]]:
     """What `name_faults` says. What cannot be looked into makes the verdict no other."""
+    asked = _Limited(opened, job)
+    limited = opened if opened.call is None else dataclasses.replace(opened, call=asked)
     try:
-        return name_faults(*found)
+        named, findings = name_faults(stage, limited, golden, results, rows, device)
+        return named, (*findings, *asked.findings())
     except Cancelled:
         raise
     except Exception as problem:  # noqa: BLE001 (artifacts of others have surprises; the rows stand as they are)
-        return {}, (Finding("reason", f"the reason could not be looked into: {type(problem).__name__}: {problem}"),)
+        words = f"the reason could not be looked into: {type(problem).__name__}: {problem}"
+        return {}, asked.findings() or (Finding("reason", words),)
+
+
+class _Limited:
+    """The artifact, which raises `OutOfTime` once the seconds for the reasons are over, and `Cancelled`."""
+
+    def __init__(self, opened: Opened, job: Job) -> None:
+        self._opened, self._job, self._out = opened, job, False
+        self._until = time.monotonic() + REASON_SECONDS
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._job.raise_if_cancelled()
+        if time.monotonic() > self._until:
+            self._out = True
+            raise OutOfTime
+        return self._opened.call(*args, **kwargs) if self._opened.call is not None else None
+
+    def findings(self) -> tuple[Finding, ...]:
+        words = f"the reason was looked for no longer than {REASON_SECONDS:.0f} s, for it takes long to answer"
+        return (Finding("reason", words),) if self._out else ()
 
 
 def _blocked(request: Prove, architecture: str) -> tuple[str, ...] | None:
