@@ -301,3 +301,12 @@ def test_a_program_that_is_cut_off_is_said_so_without_a_traceback(
     assert "is truncated or damaged" in found.evidence
     assert found.remedy.startswith("Get the file again from where it was made")
     assert "Traceback" not in caplog.text
+
+
+def test_buffers_that_the_proof_itself_moved_are_read_from_the_file(tmp_path: Path) -> None:
+    path = traced(eager("Net").train(), tmp_path / "train.ts")
+    stored = int(torch.jit.load(str(path)).norm.num_batches_tracked)
+    proof = verified(path, inputs=("x=float32[batch:2..8,5]",))
+    assert f"num_batches_tracked [] (mean {stored} against 0" in row(proof, "weights_match").evidence
+    assert f"num_batches_tracked: one element of 1, [], is off by +{stored}" in row(proof, "weights_match").cause
+    assert "--weights" in row(proof, "weights_match").remedy

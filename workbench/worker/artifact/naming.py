@@ -6,19 +6,22 @@ are judged, and only then: it changes no status, it adds the reason. Not carried
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from workbench.protocol.artifacts import CheckRow, Finding
 from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.alignment import FUSED
-from workbench.worker.artifact.loading import Opened, named_tensors
+from workbench.worker.artifact.loading import Opened, named_tensors, open_artifact
 from workbench.worker.artifact.manifest import manifest_tensors
 from workbench.worker.artifact.naming_fitted import normalised_inputs, rounded_inputs
 from workbench.worker.artifact.naming_folded import Folding, folding
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
 from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
+from workbench.worker.artifact.naming_sizes import case_sizes, fixed_sizes, sizes_words
 from workbench.worker.artifact.naming_values import relation, swapped
 from workbench.worker.artifact.naming_weights import SAME, checkpoint_of, weights_words
 from workbench.worker.artifact.parameters import differing_parameters
@@ -27,6 +30,9 @@ from workbench.worker.judge.verdict import judge
 
 _CASES = 4
 """Cases that an explanation must fit; each costs a few calls."""
+
+_MOVED = ("trace", "export", "weights")
+"""Kinds whose tensors a call may write to."""
 
 _ASKED = ("structure", "values", "nonfinite")
 """Rows about answers, which a relation explains."""
@@ -74,12 +80,13 @@ class _Naming:
             self.same_weights = row.cause.startswith(SAME)
             yield "weights_match", row
         asked = [check for check in _ASKED if check in refused]
+        known = ""
         if asked and self.opened.call is not None:
-            words = self.answers() or self.inputs() or self.elsewhere(refused)
-            if words:
-                yield from ((check, _explained(self.rows[check], words)) for check in asked)
-        if "sizes" in refused and (words := self.sizes()):
-            yield "sizes", replace(self.rows["sizes"], cause=words)
+            known = self.answers() or self.inputs()
+            words = known or self.unserved() or self.elsewhere(refused)
+            yield from ((check, _explained(self.rows[check], words)) for check in asked)
+        if "sizes" in refused and (row := self.sizes(self.rows["sizes"], known)) is not None:
+            yield "sizes", row
 
     def weights(self, row: CheckRow) -> CheckRow | None:
         """The row with how the tensors differ, and by how much; None where nothing can be said.
@@ -88,7 +95,7 @@ class _Naming:
         """
         manifest, checkpoint = self.golden.manifest, checkpoint_of(self.stage)
         expected, prefix = manifest["parameters"], manifest.get("prefix") or ""
-        own, names, held = differing_parameters(named_tensors(self.opened), expected, prefix)
+        own, names, held = differing_parameters(self.stored(), expected, prefix)
         found = folding(own, names, held, checkpoint) if manifest["kind"] != "weights" else Folding([], set(), "")
         wanted = {known: value for one in found.layers for known, value in one.wanted.items()}
         rest = {name: known for name, known in names.items() if name not in found.fitting}
@@ -104,6 +111,13 @@ class _Naming:
         evidence = f"{len(rest)} of {len(held)} differ from the checkpoint"
         evidence += f", batch norm folded{rounded} ({layers}{more}): {listed or 'all were rounded first'}"
         return replace(row, evidence=evidence, cause=words)
+
+    def stored(self) -> Iterable[tuple[str, torch.Tensor]]:
+        """The tensors of the file by name. Calls have moved buffers of what is opened, where it is in train mode."""
+        manifest = self.golden.manifest
+        if manifest["kind"] not in _MOVED:
+            return named_tensors(self.opened)
+        return named_tensors(open_artifact(self.stage, manifest, self.device))
 
     def picked(self) -> list[int]:
         """A few cases that were answered, of different sizes and scales, ordinary inputs first. Where some are wrong
@@ -132,7 +146,7 @@ class _Naming:
         eager = [self.golden.eager(index).leaves for index in indices]
         if not found:
             return ""
-        names = [leaf_name(path) for path, _ in eager[0]]
+        names = [path if leaf_name(path).isdigit() else leaf_name(path) for path, _ in eager[0]]
         order = swapped([[leaf for _, leaf in one] for one in eager], [[leaf for _, leaf in one] for one in found])
         if order is not None:
             return _order_words(order, names, len(found[0]))
@@ -194,24 +208,28 @@ class _Naming:
     def _raised(self) -> list[int]:
         return [one.index for one in self.results if one.raised]
 
-    def sizes(self) -> str:
-        """Which batch sizes it does serve; empty where a size of another dimension was refused throughout, too."""
-        served: dict[int, bool] = {}
-        others: dict[tuple[str, int], bool] = {}
-        for one in self.results:
-            good = not one.raised and not one.structure
-            served[one.batch] = served.get(one.batch, True) and good
-            for pair in (self.golden.manifest["cases"][one.index].get("sizes") or {}).items():
-                others[pair] = others.get(pair, False) or good
-        if not all(others.values()):
-            return ""
-        right = sorted(size for size, good in served.items() if good)
-        if not right or len(right) == len(served):
-            return ""
-        listed = ", ".join(map(str, right))
-        if len(right) == 1:
-            return f"its batch is fixed at {listed}: the example's size was baked in"
-        return f"it serves batch {listed} only"
+    def unserved(self) -> str:
+        """Why no case at all is answered, where the graph declares a size that they do not have."""
+        return self.served() if self.results and not self.picked() else ""
+
+    def served(self, formed: bool = True) -> str:
+        """Which sizes it does serve. formed: an answer of another form than eager's is none."""
+        asked = [
+            (case_sizes(self.golden, one.index), not one.raised and not (formed and one.structure))
+            for one in self.results
+        ]
+        return sizes_words(asked, fixed_sizes(self.opened.program, self.golden.manifest))
+
+    def sizes(self, row: CheckRow, known: str) -> CheckRow | None:
+        """The row with the reason; None where nothing can be said.
+
+        known: what is wrong with the answers, or with what it wants, whatever the sizes. That is the reason here, too,
+        unless some sizes are answered and others raise.
+        """
+        if known and len(self._raised()) in (0, len(self.results)):
+            return replace(row, cause=known, remedy=_remedy(known) or row.remedy)
+        words = self.served(formed=not known)
+        return replace(row, cause=words, remedy=row.remedy or _remedy(words)) if words else None
 
 
 def _wrong(one: CaseResult, yardstick: Yardstick) -> bool:
@@ -223,13 +241,19 @@ def _wrong(one: CaseResult, yardstick: Yardstick) -> bool:
 
 def _explained(row: CheckRow, words: str) -> CheckRow:
     """The reason first; what was the cause before is evidence, but for a guess."""
+    if not words:
+        return replace(row, remedy=row.remedy or _AGAIN)
     before = row.cause.replace(f"where they part: {FUSED}; ", "")
     evidence = f"{row.evidence}; {before}" if before else row.evidence
-    return replace(row, evidence=evidence, cause=words, remedy=_REMEDIES.get(_remedy_of(words), row.remedy))
+    return replace(row, evidence=evidence, cause=words, remedy=_remedy(words) or row.remedy or _AGAIN)
 
 
-def _remedy_of(words: str) -> str:
-    return next((key for key in _REMEDIES if key in words), "")
+def _remedy(words: str) -> str:
+    """What to do about a reason; empty where nothing particular is known."""
+    return next((remedy for key, remedy in _REMEDIES.items() if key in words), "")
+
+
+_AGAIN = "Export it again from this model and these weights."
 
 
 _REMEDIES = {
@@ -241,6 +265,12 @@ _REMEDIES = {
     "weights were rounded": "Export in the dtype it is to be judged in, or say what may differ: --tolerance.",
     "another order": "Export outputs and classes in the model's own order.",
     "is missing": "Export the model with it, or verify against the model without it.",
+    "logarithm of eager's": "Take exp() of what it answers, or export the model as it is.",
+    "eager's": "Export the model as it is, or undo that where the answer is used.",
+    "does not depend on": "Export it with that input as an argument: the example's values became constants.",
+    "fixed at": "Make it with what may vary declared (dynamic_shapes), or ask for the sizes that it serves: --input.",
+    "in each other's place": "Export the model as it is, or change the order where it is called.",
+    "inputs than forward": "Export the model with forward's own arguments.",
 }
 """A part of the reason → what to do."""
 

@@ -1,11 +1,11 @@
-"""What an artifact's graph says about itself: the names of its arguments, quantised operators.
+"""What an artifact's graph says about itself: names and sizes of its arguments, quantised operators.
 
 Must never run the artifact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -35,6 +35,28 @@ def tensor_names(program: Any) -> list[str] | None:
         held = {one.name for one in program.graph.initializer}
         return [one.name for one in program.graph.input if one.name not in held]
     return None
+
+
+def declared_shapes(program: Any) -> dict[str, tuple[int | None, ...]]:
+    """Tensor that a call takes → the size that the graph declares for each dimension, None where it is free; empty
+    where the graph declares none, as TorchScript's."""
+    if isinstance(program, torch.export.ExportedProgram):
+        wanted = set(map(str, program.graph_signature.user_inputs))
+        values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.name in wanted}
+        return {name: _fixed(value.shape) for name, value in values.items() if isinstance(value, torch.Tensor)}
+    if is_onnx(program):
+        wanted = set(tensor_names(program) or ())
+        types = {one.name: one.type.tensor_type for one in program.graph.input if one.name in wanted}
+        return {
+            name: tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in one.shape.dim)
+            for name, one in types.items()
+        }
+    return {}
+
+
+def _fixed(shape: Iterable[Any]) -> tuple[int | None, ...]:
+    """A symbol of torch.export's is no int."""
+    return tuple(size if isinstance(size, int) else None for size in shape)
 
 
 def is_onnx(program: Any) -> bool:

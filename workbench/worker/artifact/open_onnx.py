@@ -150,6 +150,6 @@ def onnx_scope(node: Any) -> str:
 
 def _onnx_words(problem: BaseException) -> str:
     """ONNX Runtime's message without its code and source positions."""
-    text = " ".join(str(problem).split())
+    text = " ".join(str(problem).split()).replace(" Please fix either the inputs/outputs or the model.", "")
     parts = [part.strip() for part in text.split(" : ")]
     return (parts[-1] if len(parts) > 1 and parts[-1] else text)[:400]

@@ -188,8 +188,8 @@ class _Proof:
             status, evidence = match_parameters(named_tensors(self.opened), self.manifest["parameters"], prefix, folds)
         except Exception as problem:  # noqa: BLE001 (native code and other libraries read them)
             status, evidence = "error", f"could not be read: {type(problem).__name__}: {problem}"
-        cause = "the artifact was not made from these weights" if status == "fail" else ""
-        self.record.row("weights_match", status, evidence, cause, since=since)
+        cause, remedy = _PROVE_OTHER_WEIGHTS if status == "fail" else ("", "")
+        self.record.row("weights_match", status, evidence, cause, remedy, since)
 
     def clean(self, blocker: SourceBlocker) -> None:
         leaks = blocker.leaks()
@@ -296,6 +296,12 @@ class _Proof:
             known.update({check: replace(row, status=known[check].status) for check, row in rows.items()})
             self.record.findings.extend(found)
 
+
+_PROVE_OTHER_WEIGHTS = (
+    "the artifact was not made from these weights",
+    "Export again from this checkpoint, or name the --weights it was made from.",
+)
+"""Cause and remedy where tensors are not the checkpoint's."""
 
 _PROVE_UNBUILT = (
     "where the model was exported it could be: a bundle brings the Python source, and no other file that it reads",

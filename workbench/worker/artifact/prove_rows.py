@@ -5,6 +5,7 @@ Pure: records in, rows out. Carried into a bundle's verify.py: torch, the standa
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from workbench.protocol.artifacts import CheckRow, Finding
@@ -110,21 +111,20 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
     groups: dict[tuple[tuple[str, int], ...], list[CaseResult]] = {}
     for one in results:
         groups.setdefault(_rows_sizes(golden, one), []).append(one)
-    wrong: list[str] = []
     beyond: list[tuple[tuple[str, int], ...]] = []
     mixed, others = False, 0
+    unserved: dict[str, list[tuple[str, tuple[tuple[str, int], ...]]]] = {}
     for size, cases in sorted(groups.items()):
-        raised = next((one for one in cases if one.raised), None)
-        shaped = next((one for one in cases if one.structure), None)
-        if raised is not None:
-            wrong.append(f"{_rows_named([size])}: {raised.raised}")
-        elif shaped is not None:
-            wrong.append(f"{_rows_named([size])}: {shaped.structure}")
-            others += 1
+        raised = next((one.raised for one in cases if one.raised), "")
+        shaped = next((one.structure for one in cases if one.structure), "")
+        if raised or shaped:  # what differs in its numbers alone is told once
+            unserved.setdefault(re.sub(r"\d+", "", raised or shaped), []).append((raised or shaped, size))
+            others += not raised
         else:
             share = _rows_bad_share(cases, leaves, yardstick)
             mixed = mixed or 0 < share < 1
             beyond += [size] if share == 1 else []
+    wrong = [f"{_rows_named([size for _, size in alike])}: {alike[0][0]}" for alike in unserved.values()]
     sizes = _rows_named(sorted(groups))
     if len(groups) > 1 and others == len(groups):
         return CheckRow("sizes", "skip", f"nothing was compared at {sizes}: it is not the size, see structure")
