@@ -40,7 +40,12 @@ def pairs(change: object, seeds: int = 3) -> list[tuple[Tensor, Tensor]]:
         (lambda y: -y, "negated"),
         (lambda y: torch.full_like(y, 4.0), "the constant 4"),
         (lambda y: y.half(), "given as float16 in place of float32"),
-        (lambda y: y.bfloat16().float(), ""),
+        (lambda y: y.bfloat16().float(), "rounded to bfloat16"),
+        (lambda y: (y * 100).round() / 100, "eager's values rounded to 2 decimals"),
+        (lambda y: (y * 1e5).round() / 1e5, "eager's values rounded to 5 decimals"),
+        (lambda y: y.round(), "eager's values rounded to 0 decimals"),
+        (lambda y: (y * 10).floor() / 10, ""),
+        (lambda y: (y * 4).round() / 4, ""),
         (lambda y: y.round().int(), "rounded to int32"),
         (lambda y: y.flip(-1), "in reverse along dimension -1"),
         (lambda y: y[:, [0, 2, 1, 3, 4, 5]], "1 holds 2, 2 holds 1"),
@@ -65,6 +70,33 @@ def test_what_holds_in_one_case_only_is_not_named() -> None:
 
 def test_a_missing_activation_is_named_from_the_other_side() -> None:
     assert "the softmax is missing" in relation([(a.softmax(-1), a) for a, _ in pairs(lambda y: y)])
+
+
+def test_what_is_one_function_of_eagers_is_not_called_another_that_is_missing() -> None:
+    """Logits, and their log_softmax, have one softmax: the more exact statement is made."""
+    logits = [y for y, _ in pairs(lambda y: y)]
+    softmax = [y.softmax(-1) for y in logits]
+    assert relation(list(zip(softmax, [y.log_softmax(-1) for y in logits], strict=True))) == (
+        "the logarithm of eager's values"
+    )
+    assert "the softmax is missing" in relation(list(zip(softmax, logits, strict=True)))
+    assert "the log_softmax is missing" in relation([(y.log_softmax(-1), y + at) for at, y in enumerate(logits, 1)])
+    unit = [y / y.norm(dim=-1, keepdim=True) for y in logits]
+    assert relation([(y, y * 2) for y in unit]) == "2 times eager's values"
+    assert "unit-length form is missing" in relation(list(zip(unit, logits, strict=True)))
+    assert relation([(y.abs(), -y.abs()) for y in logits]) == "eager's values negated"
+    peaked = [(y * 60).softmax(-1) for y in logits]  # of some the logarithm is no number any more
+    assert "the logarithm" in relation([(y, (z * 60).log_softmax(-1)) for y, z in zip(peaked, logits, strict=True)])
+
+
+def test_whole_numbers_and_few_values_are_not_called_rounded() -> None:
+    counts = torch.arange(12.0).reshape(3, 4)
+    assert "rounded" not in relation([(counts, counts + 0.0)])
+    assert "rounded" not in relation([(torch.tensor([0.1, 0.2]), torch.tensor([0.0, 0.0]))])
+    assert "rounded" not in relation([(counts + 0.3, counts * 3)])
+    nan = counts + 0.26
+    nan[0, 0] = float("nan")
+    assert "rounded to 1 decimal" in relation([(nan, (nan * 10).round() / 10)])
 
 
 def test_values_that_are_eagers_to_the_last_half_are_named_rounded() -> None:

@@ -22,10 +22,11 @@ from workbench.worker.artifact.naming_folded import Folding, folding
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
 from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
 from workbench.worker.artifact.naming_sizes import case_sizes, fixed_sizes, sizes_words
-from workbench.worker.artifact.naming_values import relation, swapped
+from workbench.worker.artifact.naming_values import alike, relation, swapped
 from workbench.worker.artifact.naming_weights import SAME, checkpoint_of, weights_words
 from workbench.worker.artifact.parameters import differing_parameters
 from workbench.worker.artifact.prove_cases import CaseResult, Golden, leaf_name, yardstick_of
+from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.verdict import judge
 
 _CASES = 4
@@ -140,12 +141,13 @@ class _Naming:
         """The answers as a function of eager's."""
         indices = self.picked()
         try:
-            found = [answer_to(self.opened, self.golden, index, self.device).leaves for index in indices]
+            answered = [answer_to(self.opened, self.golden, index, self.device) for index in indices]
         except Exception:  # noqa: BLE001 (it answered before and raises now: `repeat` says so)
             return ""
-        eager = [self.golden.eager(index).leaves for index in indices]
-        if not found:
+        if not answered:
             return ""
+        wanted = [self.golden.eager(index) for index in indices]
+        eager, found = ([one.leaves for one in side] for side in (wanted, answered))
         names = [path if leaf_name(path).isdigit() else leaf_name(path) for path, _ in eager[0]]
         order = swapped([[leaf for _, leaf in one] for one in eager], [[leaf for _, leaf in one] for one in found])
         if order is not None:
@@ -157,7 +159,7 @@ class _Naming:
             words = relation([(mine[place][1], its[place][1]) for mine, its in zip(eager, found)])  # noqa: B905
             if words:
                 said.append(f"{name} is {words}")
-        return "; ".join(said[:4])
+        return "; ".join(said[:4]) or _container_words(wanted, answered)
 
     def inputs(self) -> str:
         """What it would have to be asked to answer as eager does; how many arguments it takes."""
@@ -273,6 +275,18 @@ _REMEDIES = {
     "inputs than forward": "Export the model with forward's own arguments.",
 }
 """A part of the reason → what to do."""
+
+
+def _container_words(wanted: list[Flat], found: list[Flat]) -> str:
+    """Eager's tensors, held otherwise; empty where they are others."""
+    leaves = [zip(mine.leaves, its.leaves) for mine, its in zip(wanted, found)]  # noqa: B905 (counted before)
+    if not all(alike(mine, its) for pairs in leaves for (_, mine), (_, its) in pairs):
+        return ""
+    own, model = (side[0].structure.partition("\n")[0].partition("\t")[2] for side in (found, wanted))
+    if own != model:
+        return f"it answers eager's values as {own} in place of {model}"
+    own, model = (", ".join(path for path, _ in side[0].leaves) for side in (found, wanted))
+    return f"it answers eager's values as {own} in place of {model}" if own != model else ""
 
 
 def _order_words(order: list[int], names: list[str], count: int) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from workbench.worker.artifact.naming_rounded import rounded_values
+
 Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]
 """(eager's answer, the artifact's) of one leaf in several cases."""
 
@@ -50,8 +52,19 @@ def relation(pairs: Pairs) -> str:
     if not pairs:
         return ""
     if all(alike(*pair) for pair in pairs):
-        return _dtype_only(pairs) or _rounded(pairs)
-    for look in (_dtype_only, _reshaped, _activation, _reordered, _affine, _rows):
+        return _dtype_only(pairs) or rounded_values(pairs)
+    for look in (
+        _dtype_only,
+        rounded_values,
+        _reshaped,
+        _pointwise,
+        _reordered,
+        _affine,
+        _along,
+        _missing,
+        _constant,
+        _rows,
+    ):
         if words := look(pairs):
             return words
     return ""
@@ -101,17 +114,6 @@ def _dims(pairs: Pairs) -> list[int]:
     return [-1 - place for place in range(rank)]
 
 
-def _rounded(pairs: Pairs) -> str:
-    """The values are eager's: what may be wrong is how finely they are given."""
-    eager, found = pairs[0]
-    if not (eager.is_floating_point() and found.dtype == eager.dtype == torch.float32):
-        return ""
-    for dtype in (torch.bfloat16, torch.float16):
-        if all(torch.equal(one.to(dtype).to(one.dtype), one) for _, one in pairs):
-            return f"eager's values rounded to {str(dtype)[6:]}"
-    return ""
-
-
 def _dtype_only(pairs: Pairs) -> str:
     eager, found = pairs[0]
     if eager.dtype != found.dtype and all(alike(*pair) for pair in pairs):
@@ -140,22 +142,42 @@ def _orders(rank: int) -> Iterator[tuple[int, ...]]:
         yield from (order for order in itertools.permutations(range(rank)) if order != tuple(range(rank)))
 
 
-def _activation(pairs: Pairs) -> str:
-    """An activation that one of the two has and the other has not."""
-    found = [(other, eager) for eager, other in pairs]
+def _pointwise(pairs: Pairs) -> str:
+    """A function of each element that the artifact has and eager has not. That of two logarithms the exact one is
+    meant where `exp` of the answer is eager's: what a softmax is of is known but for a summand."""
+    found = _turned(pairs)
+    if _fits(pairs, torch.log) or _fits(found, torch.exp):
+        return "the logarithm of eager's values"
+    for name, function in _POINTWISE:
+        if _fits(pairs, function):
+            return f"{name} of eager's values"
+    return ""
+
+
+def _along(pairs: Pairs) -> str:
+    """A function along a dimension that the artifact has and eager has not."""
     for dim in _dims(pairs):
         for name, function in _ALONG:
-            along = functools.partial(function, dim=dim)
-            if _fits(pairs, along):
+            if _fits(pairs, functools.partial(function, dim=dim)):
                 return f"{name} of eager's values, along dimension {dim}"
-            if "arg" not in name and _fits(found, along):
-                return f"what eager's are the {name} of, along dimension {dim}: the {name} is missing"
-    for name, pointwise in _POINTWISE:
-        if _fits(pairs, pointwise):
-            return f"{name} of eager's values"
-        if _fits(found, pointwise):
-            return f"what eager's are the {name} of: the {name} is missing"
     return ""
+
+
+def _missing(pairs: Pairs) -> str:
+    """A function that eager has and the artifact has not. Several values come to the same, so this is asked last."""
+    found = _turned(pairs)
+    for name, function in _POINTWISE:
+        if _fits(found, function):
+            return f"what eager's are the {name} of: the {name} is missing"
+    for dim in _dims(pairs):
+        for name, function in _ALONG:
+            if "arg" not in name and _fits(found, functools.partial(function, dim=dim)):
+                return f"what eager's are the {name} of, along dimension {dim}: the {name} is missing"
+    return ""
+
+
+def _turned(pairs: Pairs) -> Pairs:
+    return [(found, eager) for eager, found in pairs]
 
 
 _ALONG: tuple[tuple[str, Callable[..., torch.Tensor]], ...] = (
@@ -176,7 +198,6 @@ _POINTWISE: tuple[tuple[str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
     ("tanh", torch.tanh),
     ("relu", torch.relu),
     ("exp", torch.exp),
-    ("log", torch.log),
     ("square", torch.square),
     ("absolute value", torch.abs),
     ("gelu", torch.nn.functional.gelu),
@@ -224,8 +245,8 @@ def _affine(pairs: Pairs) -> str:
     mine, its = mine[finite], its[finite]
     if mine.numel() < 4 or float(mine.std()) == 0:
         return ""
-    if float(its.std()) <= 1e-12 * float(its.abs().max()) or float(its.abs().max()) == 0:
-        return f"the constant {float(its[0]):g}, whatever the input"
+    if _still(its):
+        return ""
     scale = float((mine * its).sum() / mine.square().sum())
     if scale and _fits(pairs, lambda value: value * scale):
         return "eager's values negated" if abs(scale + 1) < 1e-6 else f"{scale:.6g} times eager's values"
@@ -237,6 +258,23 @@ def _affine(pairs: Pairs) -> str:
     if slope and _fits(pairs, lambda value: value * slope + rest):
         return f"{slope:.6g} times eager's values, {rest:+.6g}"
     return ""
+
+
+def _constant(pairs: Pairs) -> str:
+    """One number throughout, where eager's vary."""
+    if any(eager.shape != found.shape for eager, found in pairs):
+        return ""
+    mine, its = (torch.cat([_wide(pair[side]).reshape(-1) for pair in pairs]) for side in (0, 1))
+    finite = torch.isfinite(mine) & torch.isfinite(its)
+    mine, its = mine[finite], its[finite]
+    if mine.numel() < 4 or float(mine.std()) == 0 or not _still(its):
+        return ""
+    return f"the constant {float(its[0]):g}, whatever the input"
+
+
+def _still(values: torch.Tensor) -> bool:
+    """Whether all values are one number, as far as rounding goes."""
+    return float(values.std()) <= 1e-12 * float(values.abs().max())
 
 
 def _rows(pairs: Pairs) -> str:

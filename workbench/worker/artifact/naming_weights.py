@@ -100,6 +100,8 @@ def difference(wanted: torch.Tensor, found: torch.Tensor, others: dict[str, torc
     if a.dim() == 2 and a.shape[0] == a.shape[1] and torch.equal(a.t(), b):
         return "transposed"
     largest, rms = float(delta.abs().max()), float(a.square().mean().sqrt())
+    if a.numel() == 1 and not found.is_floating_point():
+        return f"{int(b)} in place of {int(a)}"
     if changed == 1:
         place = tuple((delta != 0).nonzero()[0].tolist())
         return f"one element of {a.numel()}, {list(place)}, is off by {float(delta[place]):+.3g}"
