@@ -112,6 +112,7 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
     for one in results:
         groups.setdefault(_rows_sizes(golden, one), []).append(one)
     beyond: list[tuple[tuple[str, int], ...]] = []
+    right: list[tuple[tuple[str, int], ...]] = []
     mixed, others = False, 0
     unserved: dict[str, list[tuple[str, tuple[tuple[str, int], ...]]]] = {}
     for size, cases in sorted(groups.items()):
@@ -123,13 +124,13 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
         else:
             share = _rows_bad_share(cases, leaves, yardstick)
             mixed = mixed or 0 < share < 1
-            beyond += [size] if share == 1 else []
+            (beyond if share == 1 else right).append(size)
     wrong = [f"{_rows_named([size for _, size in alike])}: {alike[0][0]}" for alike in unserved.values()]
     sizes = _rows_named(sorted(groups))
     if len(groups) > 1 and others == len(groups):
         return CheckRow("sizes", "skip", f"nothing was compared at {sizes}: it is not the size, see structure")
     if not mixed:  # otherwise it is not the size that makes the difference
-        wrong += _rows_apart(beyond, sorted(set(groups) - set(beyond)))
+        wrong += _rows_apart(beyond, right)
     if declared := batch.get("declared"):
         wrong.insert(0, f"{sizes} only, where batch {declared[0]}..{declared[1]} was declared, which eager serves")
     if wrong:
