@@ -316,10 +316,31 @@ def test_buffers_that_the_proof_itself_moved_are_read_from_the_file(tmp_path: Pa
 
 def test_the_right_values_in_another_container_are_named_so(tmp_path: Path) -> None:
     class Listed(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return x + 1, x * 3
+        def forward(self, x: torch.Tensor) -> tuple[tuple[torch.Tensor], torch.Tensor]:
+            return (x + 1,), x * 3
 
     for check in ("structure", "values"):
         found = row(verified(traced(Listed(), tmp_path / f"{check}.ts"), "Two"), check)
         assert found.cause == "it answers eager's values as sequence of 2 in place of mapping of 2"
         assert found.remedy
+
+
+class Ordered(torch.nn.Module):
+    """The tensors of a dict in a tuple, as what cannot answer with a dict is wrapped."""
+
+    def __init__(self, model: Any, backwards: bool) -> None:
+        super().__init__()
+        self.model, self.backwards = model, backwards
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        values = tuple(self.model(x).values())
+        return values[::-1] if self.backwards else values
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_tuple_in_the_order_of_a_dict_is_compared_by_place_and_says_so(backwards: bool, tmp_path: Path) -> None:
+    path = traced(Ordered(eager("Two"), backwards), tmp_path / "a.ts")
+    proof = verified(path, "Two")
+    said = [one.words for one in proof.findings if one.id == "names"]
+    assert [words.startswith("eager answers with a dict, it with a tuple") for words in said] == [True]
+    assert bool(failed(proof)) is backwards

@@ -50,6 +50,8 @@ def keep(searched: Searched, subject: Subject, stage: Path, manifest: dict[str, 
     """
     finding = searched.finding()
     manifest["search"] = {"words": finding.words, "remedy": finding.remedy, "parts": searched.parts}
+    if searched.rewritten:
+        manifest["rewritten"] = searched.rewritten
     found = searched.found
     if found is None:
         return

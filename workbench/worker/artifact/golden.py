@@ -22,6 +22,7 @@ from workbench.worker.artifact.golden_inputs import argument_trees
 from workbench.worker.artifact.golden_layouts import eager_layouts
 from workbench.worker.artifact.golden_rows import rows_lost, rows_served
 from workbench.worker.artifact.plain import named_outputs, plain_or_raise
+from workbench.worker.artifact.prove_cases import CASES_MAPPING
 from workbench.worker.artifact.prove_writes import changed_tensors
 from workbench.worker.artifact.subject import Subject, run_eager
 from workbench.worker.artifact.trace import save_or_raise
@@ -244,6 +245,7 @@ class _Maker:
         output = {"structure": structure, "paths": paths, "dtypes": dtypes, "named": named}
         output["within"] = named and not self.foreign
         output["any_container"] = self.by_place or (named and self.foreign)
+        output["in_order"] = self.foreign and structure.startswith(CASES_MAPPING)
         findings = [
             Finding("eager_refuses", f"eager itself refuses {what}: {why}") for what, why in self._refused.items()
         ]

@@ -199,7 +199,7 @@ MANIFEST_FIELDS: dict[str, tuple[ManifestTest, str]] = {
     "modes": (_manifest_modes, "the modes of a model"),
     "architecture": (_manifest_architecture, "how to build a module"),
     "blocked instructions": (lambda value: value is None or _manifest_texts(value), "a list of names"),
-    "ties versions": (_manifest_pairs, "texts by name"),
+    "ties versions rewritten": (_manifest_pairs, "texts by name"),
     "prefix not_comparable": (lambda value: value is None or isinstance(value, str), "a text"),
 }
 """Field of the manifest, or several, → what its value must pass, and what it then is."""

@@ -46,19 +46,30 @@ def match_parameters(
     expected: dict[str, dict[str, Any]],
     prefix: str = "",
     folds: bool = False,
+    rewritten: dict[str, str] | None = None,
 ) -> tuple[str, str]:
     """Status ("pass", "fail" or "skip") and evidence: the artifact's tensors against the checkpoint's digests.
 
     Names are compared without `prefix`, and without what one side has in front of all its names (a wrapper's
     attribute). What the artifact does not hold under a known name is no failure by itself (an export drops what
     forward never uses); what it holds with other values is. folds: a program may have batch norm folded into the layer
-    before it, which then has other values.
+    before it, which then has other values. rewritten: the artifact's name → sha256 of tensors that are known to be
+    undone elsewhere in it.
     """
     own, bits, names = _parameters_read(tensors, expected, prefix)
     if not names:
         return _parameters_by_content(own, bits, expected)
-    wrong = [_parameters_difference(name, own[name], bits[name], expected[known]) for name, known in names.items()]
+    undone = [name for name in names if bits[name] and (rewritten or {}).get(name) == bits[name]]
+    wrong = [
+        _parameters_difference(name, own[name], bits[name], expected[known])
+        for name, known in names.items()
+        if name not in undone
+    ]
     wrong = [words for words in wrong if words]
+    if undone and not wrong:
+        listed = f"{', '.join(undone[:5])}{' …' if len(undone) > 5 else ''}"
+        words = f"{len(undone)} of {len(names)} have other values, which something else in the artifact undoes"
+        return "skip", f"{words} ({listed}: eager with them answers otherwise, and it does not): the answers decide"
     if wrong and folds and (gone := _parameters_folded(own, bits, names, expected)):
         words = (
             f"{len(wrong)} of {len(names)} have other values, as where batch norm is folded into the layer before it"

@@ -25,7 +25,7 @@ from workbench.worker.artifact.manifest import MANIFEST_GOLDEN, listed_as, read_
 from workbench.worker.artifact.open_aoti import aoti_unswitched
 from workbench.worker.artifact.parameters import match_parameters
 from workbench.worker.artifact.prove_again import SecondLoad, again_row, second_load
-from workbench.worker.artifact.prove_cases import CaseResult, Golden, Watch, run_case, yardstick_of
+from workbench.worker.artifact.prove_cases import CaseResult, Golden, Watch, order_finding, run_case, yardstick_of
 from workbench.worker.artifact.prove_environment import environment_words, load_advice, unfit_here
 from workbench.worker.artifact.prove_guards import (
     GUARDS_UNASKED,
@@ -185,7 +185,8 @@ class _Proof:
         prefix = self.manifest.get("prefix") or ""
         folds = self.manifest["kind"] != "weights"
         try:
-            status, evidence = match_parameters(named_tensors(self.opened), self.manifest["parameters"], prefix, folds)
+            known, rewritten = self.manifest["parameters"], self.manifest.get("rewritten")
+            status, evidence = match_parameters(named_tensors(self.opened), known, prefix, folds, rewritten)
         except Exception as problem:  # noqa: BLE001 (native code and other libraries read them)
             status, evidence = "error", f"could not be read: {type(problem).__name__}: {problem}"
         cause, remedy = _PROVE_OTHER_WEIGHTS if status == "fail" else ("", "")
@@ -241,6 +242,7 @@ class _Proof:
             self.record.put(repeat)
             self.record.find(layouts)
             self.record.findings.extend(writes_findings(one.writes for one in results))
+            self.record.find(order_finding(self.opened, golden, self.device))
             self.record.findings.extend(searched_findings(self.manifest))
         if self.loads.gone:
             self.record.row("train_ops", "skip", "not looked at: it does not load again, see repeat")

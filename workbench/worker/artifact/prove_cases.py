@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from workbench.protocol.artifacts import Finding
 from workbench.protocol.runs import LeafDiff, LeafNoise, Yardstick
 from workbench.worker.artifact.loading import Opened
 from workbench.worker.artifact.plain_parts import number_tensor, open_parts
@@ -193,11 +194,38 @@ def named_as_golden(answer: Any, manifest: dict[str, Any]) -> Flat:
     output = manifest["output"]
     flat = flatten_plain(plain_output(answer, bool(output.get("within"))) if output.get("named") else answer)
     leaves = [(path, leaf.detach().cpu()) for path, leaf in flat.leaves]
-    if output.get("any_container") and len(leaves) == len(output["paths"]) and not flat.opaque:
-        # eager answers with a class of its own, which an artifact of another maker may give as a tuple
+    unnamed = bool(output.get("in_order")) and in_order(flat)
+    if (output.get("any_container") or unnamed) and len(leaves) == len(output["paths"]) and not flat.opaque:
+        # eager answers with a class of its own or a dict, which an artifact of another maker may give as a tuple
         pairs = zip(output["paths"], leaves)  # noqa: B905 (compared above)
         return Flat(output["structure"], [(path, leaf) for path, (_, leaf) in pairs])
     return Flat(flat.structure, leaves, flat.opaque)
+
+
+CASES_MAPPING, _CASES_SEQUENCE = "output\tmapping", "output\tsequence"
+"""How the structure of an answer begins."""
+
+
+def in_order(flat: Flat) -> bool:
+    """Whether an answer is a plain row of tensors, whose names are lost."""
+    return flat.structure.startswith(_CASES_SEQUENCE) and flat.structure.count("\n") == len(flat.leaves)
+
+
+def order_finding(opened: Opened, golden: Golden, device: str) -> Finding | None:
+    """Said where eager names its tensors and the artifact only orders them; None else."""
+    if not golden.manifest["output"].get("in_order") or opened.call is None:
+        return None
+    args, kwargs = golden.inputs(0, device)
+    try:
+        with torch.no_grad():
+            answer = flatten_plain(opened.call(*args, **kwargs))
+    except Exception:  # noqa: BLE001 (an artifact may raise whatever it likes, and the rows say what)
+        return None
+    names = ", ".join(leaf_name(path) for path in golden.manifest["output"]["paths"])
+    words = f"eager answers with a dict, it with a tuple: compared in the order {names}"
+    return (
+        Finding("names", words, "Read its answers by place, or export it with the dict.") if in_order(answer) else None
+    )
 
 
 def yardstick_of(manifest: dict[str, Any], tolerance: float = 0.0) -> Yardstick:

@@ -21,9 +21,11 @@ from workbench.worker.artifact.branches import Branches
 from workbench.worker.artifact.fixed_cases import FixedCases
 from workbench.worker.artifact.loading import Opened, open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN
+from workbench.worker.artifact.naming_weights import CHECKPOINT
 from workbench.worker.artifact.parts import parting, parting_of_compiled
 from workbench.worker.artifact.prove_cases import Golden, yardstick_of
 from workbench.worker.artifact.prove_writes import changed_tensors
+from workbench.worker.artifact.rewritten import rewritten
 from workbench.worker.artifact.search_inputs import DIRECTIONS, Input, Inputs
 from workbench.worker.artifact.search_sides import Sides, copies
 from workbench.worker.artifact.searched import Counterexample, Searched
@@ -79,6 +81,8 @@ def search(
             done.why_not = "--search 0"
             work.fixed.part()
         done.parts = work.parts()
+        if (stage / CHECKPOINT).exists():  # an artifact of others: one of ours was made from these very weights
+            done.rewritten = rewritten(subject, opened, golden, work.fixed, job)
     done.seconds = time.perf_counter() - started
     return done
 

@@ -43,6 +43,8 @@ class Searched:
     found: Counterexample | None = None
     parts: str = ""
     """Where both part, down to the line; empty where they do not, or where that was not found."""
+    rewritten: dict[str, str] = field(default_factory=dict)
+    """The artifact's name of each parameter whose other values are undone elsewhere in it → their sha256."""
     why_not: str = ""
     """Why nothing was searched; empty when it was."""
 
