@@ -12,7 +12,7 @@ import pytest
 from tests.artifacts.right import RIGHT
 from tests.artifacts.writers import Made, absent, missing_words, prove_made
 from tests.artifacts.wrong import WRONG
-from workbench.worker.artifact import naming_fitted, naming_inputs
+from workbench.worker.artifact import naming_coarse, naming_fitted, naming_inputs, prove_job
 
 OFTEN = (
     "a bias off by 1e-3, traced",
@@ -57,8 +57,9 @@ RIGHT_OFTEN = (
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine decides no words."""
-    for module in (naming_fitted, naming_inputs):
+    for module in (naming_coarse, naming_fitted, naming_inputs):
         monkeypatch.setattr(module, "_SECONDS", math.inf)
+    monkeypatch.setattr(prove_job, "REASON_SECONDS", math.inf)
 
 
 def select(titles: tuple[str, ...], among: tuple[Made, ...]) -> list[Made]:

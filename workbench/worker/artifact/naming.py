@@ -17,7 +17,8 @@ from workbench.protocol.runs import BEYOND, INCOMPARABLE, Yardstick
 from workbench.worker.artifact.alignment import FUSED
 from workbench.worker.artifact.loading import Opened, named_tensors, open_artifact
 from workbench.worker.artifact.manifest import manifest_tensors
-from workbench.worker.artifact.naming_fitted import normalised_inputs, rounded_inputs
+from workbench.worker.artifact.naming_coarse import coarse_inputs
+from workbench.worker.artifact.naming_fitted import scaled_inputs
 from workbench.worker.artifact.naming_folded import Folding, folding
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
 from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
@@ -181,7 +182,7 @@ class _Naming:
             return f"its answer does not depend on {', '.join(ignored)}: the example's values may be baked in"
         if self.rows["weights_match"].status == "fail":
             return ""  # another first layer may look like another scale
-        return normalised_inputs(self.opened, self.golden, self.picked(), self.device) or rounded_inputs(
+        return scaled_inputs(self.opened, self.golden, self.picked(), self.device) or coarse_inputs(
             self.opened, self.golden, self.picked(), self.device
         )
 
@@ -261,7 +262,8 @@ _AGAIN = "Export it again from this model and these weights."
 _REMEDIES = {
     "it wants": "Change what is fed to it, or export the model as it is fed.",
     "it normalises": "Feed it without that step, or export the model without it.",
-    "it rounds": "Export the model without that step, or say what may differ: --tolerance.",
+    "it answers as eager does when": "Feed it so, or look for what scales that input or the first weights inside it.",
+    "it does not see": "Export the model without that step, or say what may differ: --tolerance.",
     "train mode": "Export in eval mode: model.eval() before.",
     "not made from these weights": "Export again from this checkpoint, or name the --weights it was made from.",
     "weights were rounded": "Export in the dtype it is to be judged in, or say what may differ: --tolerance.",

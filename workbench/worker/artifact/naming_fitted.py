@@ -1,20 +1,21 @@
-"""A step on its inputs that an artifact has inside and the model has not: a scale and a shift, or a rounding.
+"""A scale and a shift of its inputs that an artifact has inside and the model has not.
 
-A scale and a shift are fitted: the artifact is asked with changed inputs until it answers as eager does. A rounding
-shows in answers that do not change when the inputs are rounded before. Both are named only where they hold in every
-case that is asked.
+They are fitted: the artifact is asked with changed inputs until it answers as eager does. What is told is what was
+measured, for another scale of a first layer's weights looks the same. Named only where they hold in every case that
+is asked, and mend one input alone.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from workbench.worker.artifact.loading import Opened
-from workbench.worker.artifact.naming_inputs import Change, agrees, answer_to, ignored_inputs, only, same_bits
+from workbench.worker.artifact.naming_inputs import answer_to, only
 from workbench.worker.artifact.prove_cases import Golden
 
 _SECONDS = 10.0
@@ -38,41 +39,63 @@ _MENDED = 30
 _NOISE = 2e-6
 """What float32 itself leaves, as a share of the answer's root mean square."""
 
-_ROUNDED = (torch.bfloat16, torch.float16)
+_CLOSE = 2e-4
+"""What a mended case may be off at most, as a share of the answer's root mean square: kernels sum in another order."""
+
+_FITTED = 1 << 16
+"""Elements of an answer that a fit looks at, evenly; what it finds must hold for all."""
+
+_CHUNK = 1 << 20
+"""Elements that are compared at once."""
+
+_SAME_WAY = 0.9999
+"""Cosine of two columns of slopes from which on they cannot be told apart."""
+
+_TYPICAL = (255.0, 127.5)
+"""Scales that are a normalisation's."""
 
 
-def normalised_inputs(opened: Opened, golden: Golden, cases: Sequence[int], device: str) -> str:
-    """Which scale and shift by constants the artifact has inside, in words; empty where none mends its answers."""
-    until = time.monotonic() + _SECONDS
+def scaled_inputs(opened: Opened, golden: Golden, cases: Sequence[int], device: str) -> str:
+    """With which scale and shift of which input the artifact answers as eager does, in words; empty where none mends
+    its answers, and where more than one does: then neither is known to be the reason."""
+    until, found = time.monotonic() + _SECONDS, []
     for name, sample in golden.part(cases[0], "input").items():
         if not sample.is_floating_point() or sample.numel() < 2:
             continue
-        image = sample.dim() == 4 and sample.shape[1] in _CHANNELS
-        for count in (1, sample.shape[1]) if image else (1,):
-            ask = functools.partial(_rest, opened, golden, cases[0], device, name)
-            for start in _STARTS:
-                found = _fit(ask, torch.tensor([start] * count, dtype=torch.float64).t().reshape(-1), until)
-                if found is None:
-                    continue
-                for digits in (2, 3, 4):
-                    neat = _to_digits(found, digits)
-                    if torch.equal(neat, _unchanged(count)):
-                        continue  # the cases agree as they are: what is wrong is something else
-                    if all(_mends(opened, golden, one, device, name, neat) for one in cases):
-                        return f"it normalises {name}: {_words(name, neat)}"
-    return ""
+        scales = _scales_of(opened, golden, cases, device, name, until)
+        if scales is not None:
+            found.append(_words(name, scales))
+        if len(found) > 1 or (scales is None and time.monotonic() > until):
+            return ""
+    return found[0] if found else ""
 
 
-def rounded_inputs(opened: Opened, golden: Golden, cases: Sequence[int], device: str) -> str:
-    """Which inputs the artifact rounds, in words: it answers with the same bits when they are rounded before."""
-    ignored = set(ignored_inputs(opened, golden, cases[0], device))
-    for name, sample in golden.part(cases[0], "input").items():
-        if sample.dtype not in (torch.float32, torch.float64) or name in ignored:
-            continue
-        for dtype in _ROUNDED:
-            if _is_rounded(opened, golden, cases, device, name, dtype):
-                return f"it rounds {name} to {str(dtype)[6:]}"
-    return ""
+def _scales_of(
+    opened: Opened, golden: Golden, cases: Sequence[int], device: str, name: str, until: float
+) -> torch.Tensor | None:
+    """The scales and shifts that mend every case; None where none do."""
+    sample = golden.part(cases[0], "input")[name]
+    image = sample.dim() == 4 and sample.shape[1] in _CHANNELS
+    ask = functools.partial(_rest, opened, golden, cases[0], device, name)
+    for count, start in itertools.product((1, sample.shape[1]) if image else (1,), _STARTS):
+        found = _fit(ask, torch.tensor([start] * count, dtype=torch.float64).t().reshape(-1), until)
+        for neat in () if found is None else _simpler(found):
+            # where the cases agree as they are, what is wrong is something else
+            if not torch.equal(neat, _unchanged(count)) and all(
+                _mends(opened, golden, one, device, name, neat) for one in cases
+            ):
+                return neat
+    return None
+
+
+def _simpler(found: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The same with few digits, and first of all without a shift: one that changes nothing was not measured."""
+    for digits in (2, 3, 4):
+        neat = _to_digits(found, digits)
+        scale, shift = neat.chunk(2)
+        if bool(shift.any()):
+            yield torch.cat([scale, torch.zeros_like(shift)])
+        yield neat
 
 
 def _unchanged(count: int) -> torch.Tensor:
@@ -82,38 +105,11 @@ def _unchanged(count: int) -> torch.Tensor:
 
 def _mends(opened: Opened, golden: Golden, index: int, device: str, name: str, scales: torch.Tensor) -> bool:
     """Whether a case agrees with these, and by them: what is left is next to nothing of what it was without."""
-    unchanged = _unchanged(len(scales) // 2)
-    before, after = (_rest(opened, golden, index, device, name, one) for one in (unchanged, scales))
-    if before is None or after is None:
+    after = _furthest(opened, golden, index, device, name, scales)
+    if after is None or after > _CLOSE:
         return False
-    left = max(float(before.abs().max()) / _MENDED, _NOISE)
-    return float(after.abs().max()) <= left and agrees(opened, golden, index, device, only(name, _scaled(scales)))
-
-
-def _is_rounded(
-    opened: Opened, golden: Golden, cases: Sequence[int], device: str, name: str, dtype: torch.dtype
-) -> bool:
-    """Whether no answer changes by the rounding, in cases that it changes, while all change by twice its step."""
-    step = 2 * torch.finfo(dtype).eps
-    asked = 0
-    for index in cases:
-        value = golden.part(index, "input")[name]
-        if torch.equal(_through(value, dtype).nan_to_num(), value.nan_to_num()):
-            continue
-        asked += 1
-        try:
-            as_is = answer_to(opened, golden, index, device)
-            rounded = answer_to(opened, golden, index, device, only(name, functools.partial(_through, dtype=dtype)))
-            moved = answer_to(opened, golden, index, device, only(name, lambda value: value * (1 + step)))
-        except Exception:  # noqa: BLE001 (an artifact may raise whatever it likes; then nothing is known)
-            return False
-        if not same_bits(as_is, rounded) or same_bits(as_is, moved):
-            return False
-    return asked > 1 or asked == len(cases)
-
-
-def _through(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return value.to(dtype).to(value.dtype)
+    before = _furthest(opened, golden, index, device, name, _unchanged(len(scales) // 2))
+    return before is not None and after <= max(before / _MENDED, _NOISE)
 
 
 def _scaled(scales: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -127,51 +123,71 @@ def _scaled(scales: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     return change
 
 
+def _answers(
+    opened: Opened, golden: Golden, index: int, device: str, name: str, scales: torch.Tensor
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """(eager's answer to a case, the artifact's to the case with scaled inputs) by leaf; empty where these do not
+    compare."""
+    try:
+        found = answer_to(opened, golden, index, device, only(name, _scaled(scales))).leaves
+    except Exception:  # noqa: BLE001 (an artifact may raise whatever it likes; then nothing is known)
+        return []
+    wanted = golden.eager(index).leaves
+    pairs = [(mine, its) for (_, mine), (_, its) in zip(wanted, found)]  # noqa: B905 (compared next)
+    fit = all(mine.is_floating_point() and mine.shape == its.shape for mine, its in pairs)
+    return pairs if fit and len(found) == len(wanted) else []
+
+
 def _rest(
     opened: Opened, golden: Golden, index: int, device: str, name: str, scales: torch.Tensor
 ) -> torch.Tensor | None:
-    """The artifact's answer to scaled inputs less eager's to the case, as a share of eager's RMS; None where these do
-    not compare."""
-    change: Change = only(name, _scaled(scales))
-    try:
-        found = answer_to(opened, golden, index, device, change).leaves
-    except Exception:  # noqa: BLE001 (an artifact may raise whatever it likes; then nothing is known)
-        return None
-    wanted = golden.eager(index).leaves
-    if len(found) != len(wanted):
-        return None
+    """The artifact's answer to scaled inputs less eager's to the case, as a share of eager's RMS, at some elements of
+    each leaf; None where these do not compare."""
     rests = []
-    for (_, mine), (_, its) in zip(wanted, found):  # noqa: B905 (compared above)
-        if not mine.is_floating_point() or mine.shape != its.shape:
-            return None
-        size = mine.double().square().mean().sqrt().clamp_min(1e-30)
-        rests.append(((its.double().cpu() - mine.double()) / size).reshape(-1))
+    for mine, its in _answers(opened, golden, index, device, name, scales):
+        step = max(1, -(-mine.numel() // _FITTED))
+        a, b = (one.reshape(-1)[::step].double() for one in (mine, its))
+        rests.append((b - a) / a.square().mean().sqrt().clamp_min(1e-30))
     rest = torch.cat(rests) if rests else torch.zeros(0)
     return rest if rest.numel() and bool(torch.isfinite(rest).all()) else None
 
 
+def _furthest(opened: Opened, golden: Golden, index: int, device: str, name: str, scales: torch.Tensor) -> float | None:
+    """The largest of all elements of what `_rest` tells some of; None where these do not compare."""
+    worst: float | None = None
+    for mine, its in _answers(opened, golden, index, device, name, scales):
+        squares = furthest = 0.0
+        flat, other = mine.reshape(-1), its.reshape(-1)
+        for start in range(0, flat.numel(), _CHUNK):
+            wide = flat[start : start + _CHUNK].double()
+            squares += float(wide.square().sum())
+            distance = (other[start : start + _CHUNK].double() - wide).abs_()
+            if not bool(torch.isfinite(distance).all()):
+                return None
+            furthest = max(furthest, float(distance.max()))
+        size = max((squares / max(mine.numel(), 1)) ** 0.5, 1e-30)
+        worst = max(worst or 0.0, furthest / size)
+    return worst
+
+
 def _fit(ask: Callable[[torch.Tensor], torch.Tensor | None], start: torch.Tensor, until: float) -> torch.Tensor | None:
-    """Levenberg and Marquardt's method with differences in place of derivatives; None where it leads nowhere."""
+    """Levenberg and Marquardt's method with differences in place of derivatives; None where it leads nowhere, and where
+    two of the numbers do the same, so that neither is known."""
     here, rest, damping = start, ask(start), 1e-3
+    slopes: torch.Tensor | None = None
     for _ in range(_STEPS):
         if rest is None:
             return None
         before = float(rest.square().mean().sqrt())
         if before <= _NEAR:
-            return here
-        columns = []
-        for place in range(len(here)):
-            step = 1e-3 * max(abs(float(here[place])), 0.1)
-            beside = here.clone()
-            beside[place] += step
-            moved = ask(beside)
-            if moved is None or time.monotonic() > until:
-                return None
-            columns.append((moved - rest) / step)
-        slopes = torch.stack(columns, 1)
+            return None if slopes is not None and _alike(slopes) else here
+        slopes = _slopes(ask, here, rest, until)
+        if slopes is None:
+            return None
         normal, pull = slopes.t() @ slopes, slopes.t() @ rest
+        least = max(float(normal.diagonal().max()) * 1e-6, 1e-12)  # what changes nothing stays where it is
         for _ in range(8):
-            damped = normal + damping * torch.diag(normal.diagonal().clamp_min(1e-12))
+            damped = normal + damping * torch.diag(normal.diagonal().clamp_min(least))
             new = here - torch.linalg.lstsq(damped, pull.unsqueeze(1)).solution.squeeze(1)
             tried = ask(new)
             if tried is not None and float(tried.square().mean().sqrt()) < before:
@@ -185,18 +201,45 @@ def _fit(ask: Callable[[torch.Tensor], torch.Tensor | None], start: torch.Tensor
     return None
 
 
+def _slopes(
+    ask: Callable[[torch.Tensor], torch.Tensor | None], here: torch.Tensor, rest: torch.Tensor, until: float
+) -> torch.Tensor | None:
+    """How the rest moves with each number, a column each; None where it is not known, or not in time."""
+    columns = []
+    for place in range(len(here)):
+        step = 1e-3 * max(abs(float(here[place])), 0.1)
+        beside = here.clone()
+        beside[place] += step
+        moved = ask(beside)
+        if moved is None or time.monotonic() > until:
+            return None
+        columns.append((moved - rest) / step)
+    return torch.stack(columns, 1)
+
+
+def _alike(slopes: torch.Tensor) -> bool:
+    """Whether two columns point the same way, or opposite ways."""
+    units = slopes / slopes.norm(dim=0).clamp_min(1e-30)
+    cosines = (units.t() @ units).fill_diagonal_(0.0)
+    return bool((cosines.abs() > _SAME_WAY).any())
+
+
 def _to_digits(values: torch.Tensor, digits: int) -> torch.Tensor:
     """Each value to so many decimal digits after its scale's first, which the shifts share."""
     return torch.tensor([float(f"{one:.{digits}g}") if abs(one) > 1e-4 else 0.0 for one in values.tolist()]).double()
 
 
 def _words(name: str, scales: torch.Tensor) -> str:
-    """ "(x - 0.45) / 0.22"."""
+    """ "it normalises x: (x - [0.5, 0.4]) / [0.2, 0.3]" where that is what such numbers are for; elsewhere what was
+    measured: "it answers as eager does when x is fed as 0.22·x + 0.45"."""
     scale, shift = scales.chunk(2)
-    moved = f"{name} - {_numbers(shift)}" if bool(shift.any()) else name
-    if bool((scale == 1).all()):
-        return moved
-    return f"{f'({moved})' if moved != name else name} / {_numbers(scale)}"
+    below = bool((shift <= 0).all())
+    if scale.numel() > 1 or any(abs(abs(float(scale)) / one - 1) < 5e-3 for one in _TYPICAL):
+        moved = f"({name} {'+' if below else '-'} {_numbers(-shift if below else shift)})" if shift.any() else name
+        return f"it normalises {name}: {moved} / {_numbers(scale)}"
+    fed = name if bool(scale == 1) else f"{_numbers(scale)}·{name}"
+    fed += f" {'-' if below else '+'} {_numbers(shift.abs())}" if bool(shift) else ""
+    return f"it answers as eager does when {name} is fed as {fed}"
 
 
 def _numbers(values: torch.Tensor) -> str:

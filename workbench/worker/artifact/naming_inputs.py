@@ -58,15 +58,15 @@ def answer_to(opened: Opened, golden: Golden, index: int, device: str, change: C
 
 
 def ignored_inputs(opened: Opened, golden: Golden, index: int, device: str) -> list[str]:
-    """Names of input tensors that the artifact's answer does not depend on: their values in another order change
-    nothing."""
+    """Names of input tensors that the artifact's answer does not depend on: their values in another order, values
+    between the same limits and those of another case change nothing."""
     found = []
     try:
-        before = answer_to(opened, golden, index, device)
+        before = _kept(answer_to(opened, golden, index, device))
         for name, tensor in golden.part(index, "input").items():
             if tensor.numel() > 1 and bool((tensor != tensor.reshape(-1)[0]).any()):
-                after = answer_to(opened, golden, index, device, only(name, _rolled))
-                if same_bits(before, after):
+                changes = (_rolled, _drawn, *_of_another_case(golden, index, name))
+                if all(same_bits(before, answer_to(opened, golden, index, device, only(name, one))) for one in changes):
                     found.append(name)
     except Exception:  # noqa: BLE001 (an artifact may raise whatever it likes; then nothing is known)
         return []
@@ -158,6 +158,35 @@ def _rolled(value: torch.Tensor) -> torch.Tensor:
     return value.reshape(-1).roll(1).reshape(value.shape)
 
 
+def _drawn(value: torch.Tensor) -> torch.Tensor:
+    """Values between its least and its largest, these left out where there are others between."""
+    generator = torch.Generator().manual_seed(0)
+    low, high = value.min(), value.max()
+    if value.dtype == torch.bool:
+        return torch.rand(value.shape, generator=generator) < 0.25
+    if value.is_floating_point():
+        share = torch.rand(value.shape, generator=generator, dtype=torch.float64)
+        return (low.double() + share * (high.double() - low.double())).to(value.dtype)
+    least, most = int(low), int(high) + 1
+    least, most = (least + 1, most - 1) if most - least > 2 else (least, most)
+    return torch.randint(least, most, value.shape, generator=generator).to(value.dtype)
+
+
+def _of_another_case(golden: Golden, index: int, name: str) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    """The values that this input has in one other case of its shape."""
+    own = golden.part(index, "input")[name]
+    for other in range(golden.count):
+        value = golden.part(other, "input")[name]
+        if not golden.given_nan(other) and value.shape == own.shape and not torch.equal(value, own):
+            yield lambda _, value=value: value  # type: ignore[misc]
+            return
+
+
+def _kept(flat: Flat) -> Flat:
+    """A copy: an artifact may answer with memory of its own that its next call writes to."""
+    return Flat(flat.structure, [(path, leaf.clone()) for path, leaf in flat.leaves])
+
+
 def _replacing(value: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda _: value.contiguous().clone()
 
@@ -184,7 +213,9 @@ def _shaped(value: torch.Tensor, shape: torch.Size) -> torch.Tensor:
 def same_bits(one: Flat, other: Flat) -> bool:
     """Whether two answers are the same; every NaN is like every other."""
     pairs: list[tuple[Any, Any]] = list(zip(one.leaves, other.leaves))  # noqa: B905 (the same artifact twice)
-    return all(
-        a.shape == b.shape and a.dtype == b.dtype and torch.equal(a.nan_to_num(), b.nan_to_num())
-        for (_, a), (_, b) in pairs
-    )
+    return all(a.shape == b.shape and a.dtype == b.dtype and _same(a, b) for (_, a), (_, b) in pairs)
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    nan = a.isnan()
+    return torch.equal(nan, b.isnan()) and torch.equal(a.masked_fill(nan, 0), b.masked_fill(nan, 0))
