@@ -168,3 +168,32 @@ def test_what_to_do_about_answers_that_vary_follows_what_varies() -> None:
     remedies = [repeat_row("", (diff,), Yardstick("tolerance"), kind).remedy for kind in ("runner", "trace")]
     assert "The command keeps a state" in remedies[0]
     assert "in eval mode" in remedies[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("the outputs are swapped: a holds eager's b", "in the model's own order"),
+        (
+            "a is what eager's are the softmax of, along dimension -1: the softmax is missing",
+            "against the model without",
+        ),
+        ("a is the logarithm of eager's values", "Take exp()"),
+        ("a is eager's values with dimensions permuted to (1, 0)", "or undo that"),
+        ("its batch is fixed at 3: the example's size was baked in", "dynamic_shapes"),
+        ("its answer does not depend on x: the example's values may be baked in", "as an argument"),
+        (
+            "the checkpoint's weights cast to bfloat16: w: bfloat16 in place of float32",
+            "In the dtype of this checkpoint",
+        ),
+    ],
+)
+def test_what_to_do_fits_the_reason(words: str, remedy: str) -> None:
+    row = CheckRow("values", "fail", "far apart", "nothing was compared")
+    assert remedy.lower() in naming._explained(row, words).remedy.lower()
+
+
+def test_a_row_without_a_reason_still_says_what_to_do() -> None:
+    row = CheckRow("structure", "fail", "another shape", "19 of 19 cases differ from eager")
+    assert naming._explained(row, "").remedy == "Export it again from this model and these weights."
+    assert naming._explained(row, "").cause == row.cause

@@ -97,3 +97,11 @@ def test_no_size_is_blamed_for_an_answer_that_is_wrong_at_every_size(tmp_path: P
     proof = verified(path, "Steps", inputs=("x=float32[batch:1..8,3,5,5]",))
     assert "permuted" in row(proof, "structure").cause
     assert row(proof, "sizes").cause == row(proof, "structure").cause
+
+
+def test_another_shape_than_every_call_has_is_named(tmp_path: Path) -> None:
+    path = exported(tmp_path / "six.pt2", (4, 6, 5), {0: "batch"})
+    proof = verified(path, "Steps", inputs=("x=float32[batch:1..8,4,5]",))
+    for check in ("structure", "values", "sizes"):
+        assert row(proof, check).cause == "it takes x as [any, 6, 5], and is given [4, 4, 5]"
+        assert row(proof, check).remedy.startswith("Give it what it takes")

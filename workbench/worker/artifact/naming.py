@@ -22,7 +22,7 @@ from workbench.worker.artifact.naming_fitted import scaled_inputs
 from workbench.worker.artifact.naming_folded import Folding, folding
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
 from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
-from workbench.worker.artifact.naming_sizes import case_sizes, fixed_sizes, sizes_words
+from workbench.worker.artifact.naming_sizes import case_sizes, fixed_sizes, shapes_words, sizes_words
 from workbench.worker.artifact.naming_values import alike, relation, swapped
 from workbench.worker.artifact.naming_weights import SAME, checkpoint_of, weights_words
 from workbench.worker.artifact.parameters import differing_parameters
@@ -85,7 +85,8 @@ class _Naming:
         known = ""
         if asked and self.opened.call is not None:
             known = self.answers() or self.inputs()
-            words = known or self.unserved() or self.elsewhere(refused)
+            known = known or self.unserved()
+            words = known or self.elsewhere(refused)
             yield from ((check, _explained(self.rows[check], words)) for check in asked)
         if "sizes" in refused and (row := self.sizes(self.rows["sizes"], known)) is not None:
             yield "sizes", row
@@ -105,14 +106,14 @@ class _Naming:
         if not rest and found.rounding:
             words = f"{SAME} rounded to {found.rounding}"
         if not words or not found.layers:
-            return replace(row, cause=words) if words else None
+            return replace(row, cause=words, remedy=_remedy(words) or row.remedy) if words else None
         layers = ", ".join(f"{one.norm} into {one.layer}" for one in found.layers[:4])
         more = f" and {len(found.layers) - 4} more" if len(found.layers) > 4 else ""
         rounded = f" after rounding to {found.rounding}" if found.rounding else ""
         listed = f"{', '.join(list(rest)[:5])}{' …' if len(rest) > 5 else ''}"
         evidence = f"{len(rest)} of {len(held)} differ from the checkpoint"
         evidence += f", batch norm folded{rounded} ({layers}{more}): {listed or 'all were rounded first'}"
-        return replace(row, evidence=evidence, cause=words)
+        return replace(row, evidence=evidence, cause=words, remedy=_remedy(words) or row.remedy)
 
     def stored(self) -> Iterable[tuple[str, torch.Tensor]]:
         """The tensors of the file by name. Calls have moved buffers of what is opened, where it is in train mode."""
@@ -213,7 +214,9 @@ class _Naming:
 
     def unserved(self) -> str:
         """Why no case at all is answered, where the graph declares a size that they do not have."""
-        return self.served() if self.results and not self.picked() else ""
+        if not self.results or self.picked():
+            return ""
+        return shapes_words(self.opened.program, self.golden) or self.served()
 
     def served(self, formed: bool = True) -> str:
         """Which sizes it does serve. formed: an answer of another form than eager's is none."""
@@ -267,6 +270,9 @@ _REMEDIES = {
     "train mode": "Export in eval mode: model.eval() before.",
     "not made from these weights": "Export again from this checkpoint, or name the --weights it was made from.",
     "weights were rounded": "Export in the dtype it is to be judged in, or say what may differ: --tolerance.",
+    SAME: "Export in the dtype of this checkpoint, or name the rounded --weights.",
+    "and is given": "Give it what it takes, or export the model for what it is given.",
+    "outputs are swapped": "Export outputs in the model's own order, or take them in the artifact's.",
     "another order": "Export outputs and classes in the model's own order.",
     "is missing": "Export the model with it, or verify against the model without it.",
     "logarithm of eager's": "Take exp() of what it answers, or export the model as it is.",

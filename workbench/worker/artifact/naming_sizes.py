@@ -75,18 +75,38 @@ def case_sizes(golden: Golden, index: int) -> dict[str, int]:
 
 def fixed_sizes(program: Any, manifest: dict[str, Any]) -> dict[str, int]:
     """Dynamic dimension of the contract → the one size that the artifact's graph declares for it."""
-    shapes = declared_shapes(program)
-    paths = [path for entry in manifest["inputs"] for path in manifest_tensors(entry["tree"])]
-    try:
-        own = {path: shapes[name] for name, path in onnx_inputs(list(shapes), paths).items()}
-    except ValueError:
-        return {}  # other inputs than the model's: which is which is not known
-    found = {}
+    own, found = _declared(program, manifest), {}
     for name, axes in _contract_dims(manifest):
         sizes = {own[path][axis] for path, axis in axes if path in own and axis < len(own[path])} - {None}
         if len(sizes) == 1:
             found[name] = int(next(iter(sizes)) or 0)
     return found
+
+
+def shapes_words(program: Any, golden: Golden) -> str:
+    """Which input the artifact's graph declares in another shape than every call has, apart from what may vary; empty
+    where it declares none so."""
+    free = {(path, axis) for _, axes in _contract_dims(golden.manifest) for path, axis in axes}
+    inputs = golden.part(0, "input")
+    for path, sizes in _declared(program, golden.manifest).items():
+        given = list(inputs[path].shape)
+        pairs = enumerate(zip(sizes, given))  # noqa: B905 (compared first)
+        if len(sizes) != len(given) or any(
+            own not in (None, its) and (path, at) not in free for at, (own, its) in pairs
+        ):
+            listed = ", ".join("any" if one is None else str(one) for one in sizes)
+            return f"it takes {path} as [{listed}], and is given {given}"
+    return ""
+
+
+def _declared(program: Any, manifest: dict[str, Any]) -> dict[str, tuple[int | None, ...]]:
+    """Path of an input tensor → the sizes that the graph declares for it, None where one is free."""
+    shapes = declared_shapes(program)
+    paths = [path for entry in manifest["inputs"] for path in manifest_tensors(entry["tree"])]
+    try:
+        return {path: shapes[name] for name, path in onnx_inputs(list(shapes), paths).items()}
+    except ValueError:
+        return {}  # other inputs than the model's: which is which is not known
 
 
 def _contract_dims(manifest: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
