@@ -105,3 +105,17 @@ def test_another_shape_than_every_call_has_is_named(tmp_path: Path) -> None:
     for check in ("structure", "values", "sizes"):
         assert row(proof, check).cause == "it takes x as [any, 6, 5], and is given [4, 4, 5]"
         assert row(proof, check).remedy.startswith("Give it what it takes")
+
+
+def test_a_size_that_only_broadcasts_is_not_said_to_be_served(tmp_path: Path) -> None:
+    """What ignores its input answers one row with four, and more than one not at all."""
+
+    class Baked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.arange(20.0).reshape(4, 5) + x * 0
+
+    path = tmp_path / "baked.ts"
+    torch.jit.save(torch.jit.trace(Baked(), torch.randn(4, 5), check_trace=False), str(path))
+    proof = verified(path, "Reads", inputs=("x=float32[batch:1..8,5]",))
+    assert row(proof, "values").cause.startswith("its answer does not depend on x")
+    assert row(proof, "sizes").cause == "its batch is fixed at 4: the example's size was baked in"

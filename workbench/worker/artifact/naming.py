@@ -82,13 +82,13 @@ class _Naming:
             self.same_weights = row.cause.startswith(SAME)
             yield "weights_match", row
         asked = [check for check in _ASKED if check in refused]
-        known = ""
+        form = known = ""
         if asked and self.opened.call is not None:
-            known = self.answers() or self.inputs()
-            known = known or self.unserved()
+            form = self.answers()
+            known = form or self.inputs() or self.unserved()
             words = known or self.elsewhere(refused)
             yield from ((check, _explained(self.rows[check], words)) for check in asked)
-        if "sizes" in refused and (row := self.sizes(self.rows["sizes"], known)) is not None:
+        if "sizes" in refused and (row := self.sizes(self.rows["sizes"], known, form)) is not None:
             yield "sizes", row
 
     def weights(self, row: CheckRow) -> CheckRow | None:
@@ -105,15 +105,16 @@ class _Naming:
         words = weights_words({name: own[name] for name in rest}, rest, expected, {**checkpoint, **wanted})
         if not rest and found.rounding:
             words = f"{SAME} rounded to {found.rounding}"
+        remedy = _REMEDIES[SAME] if words.startswith(SAME) else row.remedy
         if not words or not found.layers:
-            return replace(row, cause=words, remedy=_remedy(words) or row.remedy) if words else None
+            return replace(row, cause=words, remedy=remedy) if words else None
         layers = ", ".join(f"{one.norm} into {one.layer}" for one in found.layers[:4])
         more = f" and {len(found.layers) - 4} more" if len(found.layers) > 4 else ""
         rounded = f" after rounding to {found.rounding}" if found.rounding else ""
         listed = f"{', '.join(list(rest)[:5])}{' …' if len(rest) > 5 else ''}"
         evidence = f"{len(rest)} of {len(held)} differ from the checkpoint"
         evidence += f", batch norm folded{rounded} ({layers}{more}): {listed or 'all were rounded first'}"
-        return replace(row, evidence=evidence, cause=words, remedy=_remedy(words) or row.remedy)
+        return replace(row, evidence=evidence, cause=words, remedy=remedy)
 
     def stored(self) -> Iterable[tuple[str, torch.Tensor]]:
         """The tensors of the file by name. Calls have moved buffers of what is opened, where it is in train mode."""
@@ -226,15 +227,15 @@ class _Naming:
         ]
         return sizes_words(asked, fixed_sizes(self.opened.program, self.golden.manifest))
 
-    def sizes(self, row: CheckRow, known: str) -> CheckRow | None:
+    def sizes(self, row: CheckRow, known: str, form: str) -> CheckRow | None:
         """The row with the reason; None where nothing can be said.
 
         known: what is wrong with the answers, or with what it wants, whatever the sizes. That is the reason here, too,
-        unless some sizes are answered and others raise.
+        unless some sizes are answered and others raise. form: the same, where it says what form answers have.
         """
         if known and len(self._raised()) in (0, len(self.results)):
             return replace(row, cause=known, remedy=_remedy(known) or row.remedy)
-        words = self.served(formed=not known)
+        words = self.served(formed=not form)
         return replace(row, cause=words, remedy=row.remedy or _remedy(words)) if words else None
 
 
