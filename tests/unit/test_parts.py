@@ -159,7 +159,7 @@ def test_compiled_code_is_followed_in_the_program_that_it_is_compiled_from() -> 
         built = build(recipe, quiet_job())
         return parting_of_compiled(
             subject_of(built.model.eval(), built.example, 0), quiet_job(), (torch.randn(4, 5),), {}
-        )
+        ).words
 
     line = line_of(branch_models, "y = y + x.sign()")
     found = parts("Simplified")

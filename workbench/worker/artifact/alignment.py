@@ -8,17 +8,15 @@ Judges nothing.
 
 from __future__ import annotations
 
-import difflib
-import linecache
-import os
-import sys
-from collections.abc import Hashable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from workbench.worker.artifact.matching import matched
 from workbench.worker.artifact.passages import Passage
-from workbench.worker.bench.failing import is_users
+from workbench.worker.artifact.places import Places
 
 SHARE = 1e-4
 """Of the largest value of a tensor: a difference above it (64 eps where that is more) is no noise of one operator."""
@@ -41,25 +39,34 @@ class Aligned:
     """PLACE, TEXT or OPERATORS."""
     blocks: Sequence[tuple[str, list[Passage], list[Passage]]]
     """("equal", "replace", "delete" or "insert", eager's passages, the artifact's), in order; "equal": pairs."""
-    places: Places
-    """Of this code."""
+    keys: Mapping[int, Hashable]
+    """Id of a passage → what it has in common with those that it may stand for."""
+
+    def __post_init__(self) -> None:
+        self._runs = (
+            [one for _, mine, _ in self.blocks for one in mine],
+            [one for _, _, its in self.blocks for one in its],
+        )
+        self._counts = [Counter(self.keys[id(one)] for one in run) for run in self._runs]
+        self._before: dict[int, Passage | None] = {
+            id(one): before for run in self._runs for before, one in zip([None, *run], run, strict=False)
+        }
+        self._of_key: dict[Hashable, list[Passage]] = {}
+        for one in self._runs[0]:
+            self._of_key.setdefault(self.keys[id(one)], []).append(one)
 
     @property
-    def own_code(self) -> bool:
+    def other_code(self) -> bool:
         """Whether the artifact was made from other code than this."""
         return self.by != PLACE
 
     def before(self, passage: Passage) -> Passage | None:
-        """Eager's passage before one of its own; None for its first."""
-        ours = [one for _, mine, _ in self.blocks for one in mine]
-        place = next(number for number, one in enumerate(ours) if one is passage)
-        return ours[place - 1] if place else None
+        """The passage before this one in its own run; None for the first."""
+        return self._before[id(passage)]
 
     def times(self, passage: Passage) -> tuple[int, int]:
         """How often eager and how often the artifact compute a line."""
-        key = _key(self.by, passage)
-        ours = sum(_key(self.by, one) == key for _, mine, _ in self.blocks for one in mine)
-        theirs = sum(_key(self.by, one) == key for _, _, its in self.blocks for one in its)
+        ours, theirs = (counts[self.keys[id(passage)]] for counts in self._counts)
         return ours, theirs
 
     def more(self, passage: Passage) -> int:
@@ -67,22 +74,42 @@ class Aligned:
         ours, theirs = self.times(passage)
         return ours - theirs
 
+    def like(self, passage: Passage) -> list[Passage]:
+        """Eager's passages that count as this one."""
+        return self._of_key.get(self.keys[id(passage)], [])
+
+    def sure(self, passage: Passage) -> bool:
+        """Whether no other line of this code may be the counterpart of what the artifact has in place of this one."""
+        return not self.more(passage) or len({one.key for one in self.like(passage)}) == 1
+
+    def idle(self, passage: Passage) -> bool:
+        """Whether a line computes nothing: it hands values on as they are, or leaves what it is given as it was."""
+        if passage.kinds and not any(_computing(passage.kinds)):
+            return True
+        before = self.before(passage)
+        return before is not None and before.value is not None and same(before.value, passage.value)
+
     def score(self) -> tuple[int, int]:
         """(pairs that agree, pairs of one shape)."""
         pairs = [pair for word, ours, theirs in self.blocks if word == "equal" for pair in zip(ours, theirs)]  # noqa: B905 (as many)
         known = [(one.value, its.value) for one, its in pairs if one.value is not None and its.value is not None]
-        same = [(mine, its) for mine, its in known if mine.shape == its.shape]
-        return sum(not differs(mine, its) for mine, its in same), len(same)
+        alike = [(mine, its) for mine, its in known if mine.shape == its.shape]
+        return sum(not differs(mine, its) for mine, its in alike), len(alike)
 
 
-def aligned(ours: list[Passage], theirs: list[Passage]) -> Aligned:
-    """Both runs side by side, by what fits them best; where two fit as well, by the one that says more."""
-    places = Places(ours)
+def aligned(ours: list[Passage], theirs: list[Passage], look: Callable[[], None] = lambda: None) -> Aligned:
+    """Both runs side by side, by what fits them best; where two fit as well, by the one that says more.
+
+    look: called now and then; what it raises ends the work.
+    """
+    places = Places(ours, theirs)
     here = all(places.hold(one) for one in theirs)
     if here and all(one.text for one in theirs):
-        return _by(PLACE, ours, theirs, places)
-    first = _by(PLACE if here else TEXT, ours, theirs, places)
-    computed = _by(OPERATORS, ours, theirs, places)
+        return _by(PLACE, ours, theirs, places, look)
+    first = _by(PLACE if here else TEXT, ours, theirs, places, look)
+    if not any(one.kinds for one in theirs):
+        return first  # ONNX's operators are others than torch's
+    computed = _by(OPERATORS, ours, theirs, places, look)
     (agreed, same), (others_agreed, others_same) = first.score(), computed.score()
     if others_agreed > agreed:
         return computed
@@ -91,39 +118,53 @@ def aligned(ours: list[Passage], theirs: list[Passage]) -> Aligned:
     return computed if others_agreed == agreed and whole and 2 * same < others_same else first
 
 
-class Places:
-    """The lines of the code that eager runs."""
-
-    def __init__(self, ours: list[Passage]) -> None:
-        self._files: dict[str, set[str]] = {}
-        for one in ours:
-            self._files.setdefault(os.path.basename(one.file), set()).add(one.file)
-        others: dict[str, set[str]] = {}  # a way that was not taken may lead there
-        for module in list(sys.modules.values()):
-            file = getattr(module, "__file__", None) or ""
-            if file and is_users(file):
-                others.setdefault(os.path.basename(file), set()).add(file)
-        self._files = {**others, **self._files}
-
-    def hold(self, theirs: Passage) -> bool:
-        """Whether the line of an artifact's passage is one of this code, as far as it is known what it says."""
-        name, line = theirs.key
-        said = theirs.source
-        files = self._files.get(name, ())
-        return any(linecache.getline(file, line).strip() == said for file in files) if said else bool(files)
+def _by(what: str, ours: list[Passage], theirs: list[Passage], places: Places, look: Callable[[], None]) -> Aligned:
+    mine: Sequence[Hashable]
+    its: Sequence[Hashable]
+    if what == PLACE:
+        mine, its = [one.key for one in ours], [places.key(one) for one in theirs]
+    elif what == TEXT:
+        mine, its = _texts(ours, theirs, places)
+    else:
+        mine, its = ([tuple(_computing(one.kinds)) for one in side] for side in (ours, theirs))
+    blocks = [(word, ours[a:b], theirs[c:d]) for word, a, b, c, d in matched(mine, its, look)]
+    keys = {id(one): key for one, key in zip([*ours, *theirs], [*mine, *its], strict=True)}
+    return Aligned(what, blocks, keys)
 
 
-def _by(what: str, ours: list[Passage], theirs: list[Passage], places: Places) -> Aligned:
-    mine, its = ([_key(what, one) for one in side] for side in (ours, theirs))
-    matcher = difflib.SequenceMatcher(None, mine, its, autojunk=False)
-    blocks = [(word, ours[start:end], theirs[other:stop]) for word, start, end, other, stop in matcher.get_opcodes()]
-    return Aligned(what, blocks, places)
+def _texts(ours: list[Passage], theirs: list[Passage], places: Places) -> tuple[list[Hashable], list[Hashable]]:
+    """What the lines say; of those that read alike in several functions of this code, the function too, as far as it
+    is known of all of the artifact's."""
+    said: dict[str, list[Passage]] = {}
+    for one in ours:
+        said.setdefault(one.source, []).append(one)
+    functions: dict[int, str] = {}
+    for text, alike in said.items():
+        if not text or len({one.key for one in alike}) == 1:
+            continue
+        known = {id(one): places.scope(one) for one in alike}
+        by_module: dict[str, set[str]] = {}
+        for one in alike:
+            by_module.setdefault(one.module, set()).add(known[id(one)])
+        known |= {id(one): _function(one, by_module, places) for one in theirs if one.source == text}
+        if all(known.values()):
+            functions |= known
+    mine, its = ([(one.source or one.key, functions.get(id(one), "")) for one in side] for side in (ours, theirs))
+    return list(mine), list(its)
 
 
-def _key(what: str, one: Passage) -> Hashable:
-    if what == OPERATORS:
-        return tuple(_computing(one.kinds))
-    return (one.source or one.key) if what == TEXT else one.key
+def _function(theirs: Passage, by_module: dict[str, set[str]], places: Places) -> str:
+    """Which of this code's functions that have such a line an artifact's is in; empty where that is not known."""
+    named = places.scope(theirs)
+    if any(named in names for names in by_module.values()):
+        return named
+    ends = {name for module, names in by_module.items() if _end_alike(module, theirs.module) for name in names}
+    return ends.pop() if len(ends) == 1 else ""
+
+
+def _end_alike(module: str, other: str) -> bool:
+    """Whether one path of a module is the other inside a wrapper."""
+    return bool(module and other) and (f".{module}".endswith(f".{other}") or f".{other}".endswith(f".{module}"))
 
 
 _LAYOUT = (
@@ -167,6 +208,11 @@ def differs(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> str:
     if worst <= max(SHARE, 64 * eps) * top:
         return ""
     return f"max|Δ| {worst:.3g} where eager's largest is {top:.3g}"
+
+
+def same(ours: torch.Tensor, theirs: torch.Tensor | None) -> bool:
+    """Whether two values are the same numbers in the same shape."""
+    return theirs is not None and (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype) and torch.equal(ours, theirs)
 
 
 def shapes(ours: torch.Tensor | None, theirs: torch.Tensor | None) -> str:

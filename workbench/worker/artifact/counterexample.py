@@ -49,7 +49,10 @@ def keep(searched: Searched, subject: Subject, stage: Path, manifest: dict[str, 
     Raises `WorkbenchError("write")`.
     """
     finding = searched.finding()
-    manifest["search"] = {"words": finding.words, "remedy": finding.remedy, "parts": searched.parts}
+    parts = searched.parts
+    manifest["search"] = {
+        "words": finding.words, "remedy": finding.remedy, "parts": parts.words, "ways": parts.ways,
+    }  # fmt: skip
     if searched.rewritten:
         manifest["rewritten"] = searched.rewritten
     found = searched.found

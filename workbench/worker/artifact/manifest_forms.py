@@ -191,7 +191,12 @@ MANIFEST_FIELDS: dict[str, tuple[ManifestTest, str]] = {
     "worklist": (_manifest_worklist, "a list of sizes that were to be free"),
     "contract": (_manifest_contract, "dynamic dimensions and ranges of values"),
     "search": (
-        lambda value: value is None or _manifest_has(value, words=_manifest_text, parts=_manifest_text),
+        lambda value: (
+            value is None
+            or _manifest_has(
+                value, words=_manifest_text, parts=_manifest_text, ways=lambda ways: isinstance(ways, bool)
+            )
+        ),
         "words",
     ),
     "layouts": (lambda value: value is None or _manifest_layouts(value), "a list of memory layouts"),

@@ -27,6 +27,7 @@ from workbench.worker.artifact.naming_values import alike, relation, swapped
 from workbench.worker.artifact.naming_weights import SAME, checkpoint_of, weights_words
 from workbench.worker.artifact.parameters import differing_parameters
 from workbench.worker.artifact.prove_cases import CaseResult, Golden, leaf_name, yardstick_of
+from workbench.worker.artifact.prove_rows import rows_parts
 from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.verdict import judge
 
@@ -250,7 +251,7 @@ def _explained(row: CheckRow, words: str) -> CheckRow:
     """The reason first; what was the cause before is evidence, but for a guess."""
     if not words:
         return replace(row, remedy=row.remedy or _AGAIN)
-    before = row.cause.replace(f"where they part: {FUSED}; ", "")
+    before = row.cause.removeprefix(rows_parts(FUSED))
     evidence = f"{row.evidence}; {before}" if before else row.evidence
     return replace(row, evidence=evidence, cause=words, remedy=_remedy(words) or row.remedy or _AGAIN)
 

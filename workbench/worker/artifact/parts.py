@@ -7,46 +7,73 @@ was given, is told by eager's own step from the artifact's values. Judges nothin
 
 from __future__ import annotations
 
-import difflib
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from workbench.worker.artifact.alignment import FUSED, OPERATORS, Aligned, aligned, differs, largest, relative, shapes
+from workbench.worker.artifact.alignment import (
+    FUSED,
+    OPERATORS,
+    TEXT,
+    Aligned,
+    aligned,
+    differs,
+    largest,
+    relative,
+    shapes,
+)
 from workbench.worker.artifact.export import exported
 from workbench.worker.artifact.graph_passages import NoLines, graph_passages, hides_lines, unplaced_nodes
+from workbench.worker.artifact.matching import matched
 from workbench.worker.artifact.naming_graph import is_onnx
+from workbench.worker.artifact.parts_odd import after, counted, lacking, otherwise
 from workbench.worker.artifact.passages import Passage, eager_passages
 from workbench.worker.artifact.subject import Subject
 from workbench.worker.bench.sampling import map_tensors
 from workbench.worker.job import Job
 
 
-def parting(subject: Subject, program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], forks: bool = True) -> str:
-    """Where both part on this input, in words; empty where nothing is found.
+@dataclass(frozen=True)
+class Parting:
+    """Where both part."""
 
-    forks: whether this code tests anything, so that another input may take another way through it. Only then a line
-    of it that one side lacks is told as a way that was not taken.
+    words: str = ""
+    """Down to the line; empty where nothing is found."""
+    ways: bool = False
+    """Whether they went another way through the same code, at a test that depends on the input."""
+
+
+def parting(
+    subject: Subject, program: Any, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any], forks: bool = False
+) -> Parting:
+    """Where both part on this input. Raises `Cancelled`.
+
+    forks: whether this code tests its input, as far as was seen: only then a line of it that one side lacks is a way
+    that was not taken.
     """
     copied = map_tensors(args, torch.clone), map_tensors(kwargs, torch.clone)
     try:
         theirs = graph_passages(program, *copied, [name for name, _ in subject.tensors])
     except NoLines as reason:
-        return f"no line can be named ({reason})"
-    ours = eager_passages(subject, args, kwargs)
-    sides = aligned(ours, theirs)
-    hidden = hides_lines(program)
-    first = _first(sides, is_onnx(program), forks, hidden)
-    if first.words or first.pair is None:
-        return first.words or (_unplaced(program) if is_onnx(program) else "")
+        return Parting(f"no line can be named ({reason})")
+    job.raise_if_cancelled()
+    sides = aligned(eager_passages(subject, args, kwargs), theirs, job.raise_if_cancelled)
+    hidden, folded = hides_lines(program), is_onnx(program)
+    first = _first(sides, folded, hidden)
+    ways = forks and not sides.other_code and first.lacks
+    if first.pair is None:
+        return Parting(first.odd or (_unplaced(program) if folded else ""), ways)
     line = differs(*(one.value for one in first.pair))
     module, words = _first_module(*first.pair) or (_alone(first.pair[0]), line)
-    share = "" if hidden and not first.follows else _share(subject, args, kwargs, first)
+    known = not first.odd and sides.sure(first.pair[0]) and (first.follows or not hidden)
+    share = _share(subject, args, kwargs, first) if known else ""
     if share and words != line:  # the shares are those of the line's last value
         share = f"; the line: {line}{share}"
     seen = "first, of the lines that a script's graph names," if hidden else "first"
-    return f"{seen} at {module.words}{_there(sides, *first.pair)}: {words}{share}{first.before}"
+    before = f"; before it, {first.odd}" if first.odd else first.before
+    return Parting(f"{seen} at {module.words}{_there(sides, *first.pair)}: {words}{share}{before}", ways)
 
 
 def _unplaced(model: Any) -> str:
@@ -60,32 +87,38 @@ def _unplaced(model: Any) -> str:
 
 def _there(sides: Aligned, ours: Passage, theirs: Passage) -> str:
     """What the artifact's own code has in place of this line, where it is another."""
-    if not sides.own_code or (ours.key == theirs.key and ours.source == theirs.source):
+    if not sides.other_code or (ours.place == theirs.place and ours.source == theirs.source):
         return ""
     if sides.by == OPERATORS or ours.source == theirs.source:  # by operators: its file is not what it was made from
         return f", {theirs.place} in the artifact's own code"
     return f", which the artifact's own code has as {theirs.place} ({theirs.source})"
 
 
-def parting_of_compiled(subject: Subject, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def parting_of_compiled(
+    subject: Subject, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any], forks: bool = False
+) -> Parting:
     """The same for compiled code of ours, by the program that it was compiled from: made again, for it shows its lines.
 
-    Raises `WorkbenchError("export")`.
+    Raises `WorkbenchError("export")` and `Cancelled`.
     """
-    words = parting(subject, exported(subject, job, guarded=False).program, args, kwargs)
-    if words:
-        return f"in the program that it is compiled from, {words}"
-    return "the program that it is compiled from agrees at every line: the compiler made the difference, and shows none"
+    found = parting(subject, exported(subject, job, guarded=False).program, job, args, kwargs, forks)
+    if found.words:
+        return replace(found, words=f"in the program that it is compiled from, {found.words}")
+    return Parting(
+        "the program that it is compiled from agrees at every line: the compiler made the difference, and shows none"
+    )
 
 
 @dataclass
 class _First:
     """The first difference of two runs."""
 
-    words: str = ""
-    """Of a line that only one side computes, or that makes another shape."""
+    odd: str = ""
+    """Of lines that only one side computes, or that say something else in another number of lines."""
+    lacks: bool = False
+    """Whether that is about lines that one side lacks."""
     pair: tuple[Passage, Passage] | None = None
-    """The first passages of one line whose values differ."""
+    """The first passages of one line whose values differ; None where the odd lines come first."""
     agreed: tuple[tuple[Passage, Passage], ...] = ()
     """Those before it."""
     opens: bool = True
@@ -100,68 +133,64 @@ class _First:
         return f"; all before it agree, the last at {self.agreed[-1][0].place}"
 
 
-def _first(sides: Aligned, folded: bool, forks: bool, hidden: bool) -> _First:
-    """folded: the exporter merges what does not depend on the input, and lays tensors out otherwise: a line that one
-    side lacks, or a shape of another, then counts only when nothing after it agrees. hidden: the artifact does not
-    name all lines that it computes, so that nothing is told of one that it lacks."""
+_Lines = list[Passage]
+
+
+def _first(sides: Aligned, folded: bool, hidden: bool) -> _First:
+    """What is odd counts where the next line that both show differs, or none is left. Where one agrees first it may
+    still be the reason (a line beside its way), and both are told.
+
+    folded: the exporter merges what does not depend on the input, and lays tensors out otherwise: what is odd before a
+    line that agrees is forgotten, and a shape of another is no more than odd. hidden: the artifact does not name all
+    lines that it computes, so that nothing is told of one that it lacks.
+    """
     agreed: list[tuple[Passage, Passage]] = []
-    odd = ""
+    odd, passed = _First(), _First()
     for word, ours, theirs in sides.blocks:
         pairs = list(zip(ours, theirs)) if word == "equal" else []  # noqa: B905 (the same number)
-        if word == "replace" and sides.own_code:  # the line may say the same in other words: its value decides
-            pairs = _stand_ins(ours, theirs)
-        elif word != "equal":
-            odd = odd or _lacking([] if hidden else ours, theirs, sides, forks, agreed)
-            if odd and not folded:
-                return _First(odd)
+        left: list[_Lines] = [[], []] if word == "equal" else [ours, theirs]
+        if word == "replace" and sides.other_code:  # the line may say the same in other words: its value decides
+            pairs, *left = _stand_ins(ours, theirs)
         for one, their in pairs:
             if folded and shapes(one.value, their.value):
-                odd = odd or f"first at {one.words}: {shapes(one.value, their.value)}"
+                odd = odd if odd.odd else _First(f"first at {one.words}: {shapes(one.value, their.value)}")
             elif differs(one.value, their.value):
+                if odd.odd:
+                    return odd
+                if sides.by == TEXT and not sides.sure(one):
+                    mine, its = sides.times(one)
+                    return _First(f"{counted(one, mine, its, sides.like(one))}{after(agreed)}")
                 before = sides.before(one)
                 follows = before is None or any(before is known for known, _ in agreed)
-                return _First(odd) if odd else _First("", (one, their), tuple(agreed), before is None, follows)
+                return replace(passed, pair=(one, their), agreed=tuple(agreed), opens=before is None, follows=follows)
             elif one.value is not None and their.value is not None:
                 agreed.append((one, their))
-                odd = ""
-    return _First(odd)
+                passed, odd = passed if passed.odd or folded else odd, _First()
+        if odd.odd:
+            continue
+        if word == "replace" and sides.other_code and all(left):
+            odd = _First(otherwise(left[0], left[1], agreed))
+        elif any(left):
+            words = lacking([] if hidden else left[0], left[1], sides, agreed)
+            odd = _First(words, bool(words))
+    return odd if odd.odd else passed
 
 
-def _stand_ins(ours: list[Passage], theirs: list[Passage]) -> list[tuple[Passage, Passage]]:
-    """Pairs of lines that are no longer the same: one by one where they are as many, the last of both where not."""
-    same = len(ours) == len(theirs) and not any(shapes(*(one.value for one in pair)) for pair in zip(ours, theirs))  # noqa: B905
-    return list(zip(ours, theirs)) if same else [(ours[-1], theirs[-1])]  # noqa: B905 (as many, or not used)
-
-
-def _lacking(
-    ours: list[Passage], theirs: list[Passage], sides: Aligned, forks: bool, agreed: list[tuple[Passage, Passage]]
-) -> str:
-    """Of lines that only one side computes, in words. Of a line that both have it is never said that one has not."""
-    # a test leaves nothing in a graph: its own line is missing there whatever it decided
-    missing = [one for one in ours if not _tests(one.source) and sides.more(one) > 0]
-    extra = [one for one in theirs if sides.more(one) < 0]
-    after = f", after {agreed[-1][0].place}" if agreed else ""
-    for one in missing or extra:
-        mine, its = sides.times(one)
-        if mine and its and sides.by != OPERATORS:
-            return f"eager computes {one.words} {_often(mine)}, where the artifact computes it {_often(its)}{after}"
-    ways = forks and all(sides.places.hold(one) for one in extra)
-    if missing and extra:
-        link = "where the artifact computes" if ways else "which the artifact's own code has as"
-        return f"eager computes {missing[0].words} {link} {extra[0].words}{after}"
-    if missing:
-        return f"eager computes {missing[0].words}, {'and the artifact does not' if ways else _NOT_THERE}{after}"
-    if extra:
-        return f"the artifact computes {extra[0].words}, {'and eager does not' if ways else _NOT_HERE}{after}"
-    return ""
-
-
-def _often(times: int) -> str:
-    return {1: "once", 2: "twice"}.get(times, f"{times} times")
-
-
-_NOT_THERE = "which is not in the artifact"
-_NOT_HERE = "which is not in this model"
+def _stand_ins(ours: _Lines, theirs: _Lines) -> tuple[list[tuple[Passage, Passage]], _Lines, _Lines]:
+    """Lines that say something else: pairs of those that stand for one another, and of both sides those of which it is
+    not known. One by one where they are as many; where they are not, those at the head that agree, or all where the
+    last agree."""
+    pairs = list(zip(ours, theirs))  # noqa: B905 (as many as the shorter)
+    if len(ours) == len(theirs) and not any(shapes(mine.value, its.value) for mine, its in pairs):
+        return pairs, [], []
+    agree = [
+        mine.value is not None and its.value is not None and not differs(mine.value, its.value) for mine, its in pairs
+    ]
+    head = next((number for number, same in enumerate(agree) if not same), len(agree))
+    mine, its = ours[-1], theirs[-1]
+    if mine.value is not None and its.value is not None and not differs(mine.value, its.value):
+        return [*pairs[:head], (mine, its)], [], []
+    return pairs[:head], ours[head:], theirs[head:]
 
 
 def _share(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any], first: _First) -> str:
@@ -194,11 +223,16 @@ def _first_module(ours: Passage, theirs: Passage) -> tuple[Passage, str] | None:
 
     What the line computes itself, between its modules, is a passage without one.
     """
+    mine, its = (Counter(one.module for one in side.inside) for side in (ours, theirs))
+    often = {
+        module for module, times in mine.items() if its[module] == times
+    }  # of others it is not known which is which
     if any(one.module for one in theirs.inside):
-        for one, its in _in_order(ours.inside, theirs.inside):
-            if largest(one.value, its.value) is not None and (words := differs(one.value, its.value)):
+        for one, their in _in_order(ours.inside, theirs.inside):
+            words = differs(one.value, their.value) if one.module in often else ""
+            if words and largest(one.value, their.value) is not None:
                 return one, words
-    known = {one.module: one.value for one in theirs.inside if one.module}
+    known = {one.module: one.value for one in theirs.inside if one.module in often - {""}}
     last = {one.module: one for one in ours.inside if one.module in known}
     for module, one in last.items():
         words = differs(one.value, known[module])
@@ -209,14 +243,10 @@ def _first_module(ours: Passage, theirs: Passage) -> tuple[Passage, str] | None:
 
 def _in_order(ours: list[Passage], theirs: list[Passage]) -> list[tuple[Passage, Passage]]:
     """What stands for one another by its module, in the order of the run."""
-    matcher = difflib.SequenceMatcher(None, [one.module for one in ours], [one.module for one in theirs], False)
-    return [(ours[a + n], theirs[b + n]) for a, b, size in matcher.get_matching_blocks() for n in range(size)]
+    blocks = matched([one.module for one in ours], [one.module for one in theirs])
+    return [pair for word, a, b, c, d in blocks if word == "equal" for pair in zip(ours[a:b], theirs[c:d], strict=True)]
 
 
 def _alone(line: Passage) -> Passage:
     """The line without the module that ended it, where several ran."""
     return line if len({one.module for one in line.inside}) == 1 else replace(line, module="")
-
-
-def _tests(source: str) -> bool:
-    return source.startswith(("if ", "elif ", "while ", "assert ", "for "))

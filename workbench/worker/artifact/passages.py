@@ -33,8 +33,10 @@ _TORCHS_OWN = ("torch/", "code/__torch__/torch/")
 """How passes of torch's exporter begin their place when they make a node themselves, and torch's own functions in an
 archive of TorchScript: no paths of this machine."""
 
-_TORCHS_ELSEWHERE = "site-packages/torch/"
-"""In the path of torch's own files on the machine that an artifact was made on."""
+_INSTALLED = re.compile(r"(?:site|dist)-packages/torch/|/lib/python3\.\d+/(?!(?:site|dist)-packages/)")
+"""In the path of torch's own files, and the standard library's, on the machine that an artifact was made on."""
+
+_TORCHS_HOME = os.path.dirname(str(torch.__file__))
 
 
 @dataclass
@@ -57,10 +59,12 @@ class Passage:
     """The line as the artifact wrote it down; empty where it did not."""
     kinds: tuple[str, ...] = ()
     """Names of its operators as the runtime has them, merged ones those of all."""
+    shown: str = ""
+    """How its file is named in words, where its name alone does not tell it from another."""
 
     @property
     def key(self) -> tuple[str, int]:
-        return os.path.basename(self.file), self.line
+        return self.file, self.line
 
     @property
     def source(self) -> str:
@@ -68,7 +72,7 @@ class Passage:
 
     @property
     def place(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}"
+        return f"{self.shown or os.path.basename(self.file)}:{self.line}"
 
     @property
     def words(self) -> str:
@@ -111,7 +115,13 @@ def place_in(stack: str, innermost_first: bool = False) -> tuple[str, int] | Non
 
 
 def _torchs(file: str) -> bool:
-    return file.startswith(_TORCHS_OWN) or _TORCHS_ELSEWHERE in file.replace("\\", "/")
+    """Whether a file is torch's own, or Python's, on the machine that an artifact was made on. Where torch was built
+    from source its folder may be anywhere: what is in it is in this torch too."""
+    path = file.replace("\\", "/")
+    if path.startswith(_TORCHS_OWN) or _INSTALLED.search(path):
+        return True
+    _, folder, rest = path.rpartition("/torch/")
+    return bool(folder) and os.path.isfile(os.path.join(_TORCHS_HOME, rest))
 
 
 def text_in(stack: str, file: str, line: int) -> str:

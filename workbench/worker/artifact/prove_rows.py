@@ -96,13 +96,16 @@ def values_row(results: list[CaseResult], leaves: list[LeafVerdict], golden: Gol
     case = golden.manifest["cases"][worst.case]
     where = f"batch {case.get('batch')}, scale {case.get('scale')}, {case.get('kind')}, seed {case.get('seed')}"
     cause = f"furthest in case {worst.case} ({where}): {_rows_element(worst.worst)}"
-    parts = (golden.manifest.get("search") or {}).get("parts")
-    cause = f"where they part: {parts}; {cause}" if parts else cause
-    path_taken = any(
-        word in cause for word in ("and eager does not", "the artifact does not", "where the artifact computes")
-    )
-    remedy = _ROWS_ONE_PATH.get(golden.manifest["kind"], "") if path_taken else _rows_again(golden.manifest["kind"])
+    searched = golden.manifest.get("search") or {}
+    cause = f"{rows_parts(searched['parts'])}{cause}" if searched.get("parts") else cause
+    kind = golden.manifest["kind"]
+    remedy = _ROWS_ONE_PATH.get(kind, "") if searched.get("ways") else _rows_again(kind)
     return CheckRow("values", "fail", words, cause, remedy)
+
+
+def rows_parts(words: str) -> str:
+    """How a cause begins that says where both part."""
+    return f"where they part: {words}; "
 
 
 def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Yardstick, golden: Golden) -> CheckRow:

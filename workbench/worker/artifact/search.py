@@ -22,7 +22,7 @@ from workbench.worker.artifact.fixed_cases import FixedCases
 from workbench.worker.artifact.loading import Opened, open_artifact
 from workbench.worker.artifact.manifest import MANIFEST_GOLDEN
 from workbench.worker.artifact.naming_weights import CHECKPOINT
-from workbench.worker.artifact.parts import parting, parting_of_compiled
+from workbench.worker.artifact.parts import Parting, parting, parting_of_compiled
 from workbench.worker.artifact.prove_cases import Golden, yardstick_of
 from workbench.worker.artifact.prove_writes import changed_tensors
 from workbench.worker.artifact.rewritten import rewritten
@@ -150,22 +150,22 @@ class _Search:
         self.job.progress("searching for a counterexample", self.done.tried, MOST)
         return self.done.found is not None or bool(self.done.why_not) or time.perf_counter() > self.until
 
-    def parts(self) -> str:
+    def parts(self) -> Parting:
         """Where both part, on what was found or on the worst of the cases that are always asked."""
         found = self.done.found
         call = (found.input.args, found.input.kwargs) if found is not None else self.fixed.worst()
         if call is None:
-            return ""
+            return Parting()
         self.job.progress("looking for the line where both part")
+        forks = bool(self.done.branches)
         try:
             if self.golden.manifest["kind"] == "aoti":
-                return parting_of_compiled(self.subject, self.job, *call)
-            forks = bool(self._branches.all or self._branches.unwatched)
-            return parting(self.subject, self.opened.program, *call, forks)
+                return parting_of_compiled(self.subject, self.job, *call, forks)
+            return parting(self.subject, self.opened.program, self.job, *call, forks)
         except Cancelled:
             raise
         except Exception as problem:  # noqa: BLE001 (graphs of others, and private parts of torch: nothing depends on it)
-            return f"the line was not found ({first_line(problem)})"
+            return Parting(f"the line was not found ({first_line(problem)})")
 
     def _remember(self, one: Input) -> None:
         """For each branch of which one side was asked, the input on it that came nearest to the other."""

@@ -8,6 +8,7 @@ import torch
 
 from workbench.protocol.artifacts import Finding
 from workbench.worker.artifact.branch_copies import Branch
+from workbench.worker.artifact.parts import Parting
 from workbench.worker.artifact.search_inputs import Input
 from workbench.worker.judge.leaves import Flat
 
@@ -41,8 +42,8 @@ class Searched:
     unwatched: list[str] = field(default_factory=list)
     """Functions of the user's whose branches could not be watched: "scale (model.py:12)"."""
     found: Counterexample | None = None
-    parts: str = ""
-    """Where both part, down to the line; empty where they do not, or where that was not found."""
+    parts: Parting = field(default_factory=Parting)
+    """Where both part; without words where they do not, or where that was not found."""
     rewritten: dict[str, str] = field(default_factory=dict)
     """The artifact's name of each parameter whose other values are undone elsewhere in it → their sha256."""
     why_not: str = ""
