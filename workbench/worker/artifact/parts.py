@@ -150,7 +150,7 @@ def _first(sides: Aligned, folded: bool, hidden: bool) -> _First:
         pairs = list(zip(ours, theirs)) if word == "equal" else []  # noqa: B905 (the same number)
         left: list[_Lines] = [[], []] if word == "equal" else [ours, theirs]
         if word == "replace" and sides.other_code:  # the line may say the same in other words: its value decides
-            pairs, *left = _stand_ins(ours, theirs)
+            pairs, *left = _stand_ins(ours, theirs, hidden)
         for one, their in pairs:
             if folded and shapes(one.value, their.value):
                 odd = odd if odd.odd else _First(f"first at {one.words}: {shapes(one.value, their.value)}")
@@ -176,10 +176,10 @@ def _first(sides: Aligned, folded: bool, hidden: bool) -> _First:
     return odd if odd.odd else passed
 
 
-def _stand_ins(ours: _Lines, theirs: _Lines) -> tuple[list[tuple[Passage, Passage]], _Lines, _Lines]:
+def _stand_ins(ours: _Lines, theirs: _Lines, hidden: bool) -> tuple[list[tuple[Passage, Passage]], _Lines, _Lines]:
     """Lines that say something else: pairs of those that stand for one another, and of both sides those of which it is
     not known. One by one where they are as many; where they are not, those at the head that agree, or all where the
-    last agree."""
+    last agree. Where the artifact hides lines the last stand for one another, and of those before nothing is known."""
     pairs = list(zip(ours, theirs))  # noqa: B905 (as many as the shorter)
     if len(ours) == len(theirs) and not any(shapes(mine.value, its.value) for mine, its in pairs):
         return pairs, [], []
@@ -188,7 +188,7 @@ def _stand_ins(ours: _Lines, theirs: _Lines) -> tuple[list[tuple[Passage, Passag
     ]
     head = next((number for number, same in enumerate(agree) if not same), len(agree))
     mine, its = ours[-1], theirs[-1]
-    if mine.value is not None and its.value is not None and not differs(mine.value, its.value):
+    if hidden or (mine.value is not None and its.value is not None and not differs(mine.value, its.value)):
         return [*pairs[:head], (mine, its)], [], []
     return pairs[:head], ours[head:], theirs[head:]
 
