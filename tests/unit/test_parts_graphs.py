@@ -33,7 +33,7 @@ CODE = textwrap.dedent(
             h = self.norm(self.first(x))
     """
 )
-UNPACKED = CODE + "        q, k, v = h.view(-1, 3, 4).permute(1, 0, 2)\n        h = q * k + v\n"
+UNPACKED = CODE + "        q, k, v = h.view(x.shape[0], 3, 4).permute(1, 0, 2)\n        h = q * k + v\n"
 CHUNKED = CODE + "        a, b, _ = h.chunk(3, -1)\n        h = a * b\n"
 END = "        y = nn.functional.gelu(self.last(h))\n        return y * 2\n"
 

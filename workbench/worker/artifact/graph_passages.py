@@ -14,7 +14,7 @@ from torch.fx import Interpreter
 
 from workbench.worker.artifact.naming_graph import is_onnx
 from workbench.worker.artifact.open_onnx import onnx_call, onnx_scope
-from workbench.worker.artifact.passages import Passage, keep, merged, place_in, text_in
+from workbench.worker.artifact.passages import Passage, hidden_in, keep, merged, place_in, text_in
 from workbench.worker.judge.leaves import flatten_plain
 
 
@@ -104,7 +104,7 @@ def hides_lines(program: Any) -> bool:
     if not isinstance(program, torch.jit.ScriptModule):
         return False
     ranges = (_own_range(node) for node in program.inlined_graph.nodes() if node.kind().startswith("aten::"))
-    return any(written and place_in(written, innermost_first=True) is None for written in ranges)
+    return any(map(hidden_in, ranges))
 
 
 def _of_onnx(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: list[str]) -> list[Passage]:

@@ -114,6 +114,11 @@ def place_in(stack: str, innermost_first: bool = False) -> tuple[str, int] | Non
     return (own[0] if innermost_first else own[-1]) if own else None
 
 
+def hidden_in(stack: str) -> bool:
+    """Whether a stack names lines, and none of the user's."""
+    return _STACK.search(stack) is not None and place_in(stack, innermost_first=True) is None
+
+
 def _torchs(file: str) -> bool:
     """Whether a file is torch's own, or Python's, on the machine that an artifact was made on. Where torch was built
     from source its folder may be anywhere: what is in it is in this torch too."""
