@@ -18,6 +18,18 @@ class Vector(nn.Module):
         return self.b(torch.relu(self.a(x)))
 
 
+class Pooled(nn.Module):
+    """Of most pixels it sees how large they are at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.GELU())
+        self.fc = nn.Linear(200, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.body(x).flatten(1))
+
+
 class Sigmoid(Vector):
     """The same with another activation, on halves."""
 

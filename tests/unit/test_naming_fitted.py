@@ -66,7 +66,10 @@ def cause_of(tmp_path: Path, name: str, inputs: tuple[str, ...], wrong: nn.Modul
     model = getattr(naming_models, name)(**kwargs)
     inner = wrong.model if isinstance(wrong, Stepped) else wrong
     inner.load_state_dict(model.state_dict())
-    sizes = [[int(one) for one in text.partition("[")[2].rstrip("]").split(",")] for text in inputs]
+    sizes = [
+        [int(one) for one in text.partition("[")[2].partition("]")[0].replace("batch:1..", "").split(",")]
+        for text in inputs
+    ]
     with torch.no_grad():
         program = torch.jit.trace(wrong.eval(), tuple(torch.randn(size) for size in sizes))
     said = row(replaced(tmp_path, made, program), "values")
@@ -129,6 +132,12 @@ def test_coarser_steps_are_no_dtype(tmp_path: Path, step: Callable[[Tensor], Ten
 def test_what_rounding_does_not_explain_is_not_rounding(tmp_path: Path, name: str, width: int) -> None:
     wrong = getattr(naming_models, name)(width)
     assert silent(cause_of(tmp_path, "Vector", (f"x=float32[4,{width}]",), wrong, width=width))
+
+
+@pytest.mark.parametrize("spec", ["x=float32[2,3,32,32]", "x=float32[batch:1..8,3,32,32]{0..1}"])
+def test_rounding_is_told_where_most_values_do_not_matter_alone(tmp_path: Path, spec: str) -> None:
+    wrong = Stepped(naming_models.Pooled(), lambda x: x.bfloat16().float())
+    assert cause_of(tmp_path, "Pooled", (spec,), wrong) == "it does not see x finer than bfloat16"
 
 
 @pytest.mark.parametrize("width", [8, 16])

@@ -31,6 +31,10 @@ _SEEN = 4
 _FAR = 16
 """Steps of the dtype by which an element is moved that was not seen to move by one."""
 
+_BLIND = 1 / 3
+"""Elements that are seen to move far only, as a share of those that are seen to move one step: the largest of a few may
+be another after a far move. What is rounded to coarser steps has far more of them."""
+
 _SHARE = 0.75
 """Largest difference from eager, as a share of what random steps up and down make: rounding makes 1/√12 = 0.29."""
 
@@ -123,15 +127,15 @@ class _Coarse:
         flat = value.reshape(-1).abs()
         places = (flat >= flat.median()).nonzero().reshape(-1)
         places = places[:: max(1, len(places) // _ELEMENTS)][:_ELEMENTS]
-        seen = 0
+        seen = blind = 0
         for place in places.tolist():
             steps = torch.zeros(flat.numel(), dtype=torch.int16)
             steps[place] = 1
             if not same_bits(as_is, self._answer(index, self._stepped(value, steps.reshape(value.shape)))):
                 seen += 1
             elif not same_bits(as_is, self._answer(index, self._stepped(value, _FAR * steps.reshape(value.shape)))):
-                return False
-        return seen >= min(_SEEN, flat.numel())
+                blind += 1
+        return seen >= min(_SEEN, flat.numel()) and blind <= _BLIND * seen
 
 
 def _floating(*answers: Flat) -> Iterator[list[torch.Tensor]]:
