@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.unit.artifact_bench import eager, failed, row
+from tests.unit.artifact_bench import eager, failed, make, proven, row
 from tests.unit.test_artifact_foreign import verified
 from workbench.worker.artifact.naming_sizes import sizes_words
 
@@ -119,3 +119,10 @@ def test_a_size_that_only_broadcasts_is_not_said_to_be_served(tmp_path: Path) ->
     proof = verified(path, "Reads", inputs=("x=float32[batch:1..8,5]",))
     assert row(proof, "values").cause.startswith("its answer does not depend on x")
     assert row(proof, "sizes").cause == "its batch is fixed at 4: the example's size was baked in"
+
+
+def test_where_every_size_is_answered_the_reason_is_that_of_the_values(tmp_path: Path) -> None:
+    make(tmp_path, "Loop", "trace")
+    proof = proven(tmp_path)
+    assert row(proof, "sizes").cause == "it answers every size, and its values part: see values"
+    assert row(proof, "sizes").remedy == row(proof, "values").remedy

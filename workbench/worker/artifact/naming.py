@@ -234,10 +234,18 @@ class _Naming:
         known: what is wrong with the answers, or with what it wants, whatever the sizes. That is the reason here, too,
         unless some sizes are answered and others raise. form: the same, where it says what form answers have.
         """
+        manifest = self.golden.manifest
+        if manifest.get("worklist") or (manifest.get("batch") or {}).get("declared"):
+            return None  # it has the line that restricts the size, or the sizes that an export lost
         if known and len(self._raised()) in (0, len(self.results)):
             return replace(row, cause=known, remedy=_remedy(known) or row.remedy)
         words = self.served(formed=not form)
-        return replace(row, cause=words, remedy=row.remedy or _remedy(words)) if words else None
+        if words:
+            return replace(row, cause=words, remedy=row.remedy or _remedy(words))
+        values = self.rows["values"]
+        if values.status == "fail" and not any(one.raised or one.structure for one in self.results):
+            return replace(row, cause="it answers every size, and its values part: see values", remedy=values.remedy)
+        return None
 
 
 def _wrong(one: CaseResult, yardstick: Yardstick) -> bool:
