@@ -38,12 +38,25 @@ CHUNKED = CODE + "        a, b, _ = h.chunk(3, -1)\n        h = a * b\n"
 END = "        y = nn.functional.gelu(self.last(h))\n        return y * 2\n"
 
 
-@pytest.mark.parametrize(
-    ("kind", "code"),
-    [("trace", UNPACKED), ("export", UNPACKED), ("onnx", UNPACKED), ("trace", CHUNKED), ("onnx", CHUNKED)],
+LARGEST = CODE + "        v, i = torch.max(h, 1)\n        h = h[:, :4] * v[:, None] + i[:, None]\n"
+STATES = CODE.replace("Linear(4, 4)", "Linear(4, 4)\n        self.lstm = nn.LSTM(12, 4)") + (
+    "        h, (c, d) = self.lstm(h[None])\n        h = h[0] + c[0] + d[0]\n"
 )
-def test_what_takes_a_list_apart_agrees_and_the_line_behind_it_is_named(tmp_path: Path, kind: str, code: str) -> None:
-    new = code + END
+WRITTEN = CODE + "        h += 1\n        h.mul_(2)\n        h = h[:, :4] + 0.5\n"
+SEVERAL = {
+    "unpacked": (UNPACKED, "trace export onnx"),
+    "chunked": (CHUNKED, "trace onnx"),
+    "largest": (LARGEST, "trace export onnx"),
+    "states": (STATES, "trace onnx"),
+    "written": (WRITTEN, "trace onnx"),
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in SEVERAL for kind in SEVERAL[name][1].split()])
+def test_lines_that_make_several_values_agree_and_the_line_behind_them_is_named(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    new = SEVERAL[name][0] + END
     artifact = exported(
         tmp_path, written(tmp_path / "old", new.replace("gelu(self.last(h))", "relu(self.last(h))")), kind
     )

@@ -51,7 +51,10 @@ class _Reading(Interpreter):
             path = str(stack[-1][0]) if stack else ""
             text = text_in(n.stack_trace or "", *place)
             kinds = () if n.target is operator.getitem else (str(n.target),)  # a part of what was made before
-            keep(self.passages, Passage(*place, value, path, text=text, kinds=kinds))
+            whole = self.env.get(n.all_input_nodes[0]) if n.target is operator.getitem else None
+            parts = whole if isinstance(whole, (tuple, list)) else ()
+            others = tuple(one for one in parts if one is not value and isinstance(one, torch.Tensor))
+            keep(self.passages, Passage(*place, value, path, text=text, kinds=kinds, others=others))
         return value
 
 
@@ -69,26 +72,43 @@ def _of_trace(module: torch.jit.ScriptModule, leaves: list[torch.Tensor]) -> lis
     """Every tensor of the inlined graph, as the outputs of a copy of it."""
     graph = module.inlined_graph.copy()
     nodes = [node for node in graph.nodes() if node.kind().startswith(("aten::", "prim::ListUnpack"))]
+    writes = any(node.kind().endswith("_") for node in nodes)
     made = [
-        (place_in(_own_range(node), innermost_first=True), node.kind(), value)
-        for node in nodes
-        for value in node.outputs()
-        if value.type().kind() == "TensorType"
+        (place_in(_own_range(node), innermost_first=True), node.kind(), _shown(graph, node, writes)) for node in nodes
     ]
     while list(graph.outputs()):
         graph.eraseOutput(0)
-    values = [value for _, _, value in made]
+    values = [value for _, _, found in made for value in found]
     together = graph.insertNode(graph.create("prim::TupleConstruct", values, 1))
     together.output().setType(torch._C.TupleType([value.type() for value in values]))
     graph.registerOutput(together.output())
     function = torch._C._create_function_from_graph("forward", graph)
     with torch.no_grad():
-        answers = function(module._c, *leaves)
+        answers = iter(function(module._c, *leaves))
     passages: list[Passage] = []
-    for (place, kind, _), answer in zip(made, answers, strict=True):
-        if place is not None:
-            keep(passages, Passage(*place, answer, kinds=(kind,) if kind.startswith("aten::") else ()))
+    for place, kind, found in made:
+        tensors = list(itertools.islice(answers, len(found)))
+        if place is not None and tensors:
+            taken_apart = not kind.startswith("aten::")  # its last part is eager's; the first is the answer else
+            value, *others = reversed(tensors) if taken_apart else tensors
+            keep(passages, Passage(*place, value, kinds=() if taken_apart else (kind,), others=tuple(others)))
     return merged(passages)
+
+
+def _shown(graph: Any, node: Any, writes: bool) -> list[Any]:
+    """The tensors that a node makes; copied there where the graph writes in place, for they are read at the end."""
+    values = [value for value in node.outputs() if value.type().kind() == "TensorType"]
+    if not writes:
+        return values
+    copies = []
+    for value in values:
+        nothing = graph.create("prim::Constant", 1)
+        nothing.output().setType(torch._C.NoneType.get())
+        nothing.insertAfter(node)
+        copied = graph.create("aten::clone", [value, nothing.output()], 1)
+        copied.insertAfter(nothing)
+        copies.append(copied.output())
+    return copies
 
 
 def _own_range(node: Any) -> str:
@@ -111,26 +131,35 @@ def _of_onnx(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], names: l
     """The last tensor of each passage, as the outputs of a copy of the model."""
     import onnx
 
-    found: list[tuple[tuple[str, int], str, str, str]] = []
+    found: list[tuple[tuple[str, int], str, str, str, Any]] = []
     for node in model.graph.node:
         stack = _onnx_stack(node)
         place = place_in(stack)
         if place is not None and node.output and node.output[0]:
             made = node.output[-1 if node.op_type == "Split" else 0]  # eager's last part; the first is the answer else
-            found.append((place, _onnx_module(node), text_in(stack, *place), made))
+            found.append((place, _onnx_module(node), text_in(stack, *place), made, node))
     if not found:
         raise NoLines(
             "its nodes name no line of the model's code, as those that torch.onnx.export(dynamo=True) writes do"
         )
-    last = [list(run)[-1] for _, run in itertools.groupby(found, key=lambda one: one[:2])]
+    used = {name for node in model.graph.node for name in node.input} | {one.name for one in model.graph.output}
+    last = []
+    for _, group in itertools.groupby(found, key=lambda one: one[:2]):
+        run = list(group)
+        inside = {name for *_, node in run for name in node.input}
+        leaves = {name for *_, node in run for name in node.output if name in used - inside}
+        last.append((*run[-1][:3], [run[-1][3], *sorted(leaves - {run[-1][3]})]))
     open_model = onnx.ModelProto()
     open_model.CopyFrom(model)
     del open_model.graph.output[:]
-    open_model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for *_, name in last)
-    answers = onnx_call(open_model.SerializeToString(), names)(*args, **kwargs)
+    open_model.graph.output.extend(
+        onnx.helper.make_empty_tensor_value_info(name) for *_, made_there in last for name in made_there
+    )
+    answers = iter(onnx_call(open_model.SerializeToString(), names)(*args, **kwargs))
     passages: list[Passage] = []
-    for (place, module, text, _), answer in zip(last, answers, strict=True):
-        keep(passages, Passage(*place, answer, module, text=text))
+    for place, module, text, made_there in last:
+        value, *others = itertools.islice(answers, len(made_there))
+        keep(passages, Passage(*place, value, module, text=text, others=tuple(others)))
     return merged(passages)
 
 

@@ -7,6 +7,7 @@ was given, is told by eager's own step from the artifact's values. Judges nothin
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from workbench.worker.artifact.alignment import (
     TEXT,
     Aligned,
     aligned,
+    compared,
     differs,
     largest,
     relative,
@@ -151,18 +153,18 @@ def _first(sides: Aligned, folded: bool, hidden: bool) -> _First:
         left: list[_Lines] = [[], []] if word == "equal" else [ours, theirs]
         if word == "replace" and sides.other_code:  # the line may say the same in other words: its value decides
             pairs, *left = _stand_ins(ours, theirs, hidden)
-        for one, their in pairs:
+        for mine, its in pairs:
+            one, their = compared(mine, its)
             if folded and shapes(one.value, their.value):
                 odd = odd if odd.odd else _First(f"first at {one.words}: {shapes(one.value, their.value)}")
             elif differs(one.value, their.value):
                 if odd.odd:
                     return odd
-                if sides.by == TEXT and not sides.sure(one):
-                    mine, its = sides.times(one)
-                    return _First(f"{counted(one, mine, its, sides.like(one))}{after(agreed)}")
-                before = sides.before(one)
-                follows = before is None or any(before is known for known, _ in agreed)
-                return replace(passed, pair=(one, their), agreed=tuple(agreed), opens=before is None, follows=follows)
+                if sides.by == TEXT and not sides.sure(mine):
+                    return _First(f"{counted(mine, *sides.times(mine), sides.like(mine))}{after(agreed)}")
+                before = sides.before(mine)
+                follows = before is None or before.number in {known.number for known, _ in agreed}
+                return replace(passed, pair=(mine, its), agreed=tuple(agreed), opens=before is None, follows=follows)
             elif one.value is not None and their.value is not None:
                 agreed.append((one, their))
                 passed, odd = passed if passed.odd or folded else odd, _First()
@@ -228,7 +230,7 @@ def _first_module(ours: Passage, theirs: Passage) -> tuple[Passage, str] | None:
         module for module, times in mine.items() if its[module] == times
     }  # of others it is not known which is which
     if any(one.module for one in theirs.inside):
-        for one, their in _in_order(ours.inside, theirs.inside):
+        for one, their in itertools.starmap(compared, _in_order(ours.inside, theirs.inside)):
             words = differs(one.value, their.value) if one.module in often else ""
             if words and largest(one.value, their.value) is not None:
                 return one, words

@@ -59,6 +59,8 @@ class Passage:
     """The line as the artifact wrote it down; empty where it did not."""
     kinds: tuple[str, ...] = ()
     """Names of its operators as the runtime has them, merged ones those of all."""
+    others: tuple[torch.Tensor, ...] = ()
+    """What else its last operator answered with, or what else leaves the line: which is meant is told by comparing."""
     shown: str = ""
     """How its file is named in words, where its name alone does not tell it from another."""
 
@@ -88,13 +90,15 @@ Put = Mapping[int, tuple[int, torch.Tensor]]
 def keep(passages: list[Passage], new: Passage) -> None:
     """A new passage of one operator, or a later value of the last one."""
     kept = None if new.value is None else new.value.detach().cpu().clone()
+    others = tuple(one.detach().cpu().clone() for one in new.others)
     last = passages[-1] if passages else None
     if last is not None and (last.file, last.line, last.module) == (new.file, new.line, new.module):
-        last.value = kept if kept is not None else last.value
+        if kept is not None:
+            last.value, last.others = kept, others
         last.operators += 1
         last.kinds += new.kinds
     else:
-        passages.append(replace(new, value=kept, number=len(passages)))
+        passages.append(replace(new, value=kept, others=others, number=len(passages)))
 
 
 def merged(passages: list[Passage]) -> list[Passage]:
@@ -169,13 +173,14 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         while frame is not None and not is_users(frame.f_code.co_filename):
             frame = None if frame.f_code is run_eager.__code__ else frame.f_back
         if frame is not None:
-            several = len(func._schema.returns) > 1  # the first is the answer; the rest are kept for backward
+            several = len(func._schema.returns) > 1  # the first is the answer; the rest may be kept for backward
             value = tensors[0 if several else -1] if tensors else None
-            self.bytes += value.numel() * value.element_size() if value is not None else 0
+            others = tuple(tensors[1:]) if several else ()
+            self.bytes += sum(one.numel() * one.element_size() for one in (value, *others) if one is not None)
             module = self.modules[-1] if self.modules else ""
             if self.bytes <= LARGEST:
                 file, line = frame.f_code.co_filename, frame.f_lineno
-                keep(self.passages, Passage(file, line, value, module, kinds=(func._schema.name,)))
+                keep(self.passages, Passage(file, line, value, module, kinds=(func._schema.name,), others=others))
                 return self._replaced(func, answer)
         return answer
 
