@@ -43,12 +43,14 @@ STATES = CODE.replace("Linear(4, 4)", "Linear(4, 4)\n        self.lstm = nn.LSTM
     "        h, (c, d) = self.lstm(h[None])\n        h = h[0] + c[0] + d[0]\n"
 )
 WRITTEN = CODE + "        h += 1\n        h.mul_(2)\n        h = h[:, :4] + 0.5\n"
+FILLED = CODE + "        h = h[:, :4]\n        h[:, 0] = 0\n        h = h + 0.5\n"
 SEVERAL = {
     "unpacked": (UNPACKED, "trace export onnx"),
     "chunked": (CHUNKED, "trace onnx"),
     "largest": (LARGEST, "trace export onnx"),
     "states": (STATES, "trace onnx"),
     "written": (WRITTEN, "trace onnx"),
+    "filled": (FILLED, "trace onnx"),
 }
 
 

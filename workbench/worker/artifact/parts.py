@@ -69,7 +69,7 @@ def parting(
         return Parting(first.odd or (_unplaced(program) if folded else ""), ways)
     line = differs(*(one.value for one in first.pair))
     module, words = _first_module(*first.pair) or (_alone(first.pair[0]), line)
-    known = not first.odd and sides.sure(first.pair[0]) and (first.follows or not hidden)
+    known = not first.odd and not first.blind and sides.sure(first.pair[0]) and (first.follows or not hidden)
     share = _share(subject, args, kwargs, first) if known else ""
     if share and words != line:  # the shares are those of the line's last value
         share = f"; the line: {line}{share}"
@@ -127,9 +127,13 @@ class _First:
     """Whether eager's passage is the first of its run."""
     follows: bool = True
     """Whether the passage before it is among those that agree, or there is none."""
+    blind: bool = False
+    """Whether no value is known of the passage before it."""
 
     @property
     def before(self) -> str:
+        if self.blind:
+            return ""
         if not self.agreed:
             return "; nothing was computed before it" if self.opens else "; of no line before it both show a value"
         return f"; all before it agree, the last at {self.agreed[-1][0].place}"
@@ -164,7 +168,9 @@ def _first(sides: Aligned, folded: bool, hidden: bool) -> _First:
                     return _First(f"{counted(mine, *sides.times(mine), sides.like(mine))}{after(agreed)}")
                 before = sides.before(mine)
                 follows = before is None or before.number in {known.number for known, _ in agreed}
-                return replace(passed, pair=(mine, its), agreed=tuple(agreed), opens=before is None, follows=follows)
+                blind = before is not None and before.value is None
+                found = replace(passed, pair=(mine, its), agreed=tuple(agreed), blind=blind)
+                return replace(found, opens=before is None, follows=follows)
             elif one.value is not None and their.value is not None:
                 agreed.append((one, their))
                 passed, odd = passed if passed.odd or folded else odd, _First()

@@ -165,6 +165,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.passages: list[Passage] = []
         self.modules: list[str] = []
         self.bytes = 0
+        self._views: list[tuple[Passage, torch.Tensor]] = []
+        """Held, so that their memory is nobody else's."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         answer = func(*args, **(kwargs or {}))
@@ -181,8 +183,22 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if self.bytes <= LARGEST:
                 file, line = frame.f_code.co_filename, frame.f_lineno
                 keep(self.passages, Passage(file, line, value, module, kinds=(func._schema.name,), others=others))
+                if func._schema.is_mutable and args and isinstance(args[0], torch.Tensor):
+                    self._forget(args[0])
+                if value is not None and value.layout == torch.strided:
+                    self._views.append((self.passages[-1], value))
                 return self._replaced(func, answer)
         return answer
+
+    def _forget(self, written: torch.Tensor) -> None:
+        """A line whose value another view is written through: a graph without writes makes that value anew there."""
+        if written.layout != torch.strided:
+            return
+        storage, view = _memory(written)
+        for passage, value in self._views:
+            held, seen = _memory(value)
+            if held == storage and seen != view and passage is not self.passages[-1]:
+                passage.value, passage.others = None, ()
 
     def _replaced(self, func: Any, answer: Any) -> Any:
         """What the model goes on with. What an operator writes in place is left alone: it may be the model's own."""
@@ -194,6 +210,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if (other.shape, other.dtype) != (answer.shape, answer.dtype):
             return answer
         return other.to(answer.device, copy=True)
+
+
+def _memory(value: torch.Tensor) -> tuple[int, tuple[Any, ...]]:
+    """Where a tensor's numbers lie, and how it sees them."""
+    return value.untyped_storage().data_ptr(), (value.storage_offset(), tuple(value.shape), value.stride())
 
 
 @contextlib.contextmanager
