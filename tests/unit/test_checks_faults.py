@@ -434,7 +434,13 @@ JUMPS = [0, 8_000, 2_000, 53_600, 0, 800, 1_300, 51_900, 0, 0, 51_900, 0]
 
 @pytest.mark.parametrize(
     ("taken", "more", "status"),
-    [(JUMPS, 0, "skip"), (JUMPS, 40, "pass"), ([15_000] * 12, 0, "fail"), ([15_000] * 12, 40, "fail")],
+    [
+        (JUMPS, 0, "skip"),
+        (JUMPS, 40, "pass"),
+        ([15_000] * 12, 0, "fail"),
+        ([15_000] * 12, 40, "fail"),
+        ([400_000, 0, 0] * 5, 0, "fail"),
+    ],
 )
 def test_a_few_jumps_in_a_few_runs_are_no_leak(
     taken: list[int], more: int, status: str, monkeypatch: pytest.MonkeyPatch

@@ -23,6 +23,9 @@ def lost_device(failure: Failure | None) -> str:
         return ""
     try:
         cuda.synchronize()
+        for number in range(cuda.device_count()):  # waiting for one says nothing about another
+            if cuda.memory_reserved(number):  # waiting for one that is not used would take memory on it
+                cuda.synchronize(number)
     except Exception as problem:  # noqa: BLE001 (whatever it raises, it no longer answers)
         reason = str(problem).strip().split("\n")[0]
         return f"the GPU answers this process no more: {reason}{_shown(failure)}{_likely(reason)}"

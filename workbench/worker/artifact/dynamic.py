@@ -111,6 +111,7 @@ class Freedom:
                     self._end(name, str(example), seen)
                 continue
             low, high = _bounds(program, size)
+            low = max(low, self.limits[name][0]) if name in self.limits else low  # torch forgets it for multiples
             dynamic.append(f"{path}[{axis}] = {name or size} in [{low}, {'∞' if high is None else high}]")
             if name and is_hint(self.dims[name]) and (low, high) != self.limits[name]:
                 self._end(name, range_words(low, high), seen)

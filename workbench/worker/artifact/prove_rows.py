@@ -25,7 +25,7 @@ def structure_row(results: list[CaseResult], golden: Golden) -> CheckRow:
     wrong = [one for one in results if one.structure]
     answered = [one for one in results if not one.raised]
     if wrong:
-        evidence = f"case {wrong[0].index}: {wrong[0].structure}"
+        evidence = f"case {wrong[0].index}: {wrong[0].structure} (eager's is named first)"
         return CheckRow("structure", "fail", evidence, f"{len(wrong)} of {len(answered)} cases differ from eager")
     if not answered:
         return CheckRow("structure", "fail", _rows_raised(results), "no case could be run")
