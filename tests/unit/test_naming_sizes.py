@@ -45,7 +45,7 @@ def asked(*served: tuple[int, int], refused: tuple[tuple[int, int], ...]) -> Any
             {"seq": 9},
             "its batch is fixed at 4: ",
         ),  # an answer belies the graph
-        (asked((1, 9), (2, 9), refused=((4, 9),)), {}, "it serves batch 1, 2 only"),
+        (asked((1, 9), (2, 9), refused=((4, 9),)), {}, "of the sizes asked it serves batch 1, 2, and not 4"),
         (asked((1, 9), (4, 2), refused=((4, 9), (1, 2))), {}, ""),
         (asked(refused=((4, 9),)), {}, ""),
     ],

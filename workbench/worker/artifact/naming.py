@@ -100,6 +100,8 @@ class _Naming:
         manifest, checkpoint = self.golden.manifest, checkpoint_of(self.stage)
         expected, prefix = manifest["parameters"], manifest.get("prefix") or ""
         own, names, held = differing_parameters(self.stored(), expected, prefix)
+        undone = manifest.get("rewritten") or {}
+        names = {name: known for name, known in names.items() if name not in undone}
         found = folding(own, names, held, checkpoint) if manifest["kind"] != "weights" else Folding([], set(), "")
         wanted = {known: value for one in found.layers for known, value in one.wanted.items()}
         rest = {name: known for name, known in names.items() if name not in found.fitting}

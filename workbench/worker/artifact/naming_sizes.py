@@ -34,7 +34,8 @@ def sizes_words(asked: Asked, fixed: Mapping[str, int]) -> str:
         good = {sizes.get(name) for sizes, served in asked if served}
         bad = {sizes.get(name) for sizes, served in asked if not served}
         if good and bad and not good & bad:
-            return f"it serves {name} {', '.join(map(str, sorted(one for one in good if one is not None)))} only"
+            right, wrong = (", ".join(map(str, sorted(one for one in side if one is not None))) for side in (good, bad))
+            return f"of the sizes asked it serves {name} {right}, and not {wrong}"
     return ""
 
 
