@@ -44,6 +44,9 @@ SMALL = 0.02
 CLIMB = 40
 """Steps towards the other side of one branch."""
 
+STEPS = (1.0, 1 / 16, 1 / 256)
+"""Where doubling begins: a side that is narrow is stepped over by large steps."""
+
 
 def search(
     subject: Subject,
@@ -193,8 +196,7 @@ class _Search:
         for _ in range(CLIMB):
             before = distance
             for direction in DIRECTIONS:
-                for sign in (1.0, -1.0):
-                    step = 1.0
+                for sign, step in itertools.product((1.0, -1.0), STEPS):
                     while abs(step) < 1e7 and not self._over():
                         factor = 1.0 + step if direction == "scaled" and sign > 0 else sign * step
                         one = inputs.moved(here, direction, factor, generator)

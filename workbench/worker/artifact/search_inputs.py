@@ -22,7 +22,7 @@ from workbench.worker.judge.plan import NORMAL, Case
 SEED_OFFSET = 50_000
 """Seeds of a search are none that a case has."""
 
-SIZES = 40
+SIZES = 64
 """Sizes of one dynamic dimension that are all tried; of a longer range these many, evenly."""
 
 UNLIMITED = 33
