@@ -83,7 +83,7 @@ def search(
         else:
             done.why_not = "--search 0"
             work.fixed.part()
-        done.parts = work.parts()
+        done.parts = work.parts(bool(baked))
         if (stage / CHECKPOINT).exists():  # an artifact of others: one of ours was made from these very weights
             done.rewritten = rewritten(subject, opened, golden, work.fixed, job)
     done.seconds = time.perf_counter() - started
@@ -153,14 +153,15 @@ class _Search:
         self.job.progress("searching for a counterexample", self.done.tried, MOST)
         return self.done.found is not None or bool(self.done.why_not) or time.perf_counter() > self.until
 
-    def parts(self) -> Parting:
-        """Where both part, on what was found or on the worst of the cases that are always asked."""
+    def parts(self, baked: bool) -> Parting:
+        """Where both part, on what was found or on the worst of the cases that are always asked. baked: whether the
+        exporter said that it left a test out, where none was watched."""
         found = self.done.found
         call = (found.input.args, found.input.kwargs) if found is not None else self.fixed.worst()
         if call is None:
             return Parting()
         self.job.progress("looking for the line where both part")
-        forks = bool(self.done.branches)
+        forks = baked or bool(self.done.branches)
         try:
             if self.golden.manifest["kind"] == "aoti":
                 return parting_of_compiled(self.subject, self.job, *call, forks)
