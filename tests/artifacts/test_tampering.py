@@ -165,13 +165,13 @@ def verified(copy: Path, home: Path, *options: str) -> Run:
     homes = {name: str(home) for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "HOME")}
     command = [sys.executable, "-m", "workbench", "verify", str(copy), "--json", *options]
     environment = {**os.environ, **homes, "PYTHONPATH": str(ROOT)}
-    return _ended(subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110, cwd=home))
+    return _ended(subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, cwd=home))
 
 
 def scripted(copy: Path, home: Path, *options: str) -> Run:
     """The bundle's own script."""
     command = [sys.executable, "-I", str(copy / "verify.py"), "--json", *options]
-    return _ended(subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=home))
+    return _ended(subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=home))
 
 
 def _ended(done: subprocess.CompletedProcess[str]) -> Run:

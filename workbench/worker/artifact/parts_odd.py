@@ -54,9 +54,15 @@ def lacking(ours: list[Passage], theirs: list[Passage], sides: Aligned, agreed: 
     not_there, not_here = (
         (_NOT_THERE, _NOT_HERE) if sides.other_code else ("and the artifact does not", "and eager does not")
     )
-    if missing:
-        return f"eager computes {one.words}, {not_there}{after(agreed)}"
-    return f"the artifact computes {one.words}, {not_here}{after(agreed)}"
+    if missing:  # a line that only a test looks at is among them, and the one that matters need not be the first
+        return f"eager computes {_each(missing)}, {not_there}{after(agreed)}"
+    return f"the artifact computes {_each(extra)}, {not_here}{after(agreed)}"
+
+
+def _each(run: list[Passage]) -> str:
+    """Up to three lines of a run; of more the first two and the last."""
+    lines = list(dict.fromkeys(one.words for one in run))
+    return " and ".join(lines) if len(lines) <= 3 else f"{lines[0]}, {lines[1]} … and {lines[-1]}"
 
 
 def counted(one: Passage, mine: int, its: int, like: list[Passage]) -> str:
