@@ -138,7 +138,7 @@ def test_differences_of_weights_are_told_apart() -> None:
 def test_a_bias_alone_is_not_called_quantised() -> None:
     torch.manual_seed(0)
     bias = torch.randn(6)
-    words = weights_words({"b": bias + 1e-3}, {"b": "b"}, dict.fromkeys("abc"), {"b": bias})
+    words = weights_words({"b": bias + 1e-3}, {"b": "b"}, 3, {"b": bias})
     assert words == "1 of 3 tensors differ: b: every element is off by +0.001"
 
 

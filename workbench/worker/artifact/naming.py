@@ -105,7 +105,7 @@ class _Naming:
         found = folding(own, names, held, checkpoint) if manifest["kind"] != "weights" else Folding([], set(), "")
         wanted = {known: value for one in found.layers for known, value in one.wanted.items()}
         rest = {name: known for name, known in names.items() if name not in found.fitting}
-        words = weights_words({name: own[name] for name in rest}, rest, expected, {**checkpoint, **wanted})
+        words = weights_words({name: own[name] for name in rest}, rest, len(held), {**checkpoint, **wanted})
         if not rest and found.rounding:
             words = f"{SAME} rounded to {found.rounding}"
         remedy = _REMEDIES[SAME] if words.startswith(SAME) else row.remedy

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -45,12 +44,12 @@ def checkpoint_of(stage: Path) -> dict[str, torch.Tensor]:
 
 
 def weights_words(
-    own: dict[str, torch.Tensor], names: dict[str, str], expected: dict[str, Any], checkpoint: dict[str, torch.Tensor]
+    own: dict[str, torch.Tensor], names: dict[str, str], held: int, checkpoint: dict[str, torch.Tensor]
 ) -> str:
     """What kind of difference it is, and its size in the first three tensors; empty where nothing can be said.
 
-    own: the artifact's differing tensors by its names; names: those → the checkpoint's; expected: the manifest's
-    digests; checkpoint: values as far as they were kept.
+    own: the artifact's differing tensors by its names; names: those → the checkpoint's; held: how many
+    tensors of the checkpoint the artifact has; checkpoint: values as far as they were kept.
     """
     known = {name: checkpoint[other] for name, other in names.items() if other in checkpoint}
     pairs = {name: (known[name], own[name]) for name in known if own[name].shape == known[name].shape}
@@ -59,7 +58,7 @@ def weights_words(
         return ""
     single = [f"{name}: {difference(*pair, checkpoint)}" for name, pair in list(pairs.items())[:3]]
     more = f"; and {len(pairs) - 3} more" if len(pairs) > 3 else ""
-    return f"{_kind(pairs, len(expected))}: {'; '.join(single)}{more}"
+    return f"{_kind(pairs, held)}: {'; '.join(single)}{more}"
 
 
 def _kind(pairs: dict[str, tuple[torch.Tensor, torch.Tensor]], total: int) -> str:
