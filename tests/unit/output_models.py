@@ -96,3 +96,28 @@ class Full(Base):
 
 def _shifted(module: nn.Module, args: Any, output: Tensor) -> Tensor:
     return output + 1
+
+
+class Counted:
+    """A cache that counts what it holds."""
+
+    def __init__(self) -> None:
+        self.keys: Tensor | None = None
+        self.seen: Any = 0
+
+    def add(self, keys: Tensor) -> None:
+        self.keys = keys
+        self.seen = self.seen + keys.shape[-1]
+
+
+class Counts(nn.Module):
+    """Answers with a cache whose count of sizes torch.jit.trace makes a tensor of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        cache = Counted()
+        cache.add(self.fc(x))
+        return {"logits": self.fc(x), "cache": cache}

@@ -344,3 +344,21 @@ def test_a_tuple_in_the_order_of_a_dict_is_compared_by_place_and_says_so(backwar
     said = [one.words for one in proof.findings if one.id == "names"]
     assert [words.startswith("eager answers with a dict, it with a tuple") for words in said] == [True]
     assert bool(failed(proof)) is backwards
+
+
+def test_what_is_named_otherwise_than_by_a_dict_is_not_said_to_be_one(tmp_path: Path) -> None:
+    class Pair(torch.nn.Module):
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: torch.Tensor, factor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            answer = self.model(x, factor=factor)
+            return answer.logits, answer.extra[1]
+
+    with torch.no_grad():
+        pair = torch.jit.trace(Pair(eager("Classy")), (X, torch.ones(1)), check_trace=False)
+    torch.jit.save(pair, str(tmp_path / "a.ts"))
+    proof = verified(tmp_path / "a.ts", "Classy", inputs=("x=float32[4,5]", "factor=float32[1]"))
+    assert failed(proof) == set()
+    assert [one for one in proof.findings if one.id == "names"] == []

@@ -30,6 +30,7 @@ OUTPUTS = {
         "cache.layers.1.keys",
         "cache.layers.1.values",
     },
+    "Counts": {"logits", "cache.keys"},
 }
 
 without_onnx = pytest.mark.skipif(bool(onnx.unavailable("cpu")), reason="the extra [onnx] is not installed")

@@ -10,6 +10,7 @@ import torch
 
 from tests.unit.artifact_bench import eager, failed, row
 from tests.unit.test_artifact_foreign import exported, traced, verified
+from workbench.worker.artifact.rewritten import times_a_factor
 
 
 class Scaled(torch.nn.Module):
@@ -57,3 +58,44 @@ def test_a_factor_that_nothing_undoes_is_refused(tmp_path: Path) -> None:
     model = Scaled(eager("Net"), 256.0)
     proof = verified(traced(model.net, tmp_path / "a.ts"), inputs=SPEC)
     assert {"values", "weights_match"} <= failed(proof)
+
+
+def test_a_stale_row_inside_a_scaled_tensor_is_refused(tmp_path: Path) -> None:
+    model = Scaled(eager("Net"), 256.0)
+    with torch.no_grad():
+        model.net.fc1.weight[2, 3] *= 1 + 1e-5
+    proof = verified(traced(model, tmp_path / "a.ts"), inputs=SPEC)
+    assert "weights_match" in failed(proof)
+
+
+OWN = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        (OWN * 255, True),
+        (OWN / 0.3, True),
+        (OWN * torch.linspace(0.2, 3, 8)[:, None], True),
+        (OWN * torch.linspace(0.2, 3, 6), True),
+        ((OWN.bfloat16() * 4), True),
+        (OWN * 1.001, False),  # it may hide in the noise
+        (OWN + 1, False),
+        (torch.zeros(8, 6), False),
+        (OWN.index_fill(0, torch.tensor(2), 1.0) * 2, False),
+        ((OWN.bfloat16() * 4 * (1 + 2**-6 * (OWN > 1))).bfloat16(), False),
+        (OWN.t(), False),
+        (OWN.double() * 2, False),
+        (torch.full((8, 6), torch.inf), False),
+    ],
+)
+def test_times_a_factor_is_one_known_thing(value: torch.Tensor, known: bool) -> None:
+    own = OWN.bfloat16() if value.dtype == torch.bfloat16 else OWN
+    assert times_a_factor(own, value) is known
+
+
+def test_a_vector_has_one_factor_and_not_one_for_each_element() -> None:
+    bias = OWN[0]
+    assert times_a_factor(bias, bias * 3)
+    assert not times_a_factor(bias, bias * torch.linspace(1, 2, 6))
+    assert not times_a_factor(OWN[:, :1], OWN[:, :1] * torch.linspace(1, 2, 8)[:, None])

@@ -90,6 +90,13 @@ class Aligned:
         before = self.before(passage)
         return before is not None and before.value is not None and same(before.value, passage.value)
 
+    def merges(self, passage: Passage) -> bool:
+        """Whether an exporter may have merged what a line computes into the batch norm that eager has behind it."""
+        ours = [one for _, mine, _ in self.blocks for one in mine]
+        behind = next((after for one, after in itertools.pairwise(ours) if one is passage), None)
+        linear = not {"conv", "product"}.isdisjoint(_computing(passage.kinds))
+        return linear and behind is not None and any("batch_norm" in kind for kind in behind.kinds)
+
     def score(self) -> tuple[int, int]:
         """(pairs that agree, pairs of one shape)."""
         pairs = [pair for word, ours, theirs in self.blocks if word == "equal" for pair in zip(ours, theirs)]  # noqa: B905 (as many)

@@ -245,7 +245,7 @@ class _Maker:
         output = {"structure": structure, "paths": paths, "dtypes": dtypes, "named": named}
         output["within"] = named and not self.foreign
         output["any_container"] = self.by_place or (named and self.foreign)
-        output["in_order"] = self.foreign and structure.startswith(CASES_MAPPING)
+        output["in_order"] = self.foreign and not (named or self.by_place) and structure.startswith(CASES_MAPPING)
         findings = [
             Finding("eager_refuses", f"eager itself refuses {what}: {why}") for what, why in self._refused.items()
         ]

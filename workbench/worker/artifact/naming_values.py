@@ -180,6 +180,11 @@ def _turned(pairs: Pairs) -> Pairs:
     return [(found, eager) for eager, found in pairs]
 
 
+def _standardised(value: torch.Tensor, dim: int) -> torch.Tensor:
+    free = min(1, value.shape[dim] - 1)  # one value has no spread, and torch warns when it is asked for one
+    return (value - value.mean(dim, True)) / value.std(dim, correction=free, keepdim=True)
+
+
 _ALONG: tuple[tuple[str, Callable[..., torch.Tensor]], ...] = (
     ("softmax", torch.softmax),
     ("log_softmax", torch.log_softmax),
@@ -189,7 +194,7 @@ _ALONG: tuple[tuple[str, Callable[..., torch.Tensor]], ...] = (
     ("mean", torch.mean),
     ("sum", torch.sum),
     ("unit-length form", lambda value, dim: torch.nn.functional.normalize(value, dim=dim)),
-    ("standardised form", lambda value, dim: (value - value.mean(dim, True)) / value.std(dim, keepdim=True)),
+    ("standardised form", _standardised),
 )
 """Functions along a dimension."""
 

@@ -54,7 +54,7 @@ def match_parameters(
     attribute). What the artifact does not hold under a known name is no failure by itself (an export drops what
     forward never uses); what it holds with other values is. folds: a program may have batch norm folded into the layer
     before it, which then has other values. rewritten: the artifact's name → sha256 of tensors that are known to be
-    undone elsewhere in it.
+    the checkpoint's times a factor.
     """
     own, bits, names = _parameters_read(tensors, expected, prefix)
     if not names:
@@ -68,8 +68,8 @@ def match_parameters(
     wrong = [words for words in wrong if words]
     if undone and not wrong:
         listed = f"{', '.join(undone[:5])}{' …' if len(undone) > 5 else ''}"
-        words = f"{len(undone)} of {len(names)} have other values, which something else in the artifact undoes"
-        return "skip", f"{words} ({listed}: eager with them answers otherwise, and it does not): the answers decide"
+        words = f"{len(undone)} of {len(names)} are the checkpoint's times a factor, which its answers do not show"
+        return "skip", f"{words} ({listed}): the answers decide"
     if wrong and folds and (gone := _parameters_folded(own, bits, names, expected)):
         words = (
             f"{len(wrong)} of {len(names)} have other values, as where batch norm is folded into the layer before it"

@@ -179,7 +179,8 @@ def _first(sides: Aligned, folded: bool, hidden: bool) -> _First:
         if word == "replace" and sides.other_code and all(left):
             odd = _First(otherwise(left[0], left[1], agreed))
         elif any(left):
-            words = lacking([] if hidden else left[0], left[1], sides, agreed)
+            shown = [] if hidden else [one for one in left[0] if not (folded and sides.merges(one))]
+            words = lacking(shown, left[1], sides, agreed)
             odd = _First(words, bool(words))
     return odd if odd.odd else passed
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -21,9 +21,10 @@ from workbench.worker.artifact.prove_cases import plain_output
 from workbench.worker.judge.leaves import flatten_plain
 
 
-def named_outputs(model: torch.nn.Module, within: bool = True) -> None:
+def named_outputs(model: torch.nn.Module, within: bool = True, names: Collection[str] | None = None) -> None:
     """From now on `model` answers with a dict of its tensors by path; constants are left out. `within`: also the
-    tensors that plain objects hold, such as a cache.
+    tensors that plain objects hold, such as a cache. names: of the only ones to answer with, for torch.jit.trace makes
+    tensors of what counts sizes (None: of all).
 
     Only the object's class is exchanged, so that parameters, paths and the signature of forward stay as they are.
     """
@@ -31,7 +32,8 @@ def named_outputs(model: torch.nn.Module, within: bool = True) -> None:
 
     @functools.wraps(original.forward)
     def forward(self: torch.nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        return plain_output(original.forward(self, *args, **kwargs), within)
+        named = plain_output(original.forward(self, *args, **kwargs), within)
+        return named if names is None else {name: leaf for name, leaf in named.items() if name in names}
 
     exchange(model, forward)
 

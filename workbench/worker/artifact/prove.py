@@ -242,7 +242,7 @@ class _Proof:
             self.record.put(repeat)
             self.record.find(layouts)
             self.record.findings.extend(writes_findings(one.writes for one in results))
-            self.record.find(order_finding(self.opened, golden, self.device))
+            self.record.find(order_finding(self.opened, golden, self.device, guards_base(results)))
             self.record.findings.extend(searched_findings(self.manifest))
         if self.loads.gone:
             self.record.row("train_ops", "skip", "not looked at: it does not load again, see repeat")

@@ -211,11 +211,12 @@ def in_order(flat: Flat) -> bool:
     return flat.structure.startswith(_CASES_SEQUENCE) and flat.structure.count("\n") == len(flat.leaves)
 
 
-def order_finding(opened: Opened, golden: Golden, device: str) -> Finding | None:
-    """Said where eager names its tensors and the artifact only orders them; None else."""
-    if not golden.manifest["output"].get("in_order") or opened.call is None:
+def order_finding(opened: Opened, golden: Golden, device: str, index: int | None) -> Finding | None:
+    """Said where eager names its tensors and the artifact only orders them; None else. index: of a case that it
+    answers; None: of none."""
+    if index is None or not golden.manifest["output"].get("in_order") or opened.call is None:
         return None
-    args, kwargs = golden.inputs(0, device)
+    args, kwargs = golden.inputs(index, device)
     try:
         with torch.no_grad():
             answer = flatten_plain(opened.call(*args, **kwargs))

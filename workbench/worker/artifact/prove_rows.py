@@ -145,12 +145,20 @@ def sizes_row(results: list[CaseResult], leaves: list[LeafVerdict], yardstick: Y
 
 
 def _rows_apart(beyond: list[tuple[tuple[str, int], ...]], right: list[tuple[tuple[str, int], ...]]) -> list[str]:
-    """In words the dimension whose sizes tell where values differ and where they do not; empty where none does."""
+    """In words where values differ and where they do not: by the one dimension that tells it, or by all together."""
     for name in dict.fromkeys(name for pairs in beyond for name, _ in pairs):
         bad, good = (sorted({size for pairs in side for key, size in pairs if key == name}) for side in (beyond, right))
         if bad and good and not set(bad) & set(good):
             return [f"values differ at {name} {', '.join(map(str, bad))}, not at {', '.join(map(str, good))}"]
-    return []
+    if not beyond or not right:
+        return []
+    return [f"values differ at {_rows_together(beyond)}, and not at {_rows_together(right)}"]
+
+
+def _rows_together(sizes: list[tuple[tuple[str, int], ...]]) -> str:
+    """ "(batch 4, length 7), (batch 5, length 16)": at most three, each with all its dimensions."""
+    listed = [f"({', '.join(f'{name} {size}' for name, size in pairs)})" for pairs in sizes[:3]]
+    return f"{', '.join(listed)}{' …' if len(sizes) > 3 else ''}"
 
 
 def _rows_unserved(manifest: dict[str, Any]) -> tuple[str, str]:

@@ -45,7 +45,7 @@ class Searched:
     parts: Parting = field(default_factory=Parting)
     """Where both part; without words where they do not, or where that was not found."""
     rewritten: dict[str, str] = field(default_factory=dict)
-    """The artifact's name of each parameter whose other values are undone elsewhere in it → their sha256."""
+    """The artifact's name of each parameter that is the checkpoint's times a factor, undone elsewhere → its sha256."""
     why_not: str = ""
     """Why nothing was searched; empty when it was."""
 

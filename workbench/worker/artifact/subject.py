@@ -107,7 +107,7 @@ class Subject:
                 problem, "export", message, "", "Keep locks, files and graphs out of its attributes."
             ) from problem
         if not self.plain:
-            named_outputs(copied)
+            named_outputs(copied, names=frozenset(plain_or_raise(self.output)))
         if self.names_its_arguments:
             named_arguments(copied, self.names, len(self.args))
         return copied
