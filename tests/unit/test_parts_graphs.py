@@ -118,7 +118,9 @@ def test_a_size_is_named_only_where_its_dimension_tells_right_from_wrong() -> No
     apart = _rows_apart(sizes((2, 7), (4, 64), (2, 64)), sizes((2, 2), (4, 2)))
     assert apart == ["values differ at seq 7, 64, not at 2"]
     together = _rows_apart(sizes((2, 7), (4, 2)), sizes((2, 2), (4, 7)))[0]
-    assert together.startswith("values differ at (batch 2, ") and ", and not at (batch 2, " in together
+    assert (
+        together == "values differ at (batch 2, seq 7), (batch 4, seq 2), and not at (batch 2, seq 2), (batch 4, seq 7)"
+    )
     assert _rows_apart(sizes((2, 7), (4, 2)), []) == []
 
 

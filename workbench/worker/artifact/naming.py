@@ -23,12 +23,12 @@ from workbench.worker.artifact.naming_folded import Folding, folding
 from workbench.worker.artifact.naming_graph import argument_names, quantised_operators, tensor_names
 from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, wanted_inputs
 from workbench.worker.artifact.naming_sizes import case_sizes, fixed_sizes, shapes_words, sizes_words
-from workbench.worker.artifact.naming_values import alike, relation, swapped
+from workbench.worker.artifact.naming_values import relation, swapped
 from workbench.worker.artifact.naming_weights import SAME, checkpoint_of, weights_words
+from workbench.worker.artifact.naming_words import AGAIN, REMEDIES, container_words, order_words, remedy_of
 from workbench.worker.artifact.parameters import differing_parameters
 from workbench.worker.artifact.prove_cases import CaseResult, Golden, leaf_name, yardstick_of
 from workbench.worker.artifact.prove_rows import rows_parts
-from workbench.worker.judge.leaves import Flat
 from workbench.worker.judge.verdict import judge
 
 _CASES = 4
@@ -105,7 +105,7 @@ class _Naming:
         words = weights_words({name: own[name] for name in rest}, rest, len(held), {**checkpoint, **wanted})
         if not rest and found.rounding:
             words = f"{SAME} rounded to {found.rounding}"
-        remedy = _REMEDIES[SAME] if words.startswith(SAME) else row.remedy
+        remedy = REMEDIES[SAME] if words.startswith(SAME) else row.remedy
         if not words or not found.layers:
             return replace(row, cause=words, remedy=remedy) if words else None
         layers = ", ".join(f"{one.norm} into {one.layer}" for one in found.layers[:4])
@@ -157,7 +157,7 @@ class _Naming:
         names = [path if leaf_name(path).isdigit() else leaf_name(path) for path, _ in eager[0]]
         order = swapped([[leaf for _, leaf in one] for one in eager], [[leaf for _, leaf in one] for one in found])
         if order is not None:
-            return _order_words(order, names, len(found[0]))
+            return order_words(order, names, len(found[0]))
         if any(len(one) != len(eager[0]) for one in found):
             return f"it answers with {len(found[0])} tensors, eager with {len(eager[0])}"
         said = []
@@ -165,7 +165,7 @@ class _Naming:
             words = relation([(mine[place][1], its[place][1]) for mine, its in zip(eager, found)])  # noqa: B905
             if words:
                 said.append(f"{name} is {words}")
-        return "; ".join(said[:4]) or _container_words(wanted, answered)
+        return "; ".join(said[:4]) or container_words(wanted, answered)
 
     def inputs(self) -> str:
         """What it would have to be asked to answer as eager does; how many arguments it takes."""
@@ -240,10 +240,10 @@ class _Naming:
         if manifest.get("worklist") or (manifest.get("batch") or {}).get("declared"):
             return None  # it has the line that restricts the size, or the sizes that an export lost
         if known and len(self._raised()) in (0, len(self.results)):
-            return replace(row, cause=known, remedy=_remedy(known) or row.remedy)
+            return replace(row, cause=known, remedy=remedy_of(known) or row.remedy)
         words = self.served(formed=not form)
         if words:
-            return replace(row, cause=words, remedy=row.remedy or _remedy(words))
+            return replace(row, cause=words, remedy=row.remedy or remedy_of(words))
         values = self.rows["values"]
         if values.status == "fail" and not any(one.raised or one.structure for one in self.results):
             return replace(row, cause="it answers every size, and its values part: see values", remedy=values.remedy)
@@ -260,58 +260,7 @@ def _wrong(one: CaseResult, yardstick: Yardstick) -> bool:
 def _explained(row: CheckRow, words: str) -> CheckRow:
     """The reason first; what was the cause before is evidence, but for a guess."""
     if not words:
-        return replace(row, remedy=row.remedy or _AGAIN)
+        return replace(row, remedy=row.remedy or AGAIN)
     before = row.cause.removeprefix(rows_parts(FUSED))
     evidence = f"{row.evidence}; {before}" if before else row.evidence
-    return replace(row, evidence=evidence, cause=words, remedy=_remedy(words) or row.remedy or _AGAIN)
-
-
-def _remedy(words: str) -> str:
-    """What to do about a reason; empty where nothing particular is known."""
-    return next((remedy for key, remedy in _REMEDIES.items() if key in words), "")
-
-
-_AGAIN = "Export it again from this model and these weights."
-
-
-_REMEDIES = {
-    "it wants": "Change what is fed to it, or export the model as it is fed.",
-    "it normalises": "Feed it without that step, or export the model without it.",
-    "it answers as eager does when": "Feed it so, or look for what scales that input or the first weights inside it.",
-    "it does not see": "Export the model without that step, or say what may differ: --tolerance.",
-    "train mode": "Export in eval mode: model.eval() before.",
-    "not made from these weights": "Export again from this checkpoint, or name the --weights it was made from.",
-    "weights were rounded": "Export in the dtype it is to be judged in, or say what may differ: --tolerance.",
-    SAME: "Export in the dtype of this checkpoint, or name the rounded --weights.",
-    "and is given": "Give it what it takes, or export the model for what it is given.",
-    "outputs are swapped": "Export outputs in the model's own order, or take them in the artifact's.",
-    "another order": "Export outputs and classes in the model's own order.",
-    "is missing": "Export the model with it, or verify against the model without it.",
-    "logarithm of eager's": "Take exp() of what it answers, or export the model as it is.",
-    "eager's": "Export the model as it is, or undo that where the answer is used.",
-    "does not depend on": "Export it with that input as an argument: the example's values became constants.",
-    "fixed at": "Make it with what may vary declared (dynamic_shapes), or ask for the sizes that it serves: --input.",
-    "in each other's place": "Export the model as it is, or change the order where it is called.",
-    "inputs than forward": "Export the model with forward's own arguments.",
-}
-"""A part of the reason → what to do."""
-
-
-def _container_words(wanted: list[Flat], found: list[Flat]) -> str:
-    """Eager's tensors, held otherwise; empty where they are others."""
-    leaves = [zip(mine.leaves, its.leaves) for mine, its in zip(wanted, found)]  # noqa: B905 (counted before)
-    if not all(alike(mine, its) for pairs in leaves for (_, mine), (_, its) in pairs):
-        return ""
-    own, model = (side[0].structure.partition("\n")[0].partition("\t")[2] for side in (found, wanted))
-    if own != model:
-        return f"it answers eager's values as {own} in place of {model}"
-    own, model = (", ".join(path for path, _ in side[0].leaves) for side in (found, wanted))
-    return f"it answers eager's values as {own} in place of {model}" if own != model else ""
-
-
-def _order_words(order: list[int], names: list[str], count: int) -> str:
-    if count < len(names):
-        lost = [name for place, name in enumerate(names) if place not in order]
-        return f"it answers with {count} of {len(names)} tensors; {', '.join(lost)} is left out"
-    moved = [f"{names[place]} holds eager's {names[other]}" for place, other in enumerate(order) if place != other]
-    return f"the outputs are swapped: {', '.join(moved[:4])}"
+    return replace(row, evidence=evidence, cause=words, remedy=remedy_of(words) or row.remedy or AGAIN)
