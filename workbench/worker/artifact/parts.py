@@ -128,7 +128,7 @@ class _First:
     follows: bool = True
     """Whether the passage before it is among those that agree, or there is none."""
     blind: bool = False
-    """Whether no value is known of the passage before it."""
+    """Whether no value is known of the passage before it, or one was passed over that only one side computes."""
 
     @property
     def before(self) -> str:
@@ -152,6 +152,7 @@ def _first(sides: Aligned, folded: bool, hidden: bool) -> _First:
     """
     agreed: list[tuple[Passage, Passage]] = []
     odd, passed = _First(), _First()
+    forgotten = False
     for word, ours, theirs in sides.blocks:
         pairs = list(zip(ours, theirs)) if word == "equal" else []  # noqa: B905 (the same number)
         left: list[_Lines] = [[], []] if word == "equal" else [ours, theirs]
@@ -168,11 +169,12 @@ def _first(sides: Aligned, folded: bool, hidden: bool) -> _First:
                     return _First(f"{counted(mine, *sides.times(mine), sides.like(mine))}{after(agreed)}")
                 before = sides.before(mine)
                 follows = before is None or before.number in {known.number for known, _ in agreed}
-                blind = before is not None and before.value is None
+                blind = forgotten or (before is not None and before.value is None)
                 found = replace(passed, pair=(mine, its), agreed=tuple(agreed), blind=blind)
                 return replace(found, opens=before is None, follows=follows)
             elif one.value is not None and their.value is not None:
                 agreed.append((one, their))
+                forgotten = forgotten or (folded and bool(odd.odd))
                 passed, odd = passed if passed.odd or folded else odd, _First()
         if odd.odd:
             continue
