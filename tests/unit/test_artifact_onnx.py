@@ -51,7 +51,7 @@ def test_answers_of_any_container_are_compared_leaf_by_leaf(tmp_path: Path, name
         (
             "one bias",
             "1 of 4 differ from the checkpoint, batch norm folded (norm into fc1): fc2.bias",
-            "1 of 9 tensors",
+            "1 of 4 tensors",
         ),
         ("rounded", "4 of 4 differ from the checkpoint, batch norm folded (norm into fc1)", "rounded to float16"),
         (
