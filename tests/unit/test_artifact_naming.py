@@ -12,7 +12,7 @@ from workbench.worker.artifact import naming
 from workbench.worker.artifact.alignment import FUSED
 from workbench.worker.artifact.naming_values import alike, relation, swapped
 from workbench.worker.artifact.naming_weights import difference, kept, weights_words
-from workbench.worker.artifact.prove_rows import repeat_row
+from workbench.worker.artifact.prove_rows import repeat_row, rows_again
 from workbench.worker.judge.compare import compare_leaf
 
 
@@ -159,7 +159,7 @@ def test_a_tensor_of_one_value_is_nobody_elses() -> None:
 
 def test_where_the_reason_is_known_no_other_is_guessed() -> None:
     row = CheckRow("values", "fail", "far apart", f"where they part: {FUSED}; furthest in case 3")
-    said = naming._explained(row, "the outputs are swapped: a holds eager's b, b holds eager's a")
+    said = naming._explained(row, "the outputs are swapped: a holds eager's b, b holds eager's a", "")
     assert said.evidence == "far apart; furthest in case 3"
 
 
@@ -190,10 +190,13 @@ def test_what_to_do_about_answers_that_vary_follows_what_varies() -> None:
 )
 def test_what_to_do_fits_the_reason(words: str, remedy: str) -> None:
     row = CheckRow("values", "fail", "far apart", "nothing was compared")
-    assert remedy.lower() in naming._explained(row, words).remedy.lower()
+    assert remedy.lower() in naming._explained(row, words, "").remedy.lower()
 
 
 def test_a_row_without_a_reason_still_says_what_to_do() -> None:
     row = CheckRow("structure", "fail", "another shape", "19 of 19 cases differ from eager")
-    assert naming._explained(row, "").remedy == "Export it again from this model and these weights."
-    assert naming._explained(row, "").cause == row.cause
+    assert (
+        naming._explained(row, "", rows_again("export")).remedy == "Export it again from this model and these weights."
+    )
+    assert "what the command runs" in naming._explained(row, "", rows_again("runner")).remedy
+    assert naming._explained(row, "", "").cause == row.cause

@@ -87,8 +87,8 @@ def test_of_lines_that_read_alike_none_is_named_where_it_is_not_known(tmp_path: 
     first = _first(sides, folded=False, hidden=False)
     assert sides.by == TEXT
     assert first.odd.startswith(
-        "eager computes the lines net.py:2, net.py:6, which read alike (return x * 2), twice in all, where the "
-        "artifact computes such a line once"
+        "eager comes to the lines net.py:2, net.py:6, which read alike (return x * 2), twice in all, where the "
+        "artifact comes to such a line once"
     )
 
 

@@ -25,10 +25,10 @@ from workbench.worker.artifact.naming_inputs import answer_to, ignored_inputs, w
 from workbench.worker.artifact.naming_sizes import case_sizes, fixed_sizes, shapes_words, sizes_words
 from workbench.worker.artifact.naming_values import relation, swapped
 from workbench.worker.artifact.naming_weights import SAME, checkpoint_of, weights_words
-from workbench.worker.artifact.naming_words import AGAIN, REMEDIES, container_words, order_words, remedy_of
+from workbench.worker.artifact.naming_words import REMEDIES, container_words, order_words, remedy_of
 from workbench.worker.artifact.parameters import differing_parameters
 from workbench.worker.artifact.prove_cases import CaseResult, Golden, leaf_name, yardstick_of
-from workbench.worker.artifact.prove_rows import rows_parts
+from workbench.worker.artifact.prove_rows import rows_again, rows_parts
 from workbench.worker.judge.verdict import judge
 
 _CASES = 4
@@ -85,7 +85,8 @@ class _Naming:
             form = self.answers()
             known = form or self.inputs() or self.unserved()
             words = known or self.elsewhere(refused)
-            yield from ((check, _explained(self.rows[check], words)) for check in asked)
+            again = rows_again(self.golden.manifest["kind"])
+            yield from ((check, _explained(self.rows[check], words, again)) for check in asked)
         if "sizes" in refused and (row := self.sizes(self.rows["sizes"], known, form)) is not None:
             yield "sizes", row
 
@@ -257,10 +258,11 @@ def _wrong(one: CaseResult, yardstick: Yardstick) -> bool:
     return any(judge(diff, yardstick).mark in (BEYOND, INCOMPARABLE) for diff in one.leaves)
 
 
-def _explained(row: CheckRow, words: str) -> CheckRow:
-    """The reason first; what was the cause before is evidence, but for a guess."""
+def _explained(row: CheckRow, words: str, again: str) -> CheckRow:
+    """The reason first; what was the cause before is evidence, but for a guess. again: what to do where nothing nearer
+    is known."""
     if not words:
-        return replace(row, remedy=row.remedy or AGAIN)
+        return replace(row, remedy=row.remedy or again)
     before = row.cause.removeprefix(rows_parts(FUSED))
     evidence = f"{row.evidence}; {before}" if before else row.evidence
-    return replace(row, evidence=evidence, cause=words, remedy=remedy_of(words) or row.remedy or AGAIN)
+    return replace(row, evidence=evidence, cause=words, remedy=remedy_of(words) or row.remedy or again)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workbench.worker.artifact.naming_values import alike
 from workbench.worker.artifact.naming_weights import SAME
+from workbench.worker.artifact.prove_rows import ROWS_DECLARE, ROWS_OTHER_WEIGHTS
 from workbench.worker.judge.leaves import Flat
 
 
@@ -12,16 +13,13 @@ def remedy_of(words: str) -> str:
     return next((remedy for key, remedy in REMEDIES.items() if key in words), "")
 
 
-AGAIN = "Export it again from this model and these weights."
-
-
 REMEDIES = {
     "it wants": "Change what is fed to it, or export the model as it is fed.",
     "it normalises": "Feed it without that step, or export the model without it.",
     "it answers as eager does when": "Feed it so, or look for what scales that input or the first weights inside it.",
     "it does not see": "Export the model without that step, or say what may differ: --tolerance.",
     "train mode": "Export in eval mode: model.eval() before.",
-    "not made from these weights": "Export again from this checkpoint, or name the --weights it was made from.",
+    "not made from these weights": ROWS_OTHER_WEIGHTS,
     "weights were rounded": "Export in the dtype it is to be judged in, or say what may differ: --tolerance.",
     SAME: "Export in the dtype of this checkpoint, or name the rounded --weights.",
     "and is given": "Give it what it takes, or export the model for what it is given.",
@@ -31,7 +29,7 @@ REMEDIES = {
     "logarithm of eager's": "Take exp() of what it answers, or export the model as it is.",
     "eager's": "Export the model as it is, or undo that where the answer is used.",
     "does not depend on": "Export it with that input as an argument: the example's values became constants.",
-    "fixed at": "Make it with what may vary declared (dynamic_shapes), or ask for the sizes that it serves: --input.",
+    "fixed at": ROWS_DECLARE,
     "in each other's place": "Export the model as it is, or change the order where it is called.",
     "inputs than forward": "Export the model with forward's own arguments.",
 }

@@ -66,14 +66,15 @@ def _each(run: list[Passage]) -> str:
 
 
 def counted(one: Passage, mine: int, its: int, like: list[Passage]) -> str:
-    """How often eager and the artifact compute a line, in words; several that read alike are counted together."""
+    """How often eager and the artifact come to a line, in words: to one that calls modules also behind each of them.
+    Several that read alike are counted together."""
     places = list(dict.fromkeys(each.place for each in like))
     if len(places) > 1:
         listed = f"{', '.join(places[:4])}{' …' if len(places) > 4 else ''}"
-        said = f"eager computes the lines {listed}, which read alike ({one.source}), {_often(mine)} in all"
-        return f"{said}, where the artifact computes such a line {_often(its)}"
+        said = f"eager comes to the lines {listed}, which read alike ({one.source}), {_often(mine)} in all"
+        return f"{said}, where the artifact comes to such a line {_often(its)}"
     named = one if len({each.module for each in like}) == 1 else replace(like[0], module="")
-    return f"eager computes {named.words} {_often(mine)}, where the artifact computes it {_often(its)}"
+    return f"eager comes to {named.words} {_often(mine)}, where the artifact comes to it {_often(its)}"
 
 
 def _often(times: int) -> str:

@@ -37,6 +37,7 @@ from workbench.worker.artifact.prove_guards import (
 )
 from workbench.worker.artifact.prove_record import ProofRecord
 from workbench.worker.artifact.prove_rows import (
+    ROWS_OTHER_WEIGHTS,
     nan_finding,
     nonfinite_row,
     searched_findings,
@@ -301,7 +302,7 @@ class _Proof:
 
 _PROVE_OTHER_WEIGHTS = (
     "the artifact was not made from these weights",
-    "Export again from this checkpoint, or name the --weights it was made from.",
+    ROWS_OTHER_WEIGHTS,
 )
 """Cause and remedy where tensors are not the checkpoint's."""
 

@@ -18,7 +18,6 @@ from workbench.worker.artifact import prove as proving
 from workbench.worker.artifact.loading import Opened
 from workbench.worker.artifact.manifest import architecture_target, read_manifest
 from workbench.worker.artifact.naming import name_faults
-from workbench.worker.artifact.prove_cases import CaseResult, Golden
 from workbench.worker.artifact.runner import open_runner
 from workbench.worker.job import Cancelled, Job, OutOfTime
 from workbench.worker.judge.metrics import Metrics
@@ -63,20 +62,12 @@ def _measured(proof: Proof, metrics: Metrics) -> Proof:
     )
 
 
-def _reasons(
-    job: Job,
-    stage: Path,
-    opened: Opened,
-    golden: Golden,
-    results: list[CaseResult],
-    rows: dict[str, CheckRow],
-    device: str,
-) -> tuple[dict[str, CheckRow], tuple[Finding, ...]]:
+def _reasons(job: Job, stage: Path, opened: Opened, *found: Any) -> tuple[dict[str, CheckRow], tuple[Finding, ...]]:
     """What `name_faults` says. What cannot be looked into makes the verdict no other."""
     asked = _Limited(opened, job)
     limited = opened if opened.call is None else dataclasses.replace(opened, call=asked)
     try:
-        named, findings = name_faults(stage, limited, golden, results, rows, device)
+        named, findings = name_faults(stage, limited, *found)
         return named, (*findings, *asked.findings())
     except Cancelled:
         raise

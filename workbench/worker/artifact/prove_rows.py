@@ -99,7 +99,7 @@ def values_row(results: list[CaseResult], leaves: list[LeafVerdict], golden: Gol
     searched = golden.manifest.get("search") or {}
     cause = f"{rows_parts(searched['parts'])}{cause}" if searched.get("parts") else cause
     kind = golden.manifest["kind"]
-    remedy = _ROWS_ONE_PATH.get(kind, "") if searched.get("ways") else _rows_again(kind)
+    remedy = _ROWS_ONE_PATH.get(kind, "") if searched.get("ways") else rows_again(kind)
     return CheckRow("values", "fail", words, cause, remedy)
 
 
@@ -258,7 +258,8 @@ def _rows_raised(results: list[CaseResult]) -> str:
     return next((f"case {one.index}: {one.raised}" for one in results if one.raised), "")
 
 
-def _rows_again(kind: str) -> str:
+def rows_again(kind: str) -> str:
+    """What to do where nothing nearer is known."""
     word = "Build again what the command runs," if kind == "runner" else "Export it again"
     return f"{word} from this model and these weights."
 
@@ -273,12 +274,14 @@ _ROWS_ONE_PATH = {
 }
 """Kind → what to do where another input takes another way through the code."""
 
-_ROWS_DECLARE = "Make it with what may vary declared (dynamic_shapes), or ask for the sizes that it serves: --input."
+ROWS_OTHER_WEIGHTS = "Export again from this checkpoint, or name the --weights it was made from."
+
+ROWS_DECLARE = "Make it with what may vary declared (dynamic_shapes), or ask for the sizes that it serves: --input."
 
 _ROWS_SIZES = {
     "trace": "A trace keeps sizes that the code computes with: export with --to export, or read them from the tensors.",
-    "export": _ROWS_DECLARE,
-    "aoti": _ROWS_DECLARE,
-    "onnx": _ROWS_DECLARE,
+    "export": ROWS_DECLARE,
+    "aoti": ROWS_DECLARE,
+    "onnx": ROWS_DECLARE,
 }
 """Kind → what to do where a size is not served."""
